@@ -1,0 +1,119 @@
+"""How a run looks while it goes on: bars with an ETA in a terminal, lines elsewhere; Ctrl-C."""
+
+import signal
+import time
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from pipeline.runs import Run
+
+_TITLES = {
+    "seed": "local search",
+    "train": "training",
+    "sample": "sampling",
+    "search": "repair and search",
+}
+_LINE_EVERY = 10.0  # seconds between lines where there is no terminal
+
+
+class Interrupted(Exception):
+    """The user asked to stop; the round in progress is dropped."""
+
+
+class Live:
+    """Shows what a session reports, logs it in the run's folder, and stops it when asked."""
+
+    def __init__(self, run: Run, console: Console) -> None:
+        """Show on ``console``, which is that of stderr."""
+        self._run, self._console = run, console
+        self._bars: Progress | None = None
+        self._task: Any = None
+        self._stage, self._total, self._began, self._said = "", 0, 0.0, 0.0
+        self._where = ""
+        self._asked = 0
+        self._previous: dict[int, Any] = {}
+
+    def __enter__(self) -> "Live":
+        """Take over Ctrl-C and SIGTERM."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._previous[number] = signal.signal(number, self._on_signal)
+        if self._console.is_terminal:
+            self._bars = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=24),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+                TextColumn("ETA"),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[note]}"),
+                console=self._console,
+                transient=True,
+            )
+            self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Give both back."""
+        if self._bars is not None:
+            self._bars.stop()
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def _on_signal(self, number: int, _frame: Any) -> None:
+        self._asked += 1
+        if self._asked > 1:
+            raise KeyboardInterrupt
+        self._console.print("stopping after this piece of work; once more to stop at once")
+
+    def report(self, event: str, **particulars: Any) -> None:
+        """Take an event of the session."""
+        if self._asked:
+            raise Interrupted
+        getattr(self, f"_on_{event}")(**particulars)
+
+    def _on_round(self, number: int, rounds: int) -> None:
+        self._where = f"round {number} of {rounds}"
+
+    def _on_stage(self, name: str, total: int) -> None:
+        self._stage, self._total = name, total
+        self._began = self._said = time.monotonic()
+        self._run.event("stage", name=name, total=total, where=self._where)
+        title = f"{self._where}: {_TITLES.get(name, name)}"
+        if self._bars is None:
+            self._console.print(title)
+            return
+        if self._task is not None:
+            self._bars.remove_task(self._task)
+        self._task = self._bars.add_task(title, total=total, note="")
+
+    def _on_progress(self, done: int, best: int = 0, loss: float | None = None) -> None:
+        note = f"best {best}" if best else "" if loss is None else f"loss {loss:.3f}"
+        if self._bars is not None:
+            self._bars.update(self._task, completed=done, note=note)
+            return
+        now = time.monotonic()
+        if now - self._said > _LINE_EVERY and done:
+            self._said = now
+            left = (now - self._began) / done * (self._total - done)
+            title = f"{self._where}: {_TITLES.get(self._stage, self._stage)}"
+            self._console.print(
+                f"{title} {done}/{self._total}, ETA {left:.0f} s, {note}".rstrip(", ")
+            )
+
+    def _on_committed(self, stats: dict[str, Any], seconds: float) -> None:
+        pool = stats["pool"][str(stats["n"])]
+        self._run.event("round", number=stats["round"], seconds=seconds, best=pool["max"])
+        parts = [f"round {stats['round']}: best {pool['max']}, kept mean {pool['mean']:.2f}"]
+        if "sampled" in stats:
+            parts.append(f"{100 * stats['validity']:.0f} % of samples valid")
+            parts.append(f"{stats['kept_from_model']} kept are new")
+        self._console.print(f"{', '.join(parts)} ({seconds:.0f} s)")

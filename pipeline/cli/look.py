@@ -1,0 +1,200 @@
+"""Commands that look at runs: ls, show, hist, best."""
+
+from typing import Any
+
+import click
+
+from pipeline.cli.common import json_option, open_run, print_json, problem_of, runs_option
+
+
+@click.command()
+@runs_option
+@json_option
+def ls(runs: str | None, as_json: bool) -> None:
+    """List the runs, oldest first."""
+    from pipeline.errors import PipelineError
+    from pipeline.runs import Run, all_runs, runs_root
+
+    root = runs_root(runs)
+    rows: list[dict[str, Any]] = []
+    for path in all_runs(root):
+        row: dict[str, Any] = {"run": path.name, "path": str(path)}
+        try:
+            opened = Run(path)
+            done = opened.rounds()
+            best = opened.stats(done[-1])["pool"][str(opened.config.n)]["max"] if done else None
+            row |= {
+                "problem": opened.config.problem,
+                "n": opened.config.n,
+                "rounds": len(done) - 1 if done else None,
+                "of": opened.config.budget.rounds,
+                "best": best,
+            }
+        except PipelineError as error:
+            row["error"] = str(error)
+        rows.append(row)
+    if as_json:
+        print_json({"runs": rows})
+        return
+    if not rows:
+        click.echo(f"no runs in {root}; start one with: pipeline run isosceles --n 16")
+        return
+    from rich.table import Table
+
+    from pipeline.report.terminal import console
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("run", no_wrap=True)
+    for name in ("rounds", "best"):
+        table.add_column(name, justify="right")
+    for row in rows:
+        if "error" in row:
+            table.add_row(row["run"], "damaged", "-")
+            continue
+        done = "-" if row["rounds"] is None else row["rounds"]
+        table.add_row(row["run"], f"{done} of {row['of']}", str(row["best"] or "-"))
+    console().print(table)
+
+
+@click.command()
+@click.argument("run_", metavar="RUN")
+@runs_option
+@json_option
+def show(run_: str, runs: str | None, as_json: bool) -> None:
+    """Show a run: what it was told, its rounds, its best construction.
+
+    RUN is a path, a unique prefix of its name, or latest.
+    """
+    from pipeline.report.terminal import console
+    from pipeline.session import best_of
+
+    opened = open_run(run_, runs)
+    plugin = problem_of(opened)
+    if as_json:
+        rounds = [opened.stats(k) for k in opened.rounds()]
+        best = best_of(opened, plugin) if rounds else None
+        info = {key: opened.info[key] for key in ("id", "problem", "n", "seed", "identity")}
+        sessions = opened.info["sessions"]
+        print_json(
+            {**info, "path": str(opened.path), "sessions": sessions, "rounds": rounds, "best": best}
+        )
+        return
+    out = console()
+    out.print(str(opened.path), soft_wrap=True)
+    for session in opened.info["sessions"]:
+        command = " ".join(["pipeline", *session["command"]])
+        out.print(f"{session['started']}  {command}", soft_wrap=True, markup=False)
+    if opened.rounds():
+        print_summary(opened, plugin, best_of(opened, plugin), out)
+    else:
+        out.print(f"no finished round yet; play it with: pipeline resume {opened.name}")
+
+
+@click.command()
+@click.argument("run_", metavar="RUN")
+@click.option("--round", "round_", type=int, help="Which round.  [default: the last]")
+@click.option("--n", type=int, help="Which size.  [default: the one searched for]")
+@runs_option
+@json_option
+def hist(run_: str, round_: int | None, n: int | None, runs: str | None, as_json: bool) -> None:
+    """Draw the histogram of scores of a round, failures as bars of their own.
+
+    RUN is a path, a unique prefix of its name, or latest.
+    """
+    from pipeline.errors import UsageError
+    from pipeline.report.terminal import console, histogram, parts, statistics_table
+
+    opened = open_run(run_, runs)
+    number = opened.last_round() if round_ is None else round_
+    size = opened.config.n if n is None else n
+    stats = opened.stats(number)
+    found = parts(stats, size)
+    if not found:
+        there = ", ".join(stats["pool"])
+        raise UsageError(f"round {number} has nothing of size {size}; it has {there}")
+    if as_json:
+        print_json({"run": opened.name, "round": number, "n": size, **dict(found)})
+        return
+    out = console()
+    for what, distribution in found:
+        out.print(histogram(distribution, f"round {number}, n={size}: {what}", out.width))
+    out.print(statistics_table([stats], size))
+
+
+@click.command()
+@click.argument("run_", metavar="RUN")
+@click.option("--n", type=int, help="Which size.  [default: the one searched for]")
+@runs_option
+@json_option
+def best(run_: str, n: int | None, runs: str | None, as_json: bool) -> None:
+    """Show the best construction of a run, verified anew from its points.
+
+    RUN is a path, a unique prefix of its name, or latest.
+    """
+    from pipeline.report.terminal import console
+    from pipeline.session import best_of
+
+    opened = open_run(run_, runs)
+    plugin = problem_of(opened)
+    found = best_of(opened, plugin, n)
+    if as_json:
+        print_json(found)
+        return
+    print_best(plugin, found, console())
+
+
+def print_summary(opened: Any, plugin: Any, found: dict[str, Any], out: Any) -> None:
+    """Print the statistics of every round, the last histogram, and the best construction."""
+    from pipeline.report.terminal import histogram, parts, statistics_table
+
+    rounds = [opened.stats(k) for k in opened.rounds()]
+    out.print(statistics_table(rounds, opened.config.n))
+    out.print()
+    what, distribution = parts(rounds[-1], opened.config.n)[0]
+    number = rounds[-1]["round"]
+    out.print(histogram(distribution, f"round {number}, n={opened.config.n}: {what}", out.width))
+    print_best(plugin, found, out)
+
+
+def print_best(plugin: Any, found: dict[str, Any], out: Any) -> None:
+    """Print a construction, its place beside the best known, and where it came from."""
+    import numpy as np
+
+    from pipeline.report.board import board_text
+
+    coords = plugin.ground(found["n"]).coords
+    index = {tuple(row): v for v, row in enumerate(coords.tolist())}
+    points = np.array([index[tuple(point)] for point in found["points"]], dtype=np.int32)
+    drawing = board_text(coords, points)
+    if drawing is not None and 2 * found["n"] - 1 <= out.width:
+        out.print(drawing, markup=False)
+        out.print()
+    convention = "" if len(plugin.conventions) == 1 else f" ({plugin.convention})"
+    out.print(
+        f"{plugin.name}{convention}, n={found['n']}: {found['score']} points, verified",
+        soft_wrap=True,
+    )
+    out.print(
+        f"{_place(found)}; found in round {found['round']} by {_origin(found)}", soft_wrap=True
+    )
+
+
+def _place(found: dict[str, Any]) -> str:
+    known, score = found["best_known"], found["score"]
+    if known is None:
+        return "no best known value on record for this size"
+    proved = ", proved to be the most" if found["best_known_proved"] else ""
+    source = f"{known} ({found['best_known_source']}{proved})"
+    if score > known:
+        return f"{score - known} above the best known, {source}"
+    return f"equal to the best known, {source}" if score == known else f"best known: {source}"
+
+
+def _origin(found: dict[str, Any]) -> str:
+    words = {
+        "seed": "local search alone",
+        "search": "local search",
+        "model": "search on a sample of the model",
+        "import": "the file given with --start",
+    }
+    return words[found["origin"]]

@@ -1,0 +1,218 @@
+"""pipeline run, pipeline resume."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pipeline.cli.common import (
+    existing_file,
+    json_option,
+    open_run,
+    parse_sizes,
+    parse_time,
+    print_json,
+    problem_of,
+    runs_option,
+)
+from pipeline.errors import UsageError
+
+_STOP = "[default: none]"
+
+
+@click.command()
+@click.argument("problem")
+@click.option("--n", type=int, help="The size to search for, such as the side of the grid.")
+@click.option("--sizes", help="Sizes to learn from, as 8:16 or 8,12.  [default: n-4 to n]")
+@click.option("--rounds", type=int, help="Rounds of train, sample, search.  [default: 3]")
+@click.option("--time", "time_", help=f"Begin no round that would end later than this.  {_STOP}")
+@click.option("--target", type=int, help=f"Stop at this score.  {_STOP}")
+@click.option("--seed", type=int, help="The rng seed.  [default: 0]")
+@click.option("--convention", help="A convention of the problem; see `pipeline problems`.")
+@click.option("--seeding", help="Search of round 0: anneal or greedy.  [default: anneal]")
+@click.option("--symmetry", help="Symmetry classes to seed in, as mirror,half-turn.")
+@click.option("--start", metavar="FILE", help="Constructions to begin with, JSON or Parquet.")
+@click.option("--tokens", help="points, dense or orbits.  [default: points]")
+@click.option("--free", is_flag=True, help="Let the model write blocked elements too.")
+@click.option("--from-scratch", is_flag=True, help="A new model in each round.")
+@click.option("--temperature", type=float, help="Of the sampling.  [default: 1.0]")
+@click.option("--top-p", type=float, help="Sample from the likeliest tokens alone.  [default: 1.0]")
+@click.option("--device", help="auto, cuda, mps or cpu.  [default: auto]")
+@click.option("--workers", type=int, help="Search processes.  [default: one for each core]")
+@click.option("--config", "file", metavar="FILE", help="A TOML file; the options go over it.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any key of a config.")
+@click.option("--print-config", is_flag=True, help="Print the complete configuration and stop.")
+@runs_option
+@json_option
+def run(problem: str, file: str | None, settings: tuple[str, ...], **options: Any) -> None:
+    """Search for constructions of PROBLEM at size n, with a model that learns from the best.
+
+    PROBLEM is a name (see `pipeline problems`) or a plugin, as in ./mine.py:MyProblem.
+    """
+    from pipeline.config import config_from, read_toml, resolved, to_toml, with_setting
+    from pipeline.problem import load_problem, problem_spec
+    from pipeline.runs import Run, runs_root
+
+    data = read_toml(existing_file(file)) if file else {}
+    data |= {"problem": problem_spec(problem)}
+    _overlay(data, options)
+    for setting in settings:
+        with_setting(data, setting)
+    if "n" not in data:
+        raise UsageError(f"name a size, as in: pipeline run {problem} --n 16")
+    config = resolved(config_from(data, file or "the options"))
+    plugin = load_problem(config.problem, config.convention or None)
+    for n in config.sizes:
+        plugin.ground(n)
+    if options["print_config"]:
+        click.echo(to_toml(config), nl=False)
+        return
+    start = existing_file(options["start"]) if options["start"] else None
+    if start is not None:
+        _check_start(plugin, config, start)
+    made = Run.create(runs_root(options["runs"]), config, plugin.name, sys.argv[1:])
+    if start is not None:
+        (made.path / f"start{start.suffix.lower()}").write_bytes(start.read_bytes())
+    with made.lock():
+        _play(made, plugin, options["as_json"])
+
+
+@click.command()
+@click.argument("run_", metavar="RUN")
+@click.option("--rounds", help="Rounds in all, or that many more as +2.")
+@click.option("--time", "time_", help="A new limit, for this session.")
+@click.option("--target", type=int, help="A new target; 0 for none.")
+@click.option("--workers", type=int, help="Search processes; the results are the same.")
+@runs_option
+@json_option
+def resume(
+    run_: str,
+    rounds: str | None,
+    time_: str | None,
+    target: int | None,
+    workers: int | None,
+    runs: str | None,
+    as_json: bool,
+) -> None:
+    """Go on with RUN: a path, a unique prefix of its name, or latest.
+
+    Only the budget may change. Without options the run goes on to the rounds it was given.
+    """
+    from dataclasses import replace
+
+    from pipeline.config import with_budget
+
+    opened = open_run(run_, runs)
+    with opened.lock():
+        config = with_budget(
+            opened.config,
+            rounds=_rounds(rounds, opened),
+            time=parse_time(time_) if time_ else None,
+            target=target,
+        )
+        if workers is not None:
+            config = replace(config, compute=replace(config.compute, workers=workers))
+        opened.set_budget(config)
+        opened.add_session(sys.argv[1:])
+        _play(opened, problem_of(opened), as_json)
+
+
+def _rounds(text: str | None, opened: Any) -> int | None:
+    if text is None:
+        return None
+    done = max(opened.rounds(), default=0)
+    try:
+        number = int(text)
+    except ValueError:
+        number = -1
+    if number < 0:
+        raise UsageError(f"--rounds {text}: write a number in all, as 5, or more, as +2")
+    return done + number if text.startswith("+") else number
+
+
+def _overlay(data: dict[str, Any], options: dict[str, Any]) -> None:
+    """Put the options that were given over the keys of a configuration."""
+
+    places = {
+        "n": ("n",),
+        "seed": ("seed",),
+        "convention": ("convention",),
+        "rounds": ("budget", "rounds"),
+        "target": ("budget", "target"),
+        "seeding": ("seeding", "method"),
+        "tokens": ("model", "tokens"),
+        "temperature": ("sample", "temperature"),
+        "top_p": ("sample", "top_p"),
+        "device": ("compute", "device"),
+        "workers": ("compute", "workers"),
+    }
+    given: dict[tuple[str, ...], Any] = {
+        place: options[name] for name, place in places.items() if options[name] is not None
+    }
+    if options["sizes"] is not None:
+        given["sizes",] = parse_sizes(options["sizes"])
+    if options["time_"] is not None:
+        given["budget", "time"] = parse_time(options["time_"])
+    if options["symmetry"] is not None:
+        given["seeding", "symmetry"] = [s.strip() for s in options["symmetry"].split(",")]
+    if options["free"]:
+        given["sample", "constrained"] = False
+    if options["from_scratch"]:
+        given["train", "from_scratch"] = True
+    for (*sections, key), value in given.items():
+        inner = data
+        for section in sections:
+            inner = inner.setdefault(section, {})
+            if not isinstance(inner, dict):
+                raise UsageError(f"{section} must be a section of the configuration")
+        inner[key] = value
+
+
+def _check_start(plugin: Any, config: Any, start: Path) -> None:
+    from pipeline.session import import_starts
+
+    extra = sorted(set(import_starts(plugin, start)) - set(config.sizes))
+    if extra:
+        raise UsageError(
+            f"--start {start} has constructions of size {extra[0]}, which is not among the sizes "
+            f"{', '.join(map(str, config.sizes))}; add it with --sizes"
+        )
+
+
+def _play(opened: Any, plugin: Any, as_json: bool) -> None:
+    """Play a locked run to the end of its budget, and show what came of it."""
+    from pipeline.cli.live import Interrupted, Live
+    from pipeline.report.terminal import console
+
+    out, err = console(), console(stderr=True)
+    if not as_json:
+        click.echo(str(opened.path))
+    interrupted = False
+    with Live(opened, err) as live:
+        err.print("loading (the first time, compiling too: some twenty seconds)")
+        from pipeline.executor import make_executor
+        from pipeline.model.device import describe, prepare
+        from pipeline.session import best_of, play
+
+        compute = opened.config.compute
+        err.print(f"model on {describe(prepare(compute.device, compute.threads))}")
+        executor = make_executor(opened.config.compute.workers)
+        try:
+            play(opened, plugin, executor, live.report)
+        except Interrupted:
+            interrupted = True
+        finally:
+            executor.close()
+    if interrupted:
+        done = opened.rounds()
+        kept = f"rounds 0 to {done[-1]} are kept" if done else "no round was finished yet"
+        err.print(f"stopped; {kept}. Go on with: pipeline resume {opened.name}")
+        sys.exit(130)
+    found = best_of(opened, plugin)
+    if as_json:
+        print_json({"run": str(opened.path), "best": found})
+        return
+    from pipeline.cli.look import print_summary
+
+    print_summary(opened, plugin, found, out)

@@ -1,0 +1,372 @@
+"""What a run is told: frozen dataclasses that load from TOML and say what is wrong with it."""
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import tomli_w
+
+from pipeline.errors import UsageError, nearest
+from pipeline.executor import cores
+
+
+def _need(ok: bool, name: str, value: object, rule: str) -> None:
+    if not ok:
+        raise UsageError(f"{name} must be {rule}, got {value!r}")
+
+
+@dataclass(frozen=True)
+class BudgetConfig:
+    """When a run stops; the only part that may change when it is resumed."""
+
+    rounds: int = 3  # rounds after the seeding
+    time: float = 0.0  # seconds; 0 for no limit
+    target: int = 0  # stop at this score; 0 for none
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        _need(self.rounds >= 0, "budget.rounds", self.rounds, "0 or more")
+        _need(self.time >= 0, "budget.time", self.time, "0 or more seconds")
+        _need(self.target >= 0, "budget.target", self.target, "0 or more")
+
+
+@dataclass(frozen=True)
+class SeedConfig:
+    """Round 0: the constructions the first model learns from."""
+
+    method: str = "anneal"  # anneal, or greedy (the lecture's)
+    count: int = 0  # constructions at n; 0: 3,000 annealed or 20,000 greedy
+    smaller: float = 0.25  # share of that for each smaller size
+    proposals: int = 0  # proposals of one annealing; 0: chosen by the size of the ground set
+    symmetry: tuple[str, ...] = ()  # symmetry classes in turn; empty: all usable (greedy: trivial)
+    penalty: float = 0.5  # energy of one violation, in points
+    hot: float = 0.20  # first temperature, in orbit sizes
+    cold: float = 0.12  # last temperature
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        if self.method not in ("anneal", "greedy"):
+            hint = nearest(self.method, ("anneal", "greedy"))
+            raise UsageError(f"seeding.method: unknown {self.method!r}{hint}")
+        _need(self.count >= 0, "seeding.count", self.count, "0 or more")
+        _need(0 <= self.smaller <= 1, "seeding.smaller", self.smaller, "between 0 and 1")
+        _need(self.proposals >= 0, "seeding.proposals", self.proposals, "0 or more")
+        _check_schedule("seeding", self.penalty, self.hot, self.cold)
+
+
+@dataclass(frozen=True)
+class SearchConfig:
+    """What is done to each sample of the model: repair, saturate, a short cool annealing."""
+
+    proposals: int = 200_000  # of the annealing; 0: repair and saturate alone
+    penalty: float = 0.5
+    hot: float = 0.14
+    cold: float = 0.10
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        _need(self.proposals >= 0, "search.proposals", self.proposals, "0 or more")
+        _check_schedule("search", self.penalty, self.hot, self.cold)
+
+
+def _check_schedule(section: str, penalty: float, hot: float, cold: float) -> None:
+    _need(penalty > 0, f"{section}.penalty", penalty, "above 0")
+    _need(cold > 0, f"{section}.cold", cold, "above 0")
+    _need(hot >= cold, f"{section}.hot", hot, f"at least {section}.cold ({cold})")
+
+
+@dataclass(frozen=True)
+class SelectConfig:
+    """What is kept from round to round."""
+
+    keep: int = 2000  # constructions at n
+    smaller: float = 0.25  # share of that for each smaller size
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        _need(self.keep >= 1, "select.keep", self.keep, "1 or more")
+        _need(0 <= self.smaller <= 1, "select.smaller", self.smaller, "between 0 and 1")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The GPT and the tokens it reads."""
+
+    layers: int = 2
+    heads: int = 4
+    width: int = 64
+    tokens: str = "points"  # points, dense, orbits, or one of the problem's own
+    order: str = "sorted"  # of points: sorted or random
+    symmetry: str = ""  # the class of orbit tokens and of the search on samples; empty: none
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        for name in ("layers", "heads", "width"):
+            _need(getattr(self, name) >= 1, f"model.{name}", getattr(self, name), "1 or more")
+        _need(
+            self.width % self.heads == 0,
+            "model.width",
+            self.width,
+            f"a multiple of model.heads ({self.heads})",
+        )
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How the GPT is trained in each round: AdamW, warm-up, cosine, early stop."""
+
+    steps: int = 700  # optimiser steps at most
+    batch: int = 64  # constructions a step
+    learning_rate: float = 3e-3  # its peak; a cosine takes it down to a tenth
+    warmup: int = 50  # steps in which it rises to the peak
+    weight_decay: float = 0.01  # on the matrices of the blocks and the head
+    holdout: float = 0.1  # share of the constructions that is held out, 1,000 at most
+    evaluate_every: int = 50  # steps between two looks at the held-out loss
+    patience: int = 4  # looks without a better one before it stops; 0: never early
+    clip: float = 1.0  # largest norm of a gradient; 0: no clipping
+    from_scratch: bool = False  # a new model in each round, not the last one tuned further
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        for name in ("steps", "batch", "evaluate_every"):
+            _need(getattr(self, name) >= 1, f"train.{name}", getattr(self, name), "1 or more")
+        for name in ("warmup", "weight_decay", "patience", "clip"):
+            _need(getattr(self, name) >= 0, f"train.{name}", getattr(self, name), "0 or more")
+        rate = self.learning_rate
+        _need(0 < rate <= 1, "train.learning_rate", rate, "above 0 and at most 1")
+        _need(0 <= self.holdout <= 0.5, "train.holdout", self.holdout, "between 0 and 0.5")
+
+
+@dataclass(frozen=True)
+class SampleConfig:
+    """How the GPT is asked for constructions."""
+
+    count: int = 1000
+    batch: int = 500
+    temperature: float = 1.0
+    top_p: float = 1.0
+    constrained: bool = True  # mask what the problem's own counts rule out
+    adapt: bool = True  # raise the temperature while duplicates dominate, lower it again after
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        _need(self.count >= 1, "sample.count", self.count, "1 or more")
+        _need(self.batch >= 1, "sample.batch", self.batch, "1 or more")
+        _need(self.temperature > 0, "sample.temperature", self.temperature, "above 0")
+        _need(0 < self.top_p <= 1, "sample.top_p", self.top_p, "above 0 and at most 1")
+
+
+@dataclass(frozen=True)
+class ComputeConfig:
+    """Where it runs. ``workers`` never changes a result; device and threads may."""
+
+    device: str = "auto"  # auto, cuda, mps, cpu
+    workers: int = 0  # search processes; 0: one for each core
+    threads: int = 0  # of torch on a CPU; 0: one for each core, at most 4
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        if self.device not in ("auto", "cuda", "mps", "cpu"):
+            hint = nearest(self.device, ("auto", "cuda", "mps", "cpu"))
+            raise UsageError(f"compute.device: unknown {self.device!r}{hint}")
+        _need(self.workers >= 0, "compute.workers", self.workers, "0 or more")
+        _need(self.threads >= 0, "compute.threads", self.threads, "0 or more")
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything a run is told."""
+
+    problem: str
+    n: int
+    convention: str = ""  # empty: the problem's default
+    sizes: tuple[int, ...] = ()  # sizes to learn from, n among them; empty: n-4 to n
+    seed: int = 0  # the rng seed
+    budget: BudgetConfig = field(default_factory=BudgetConfig)
+    seeding: SeedConfig = field(default_factory=SeedConfig)
+    search: SearchConfig = field(default_factory=SearchConfig)
+    select: SelectConfig = field(default_factory=SelectConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    sample: SampleConfig = field(default_factory=SampleConfig)
+    compute: ComputeConfig = field(default_factory=ComputeConfig)
+
+    def __post_init__(self) -> None:
+        """Check the ranges and put the sizes in order, n always among them."""
+        _need(self.n >= 1, "n", self.n, "at least 1")
+        _need(0 <= self.seed < 2**63, "seed", self.seed, "between 0 and 2**63 - 1")
+        sizes = self.sizes or tuple(range(max(1, self.n - 4), self.n + 1))
+        _need(min(sizes) >= 1, "sizes", min(sizes), "at least 1")
+        _need(
+            max(sizes) <= self.n,
+            "sizes",
+            max(sizes),
+            f"at most n ({self.n}), the size that is searched for",
+        )
+        object.__setattr__(self, "sizes", tuple(sorted({*sizes, self.n})))
+
+    @property
+    def identity(self) -> str:
+        """A short hash of all that decides the results: everything but budget and workers."""
+        data = asdict(self)
+        del data["budget"], data["compute"]["workers"]
+        text = json.dumps(data, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def quota(self, n: int) -> int:
+        """Return how many constructions of size n are kept."""
+        share = 1.0 if n == self.n else self.select.smaller
+        return round(share * self.select.keep)
+
+
+# ------------------------------------------------------------------------ to and from TOML
+
+
+def to_toml(config: Config) -> str:
+    """Write a configuration with every key."""
+    data = asdict(config)
+    plain = {key: value for key, value in data.items() if not isinstance(value, dict)}
+    tables = {key: value for key, value in data.items() if isinstance(value, dict)}
+    return tomli_w.dumps({**plain, **tables})
+
+
+def parse_toml(text: str, where: str) -> dict[str, Any]:
+    """Return the keys of a TOML text.
+
+    Raises:
+        UsageError: it is not TOML; names ``where`` and the line.
+    """
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{where} is not TOML: {error}") from error
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Return the keys of a TOML file.
+
+    Raises:
+        UsageError: it cannot be read or is not TOML.
+    """
+    try:
+        return parse_toml(path.read_text(encoding="utf-8"), str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read {path}: {error}") from error
+
+
+def config_from(data: Mapping[str, Any], where: str, complete: bool = False) -> Config:
+    """Make a configuration of nested keys.
+
+    Args:
+        where: what to name in an error, such as the file.
+        complete: demand every key, as in a run's own config.toml.
+
+    Raises:
+        UsageError: an unknown or missing key (the nearest is suggested), a wrong type or value.
+    """
+    try:
+        return _build(Config, data, "", complete)
+    except UsageError as error:
+        raise UsageError(f"{where}: {error}") from error
+
+
+def with_setting(data: dict[str, Any], setting: str) -> None:
+    """Apply ``section.key=value`` to nested keys in place; the value is TOML, or a bare word.
+
+    Raises:
+        UsageError: there is no ``=``.
+    """
+    key, equals, value = setting.partition("=")
+    if not equals:
+        raise UsageError(f"--set {setting}: write it as section.key=value")
+    try:
+        parsed = tomllib.loads(f"v = {value}")["v"]
+    except tomllib.TOMLDecodeError:
+        parsed = value
+    *sections, last = key.strip().split(".")
+    for section in sections:
+        inner = data.setdefault(section, {})
+        if not isinstance(inner, dict):
+            raise UsageError(f"--set {setting}: {section} is not a section")
+        data = inner
+    data[last] = parsed
+
+
+def resolved(config: Config) -> Config:
+    """Return the configuration with what depends on this machine written out.
+
+    Sums in the model's training are split by thread, so the number of threads belongs to a run.
+    """
+    if config.compute.threads:
+        return config
+    return replace(config, compute=replace(config.compute, threads=min(cores(), 4)))
+
+
+def with_budget(config: Config, **changes: float | int | None) -> Config:
+    """Return the configuration with a new budget; None leaves a value as it is."""
+    known = {key: value for key, value in changes.items() if value is not None}
+    return replace(config, budget=replace(config.budget, **known))  # type: ignore[arg-type]
+
+
+def differences(a: Config, b: Config) -> list[str]:
+    """List the keys in which two configurations differ, budget and workers left out."""
+    left, right = _flat(asdict(a)), _flat(asdict(b))
+    return [
+        f"{key} {left[key]!r} -> {right[key]!r}"
+        for key in left
+        if left[key] != right[key] and not key.startswith("budget.") and key != "compute.workers"
+    ]
+
+
+def _flat(data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in data.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def _build(cls: type, data: object, prefix: str, complete: bool) -> Any:
+    if not isinstance(data, Mapping):
+        raise UsageError(f"{prefix.rstrip('.')} must be a section, got {data!r}")
+    hints = get_type_hints(cls)
+    known = [f.name for f in fields(cls)]
+    for key in data:
+        if key not in known:
+            raise UsageError(f"unknown key {prefix + key!r}{nearest(key, known)}")
+    values = {}
+    for name in known:
+        if name not in data:
+            required = name in ("problem", "n") and cls is Config
+            if complete or required:
+                raise UsageError(f"the key {prefix + name!r} is missing")
+            continue
+        hint, value = hints[name], data[name]
+        if is_dataclass(hint):
+            assert isinstance(hint, type)
+            values[name] = _build(hint, value, f"{prefix}{name}.", complete)
+        else:
+            values[name] = _convert(hint, value, prefix + name)
+    return cls(**values)
+
+
+_WORDS = {int: "a whole number", float: "a number", str: "a string", bool: "true or false"}
+
+
+def _convert(hint: Any, value: Any, name: str) -> Any:
+    if hint in (tuple[int, ...], tuple[str, ...]):
+        if not isinstance(value, list | tuple):
+            raise UsageError(f"{name} must be a list, got {value!r}")
+        inner = int if hint == tuple[int, ...] else str
+        return tuple(_convert(inner, item, name) for item in value)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
+        raise UsageError(f"{name} must be {_WORDS[hint]}, got {value!r}")
+    return value

@@ -1,0 +1,86 @@
+"""What this machine has, and what would not work here."""
+
+import importlib.metadata
+import os
+import platform
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from pipeline import __version__
+from pipeline.executor import cores
+from pipeline.model.device import describe, pick_device
+from pipeline.problem import load_problem, memory_bytes, problem_names, readable
+
+_PACKAGES = ("torch", "numpy", "numba", "pyarrow", "click", "rich", "safetensors")
+
+
+def examine(root: Path) -> list[dict[str, Any]]:
+    """Return findings, each with what was looked at, what was found, and whether it is well.
+
+    Args:
+        root: the folder of runs, which need not exist yet.
+    """
+    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in _PACKAGES)
+    free = shutil.disk_usage(_existing(root)).free
+    findings = [
+        _finding("pipeline", f"{__version__} on Python {platform.python_version()}"),
+        _finding("packages", versions),
+        _finding("machine", f"{platform.system()} {platform.machine()}, {cores()} cores usable"),
+        _finding("memory", readable(memory_bytes())),
+        _finding("model runs on", describe(pick_device("auto"))),
+        _finding("disk", f"{readable(free)} free for {root}", free > 200e6),
+        _writable(f"runs in {root}", _existing(root)),
+        _compiled(),
+    ]
+    return findings + [_check(name) for name in problem_names()]
+
+
+def _finding(what: str, found: str, ok: bool = True) -> dict[str, Any]:
+    return {"what": what, "found": found, "ok": ok}
+
+
+def _existing(path: Path) -> Path:
+    """Return the path, or the nearest of its parents that is there."""
+    path = path.resolve()
+    while not path.exists():
+        path = path.parent
+    return path
+
+
+def _writable(what: str, folder: Path) -> dict[str, Any]:
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return _finding(what, "writable")
+    except OSError as error:
+        return _finding(what, f"not writable: {error.strerror}; choose another with --runs", False)
+
+
+def _compiled() -> dict[str, Any]:
+    from pipeline.search import kernels
+
+    path = Path(kernels.join.stats.cache_path or ".")
+    what = "compiled kernels"
+    if os.access(_existing(path), os.W_OK):
+        return _finding(what, "kept between sessions")
+    return _finding(
+        what, "not kept: every start compiles anew; set NUMBA_CACHE_DIR to a writable folder", False
+    )
+
+
+def _check(name: str) -> dict[str, Any]:
+    """Try a problem at a small size: greedy sets must pass its validator."""
+    import numpy as np
+
+    from pipeline.packing import width
+    from pipeline.search import kernels
+    from pipeline.search.space import make_space
+
+    problem = load_problem(name)
+    n = 5
+    cells = np.zeros((20, width(problem.ground(n).m)), np.uint8)
+    kernels.greedy_many(make_space(problem, n), np.array([1], np.uint64), cells)
+    valid = problem.validate(cells, n).all()
+    found = "search and validator agree" if valid else "search and validator DISAGREE"
+    return _finding(f"problem {name}", found, bool(valid))

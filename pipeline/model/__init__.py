@@ -1,0 +1,1 @@
+"""The language model: architecture, training, sampling, checkpoints; torch lives here."""

@@ -1,0 +1,131 @@
+"""Weights and optimiser states as safetensors files, and the refusal of anything else."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from pipeline.errors import PipelineError, RunError
+from pipeline.model.gpt import GPT, GPTConfig
+
+FORMAT = 1
+_KEY = "pipeline"  # one key only: safetensors writes several in no fixed order
+
+
+def save_model(path: Path | str, model: GPT) -> None:
+    """Write a model's weights and shape; the same weights give the same bytes."""
+    _save(path, model.state_dict(), {"kind": "model", "config": asdict(model.config)})
+
+
+def load_model(
+    path: Path | str,
+    expected: GPTConfig | None = None,
+    device: torch.device | str = "cpu",
+) -> GPT:
+    """Read a model, of the shape that is expected if one is given.
+
+    Raises:
+        RunError: a file that is missing, damaged, no safetensors file of a model, or of another
+            shape. It is refused before any weight is read.
+    """
+    about, tensors = _open(path, "model")
+    try:
+        config = GPTConfig(**about["config"])
+    except (KeyError, TypeError, PipelineError) as error:
+        raise RunError(f"{path}: its model config is not valid ({error})") from None
+    if expected is not None and config != expected:
+        raise RunError(
+            f"{path}: holds a model of another shape: {_differences(config, expected)}; "
+            "start from a fresh model or use the run's own settings"
+        )
+    with torch.device("meta"):
+        model = GPT(config, seed=None)
+    wanted = {name: tuple(weight.shape) for name, weight in model.state_dict().items()}
+    for names, what in ((wanted.keys() - tensors, "lacks"), (tensors.keys() - wanted, "adds")):
+        if names:
+            raise RunError(
+                f"{path}: {what} {len(names)} tensor{'s' if len(names) > 1 else ''} "
+                f"({', '.join(sorted(names)[:3])}); it is no model of this version"
+            )
+    for name, shape in wanted.items():
+        found, dtype = tensors[name]
+        if found != shape or dtype != "F32":
+            raise RunError(f"{path}: {name} is {dtype} {found}, expected F32 {shape}")
+    model.load_state_dict(_load(path), assign=True)
+    return model.to(device)
+
+
+def save_optimizer(path: Path | str, state: Mapping[str, Tensor]) -> None:
+    """Write an optimiser state (`TrainResult.optimizer_state`)."""
+    _save(path, state, {"kind": "optimizer"})
+
+
+def load_optimizer(path: Path | str) -> dict[str, Tensor]:
+    """Read an optimiser state; `train` checks that it fits its model.
+
+    Raises:
+        RunError: a file that is missing, damaged, or no safetensors file of an optimiser.
+    """
+    _open(path, "optimizer")
+    return _load(path)
+
+
+def _save(path: Path | str, tensors: Mapping[str, Tensor], about: dict) -> None:
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    text = json.dumps({"format": FORMAT, **about}, sort_keys=True)
+    Path(path).write_bytes(safetensors.torch.save(plain, {_KEY: text}))
+
+
+def _load(path: Path | str) -> dict[str, Tensor]:
+    try:
+        return safetensors.torch.load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise RunError(f"{path}: cannot be read ({error})") from None
+
+
+def _open(path: Path | str, kind: str) -> tuple[dict, dict[str, tuple[tuple[int, ...], str]]]:
+    """Return what the file says about itself, and the shape and type of each tensor."""
+    try:
+        with open(path, "rb") as file:
+            head = file.read(9)
+    except OSError as error:
+        raise RunError(f"{path}: cannot be read ({error.strerror})") from None
+    # A safetensors file opens with the length of its header, which may hold either magic
+    # number by chance, and goes on with the header's brace.
+    if head[8:] != b"{" and (head[:1] == b"\x80" or head[:2] == b"PK"):
+        raise RunError(
+            f"{path}: is a pickle or zip archive, which can run code when loaded; pipeline reads "
+            "only safetensors"
+        )
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            views = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+            tensors = {k: (tuple(v.get_shape()), v.get_dtype()) for k, v in views.items()}
+    except (SafetensorError, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise RunError(f"{path}: is truncated or no safetensors file ({reason})") from None
+    try:
+        about = json.loads(metadata[_KEY])
+        found = about["kind"], about["format"]
+    except (KeyError, TypeError, ValueError):
+        raise RunError(f"{path}: has no config of pipeline's in its metadata") from None
+    if found != (kind, FORMAT):
+        raise RunError(
+            f"{path}: holds {found[0]!r} in format {found[1]!r}, expected {kind!r} in {FORMAT}"
+        )
+    return about, tensors
+
+
+def _differences(found: GPTConfig, expected: GPTConfig) -> str:
+    ours, theirs = asdict(expected), asdict(found)
+    return ", ".join(
+        f"{name} = {theirs[name]}, expected {ours[name]}"
+        for name in ours
+        if ours[name] != theirs[name]
+    )

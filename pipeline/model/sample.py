@@ -1,0 +1,183 @@
+"""Sampling from a GPT, with no notion of what the tokens mean."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipeline.errors import PipelineError
+from pipeline.model.gpt import GPT
+
+_COMPACT = 8  # a batch is compacted when one in so many of its sequences has ended
+
+
+class Guide(Protocol):
+    """What may come next, for the sequences of one batch; it starts after the prefix."""
+
+    def legal(self) -> np.ndarray:
+        """Return bool ``(rows, V)``: the tokens that each sequence may go on with."""
+        ...
+
+    def advance(self, tokens: np.ndarray) -> None:
+        """Take in the token int64 ``(rows,)`` that each sequence went on with.
+
+        A sequence that has ended gets the padding token; what `legal` says of it is not read.
+        """
+        ...
+
+    def keep(self, index: np.ndarray) -> None:
+        """Make row i what row ``index[i]`` was, and drop the rest; index int64 ``(rows,)``."""
+        ...
+
+
+@torch.inference_mode()
+def sample(
+    model: GPT,
+    prefix: np.ndarray,
+    count: int,
+    *,
+    length: int,
+    eos: int,
+    pad: int,
+    temperature: float = 1.0,
+    top_p: float = 1.0,
+    seed: int,
+    batch: int = 512,
+    guide_factory: Callable[[int], Guide] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> np.ndarray:
+    """Draw ``count`` sequences of at most ``length`` tokens that begin with ``prefix (P,)``.
+
+    Sequence i depends on the seed and on i; batch size and compaction change it only where
+    they change the rounding of a logit at the very edge between two tokens.
+
+    Args:
+        temperature: divides the logits; 0 or below takes the likeliest token.
+        top_p: in (0, 1]: only the likeliest tokens that together reach this mass (of what the
+            guide allows) can be drawn.
+        batch: sequences at a time.
+        guide_factory: makes the guide of a batch from its number of sequences. A sequence to
+            which it leaves no token ends with EOS.
+        progress: called as (sequences ended, count) after every position. It may raise.
+
+    Returns:
+        int64 ``(count, length)``, padded after EOS. A row that did not end has no EOS.
+
+    Raises:
+        ValueError: a length, prefix, count, batch or top_p out of range.
+        PipelineError: the model's logits are not finite.
+    """
+    prefix = np.asarray(prefix, np.int64)
+    if not 1 <= len(prefix) <= length <= model.config.block_size:
+        raise ValueError(
+            f"length = {length}: give {len(prefix)} (the prefix) to {model.config.block_size} "
+            "(the model's block size)"
+        )
+    if not 0 < top_p <= 1:
+        raise ValueError(f"top_p = {top_p}: give a share above 0, at most 1")
+    if count < 0 or batch < 1:
+        raise ValueError(f"count = {count}, batch = {batch}: give at least 0 and at least 1")
+    model.eval()
+    out = np.full((count, length), pad, np.int64)
+    out[:, : len(prefix)] = prefix
+    generator = np.random.default_rng(seed)
+    for start in range(0, count, batch):
+        rows = min(batch, count - start)
+        # One table row per sequence, drawn in order: no batch size alters sequence i's numbers.
+        uniforms = generator.random((rows, length))
+        guide = guide_factory(rows) if guide_factory is not None else None
+
+        def report(ended: int, start: int = start) -> None:
+            if progress is not None:
+                progress(start + ended, count)
+
+        def choose(logits: Tensor, u: np.ndarray, legal: np.ndarray | None) -> Tensor:
+            return _choose(logits, u, legal, eos, temperature, top_p)
+
+        part = out[start : start + rows]
+        _sample_batch(model, part, len(prefix), uniforms, (eos, pad), choose, guide, report)
+    return out
+
+
+def _sample_batch(
+    model: GPT,
+    out: np.ndarray,
+    given: int,
+    uniforms: np.ndarray,
+    marks: tuple[int, int],
+    choose: Callable[[Tensor, np.ndarray, np.ndarray | None], Tensor],
+    guide: Guide | None,
+    report: Callable[[int], None],
+) -> None:
+    """Fill ``out (rows, length)`` behind its ``given`` first columns."""
+    eos, pad = marks
+    rows, length = out.shape
+    device = model.head.weight.device
+    # The prefix is the same in every row: it goes through the model once and is then copied.
+    cache = model.new_cache(1, length)
+    for position in range(given - 1):
+        model.step(torch.from_numpy(out[:1, position]).to(device), position, cache)
+    cache.keep(torch.zeros(rows, dtype=torch.int64, device=device))
+    ids = np.arange(rows)
+    ended = np.zeros(rows, bool)
+    current = torch.from_numpy(out[:, given - 1].copy()).to(device)
+    for position in range(given, length):
+        logits = model.step(current, position - 1, cache)
+        legal = guide.legal() if guide is not None else None
+        current = choose(logits, uniforms[ids, position], legal)
+        tokens = current.cpu().numpy()
+        tokens[ended] = pad
+        out[ids, position] = tokens
+        ended |= tokens == eos
+        report(rows - len(ids) + int(ended.sum()))
+        if ended.all():
+            return
+        if guide is not None:
+            guide.advance(tokens)
+        if ended.sum() * _COMPACT >= len(ids):
+            index = np.flatnonzero(~ended)
+            ids, ended, tokens = ids[index], ended[index], tokens[index]
+            cache.keep(torch.from_numpy(index).to(device))
+            if guide is not None:
+                guide.keep(index)
+        current = torch.from_numpy(tokens).to(device)
+
+
+def _choose(
+    logits: Tensor,
+    uniforms: np.ndarray,
+    legal: np.ndarray | None,
+    eos: int,
+    temperature: float,
+    top_p: float,
+) -> Tensor:
+    """Return the next token int64 ``(rows,)`` by inverse transform of ``uniforms (rows,)``."""
+    logits = logits.float()
+    if not bool(torch.isfinite(logits).all()):
+        raise PipelineError("the model's logits are not finite; train it anew or roll back")
+    if legal is not None:
+        allowed = torch.from_numpy(legal).to(logits.device, copy=True)
+        allowed[:, eos] |= ~allowed.any(dim=1)
+        logits = logits.masked_fill(~allowed, -torch.inf)
+    if temperature <= 0:
+        return logits.argmax(dim=1)
+    # The likeliest is brought to 0 first: a tiny temperature then sends the rest to -inf.
+    logits = (logits - logits.amax(dim=1, keepdim=True)) / temperature
+    probabilities = torch.softmax(logits, dim=1)
+    if top_p < 1:
+        ranked, order = probabilities.sort(dim=1, descending=True, stable=True)
+        # A token stays if those before it do not reach top_p: the likeliest always does.
+        cut = ranked.cumsum(dim=1) - ranked >= top_p
+        probabilities = probabilities.scatter(1, order, ranked.masked_fill(cut, 0.0))
+    # Doubles, where the device has them: sums of float32 would drop the rarest tokens.
+    double = torch.float32 if logits.device.type == "mps" else torch.float64
+    heights = probabilities.to(double).cumsum(dim=1)
+    drawn = torch.from_numpy(uniforms).to(double).to(logits.device) * heights[:, -1]
+    # The first height above the number drawn: a token of probability zero adds no height, so
+    # it is never the first. Rounding up to the very top is sent to the last that has any.
+    picked = torch.searchsorted(heights, drawn[:, None], right=True)[:, 0]
+    place = torch.arange(logits.shape[1], device=logits.device)
+    last = torch.where(probabilities > 0, place, 0).amax(dim=1)
+    return torch.minimum(picked, last)

@@ -1,0 +1,240 @@
+"""Training of a GPT on constructions of several sizes."""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from pipeline.config import TrainConfig
+from pipeline.errors import PipelineError, RunError
+from pipeline.model.gpt import GPT
+from pipeline.tokens import PAD, Encoder
+
+HOLDOUT_MOST = 1000  # more would only slow the evaluations down
+_EVALUATION_ROWS = 256
+_BETAS = (0.9, 0.99)
+_FINAL_RATE = 0.1  # of the learning rate, at the end of the cosine
+_MOMENTS = ("exp_avg", "exp_avg_sq", "step")
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a training came to; the losses are nats per token.
+
+    Attributes:
+        steps: the steps that were run.
+        best_step: the step whose weights the model has now.
+        train_loss: the mean over the last stretch between evaluations.
+        holdout_loss: of the weights the model has now; None without held-out constructions.
+        curve: (step, mean training loss since the last entry, held-out loss or None).
+        stopped_early: whether patience ran out.
+        optimizer_state: named tensors that a next `train` continues from.
+    """
+
+    steps: int
+    best_step: int
+    train_loss: float
+    holdout_loss: float | None
+    curve: list[tuple[int, float, float | None]]
+    stopped_early: bool
+    optimizer_state: dict[str, Tensor] = field(repr=False)
+
+
+def train(
+    model: GPT,
+    encoder: Encoder,
+    constructions: Mapping[int, np.ndarray],
+    config: TrainConfig,
+    *,
+    seed: int,
+    optimizer_state: Mapping[str, Tensor] | None = None,
+    progress: Callable[[int, int, float], None] | None = None,
+) -> TrainResult:
+    """Train a model in place on packed constructions ``{n: (B, bytes)}``.
+
+    Every step draws from all sizes in proportion to their numbers, each construction under a
+    fresh random symmetry. With a held-out part the model ends with the weights (and moments) of
+    its best evaluation. The same input gives the same bits on one device and thread count.
+
+    Args:
+        optimizer_state: a former result's; its moments go on, the schedule starts anew.
+        progress: called as (step, steps, loss) after every step. It may raise, KeyboardInterrupt
+            say; the model is then left half trained.
+
+    Raises:
+        ValueError: no constructions at all, or one that the encoder cannot encode.
+        RunError: an optimiser state of another model.
+        PipelineError: the loss is no longer finite.
+    """
+    sizes, rows = _locate(constructions)
+    if not len(rows):
+        raise ValueError("constructions: at least one is needed to train on")
+    rng = np.random.default_rng(seed)
+    held = min(int(config.holdout * len(rows)), HOLDOUT_MOST)
+    shuffled = rng.permutation(len(rows))
+    kept = shuffled[held:]
+    held_tokens = _encode(encoder, constructions, sizes, rows, shuffled[:held], rng)
+    ignored = len(encoder.prefix(encoder.sizes[0])) - 1  # targets that are given anyway
+    device = model.head.weight.device
+    optimizer = _optimizer(model, config, optimizer_state)
+
+    curve: list[tuple[int, float, float | None]] = []
+    best: tuple[float, int, dict[str, Tensor], dict[str, Tensor]] | None = None
+    since, stopped, step = [], False, 0
+    model.train()
+    for step, draw in enumerate(_draws(len(kept), config.batch, rng), 1):
+        tokens = _encode(encoder, constructions, sizes, rows, kept[draw], rng)
+        loss, count = _loss(model, torch.from_numpy(tokens).to(device), ignored)
+        loss = loss / count
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        if config.clip:
+            torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
+        for group in optimizer.param_groups:
+            group["lr"] = config.learning_rate * _rate(step, config)
+        optimizer.step()
+        since.append(loss.item())
+        if not math.isfinite(since[-1]):
+            raise PipelineError(
+                f"training diverged at step {step} (loss {since[-1]}); lower the learning rate "
+                f"from {config.learning_rate}"
+            )
+        if progress is not None:
+            progress(step, config.steps, since[-1])
+        if step % config.evaluate_every == 0 or step == config.steps:
+            holdout = _evaluate(model, held_tokens, ignored) if held else None
+            curve.append((step, float(np.mean(since)), holdout))
+            since = []
+            if holdout is not None:
+                if best is None or holdout < best[0]:
+                    best = (holdout, step, _weights(model), _state(model, optimizer))
+                lost = sum(1 for entry in curve if entry[0] > best[1])
+                stopped = 0 < config.patience <= lost and step < config.steps
+        if stopped or step == config.steps:
+            break
+    if best is None:
+        return TrainResult(step, step, curve[-1][1], None, curve, False, _state(model, optimizer))
+    model.load_state_dict(best[2])
+    return TrainResult(step, best[1], curve[-1][1], best[0], curve, stopped, best[3])
+
+
+def _locate(constructions: Mapping[int, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the size and the row of every construction, each ``(total,)``."""
+    known = sorted(constructions)
+    counts = [len(constructions[n]) for n in known]
+    rows = [np.arange(count) for count in counts]
+    return np.repeat(np.array(known, int), counts), np.concatenate([*rows, np.zeros(0, int)])
+
+
+def _draws(total: int, batch: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """Yield batches of indices for ever, each index once before any a second time."""
+    queue = np.zeros(0, np.int64)
+    while True:
+        while len(queue) < batch:
+            queue = np.concatenate([queue, rng.permutation(total)])
+        yield queue[:batch]
+        queue = queue[batch:]
+
+
+def _encode(
+    encoder: Encoder,
+    constructions: Mapping[int, np.ndarray],
+    sizes: np.ndarray,
+    rows: np.ndarray,
+    draw: np.ndarray,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Encode the drawn constructions, augmented, as int64 ``(B, T)``, grouped by size."""
+    parts = []
+    for n in np.unique(sizes[draw]):
+        cells = constructions[int(n)][rows[draw[sizes[draw] == n]]]
+        parts.append(encoder.encode(cells, int(n), rng))
+    longest = max((part.shape[1] for part in parts), default=0)
+    out = np.full((len(draw), longest), PAD, np.int64)
+    start = 0
+    for part in parts:
+        out[start : start + len(part), : part.shape[1]] = part
+        start += len(part)
+    return out
+
+
+def _loss(model: GPT, tokens: Tensor, ignored: int) -> tuple[Tensor, Tensor]:
+    """Return the summed loss of tokens ``(B, T)`` and how many targets it is summed over."""
+    target = tokens[:, 1:].clone()
+    target[:, :ignored] = PAD
+    logits = model(tokens[:, :-1])
+    loss = F.cross_entropy(
+        logits.flatten(0, 1), target.flatten(), ignore_index=PAD, reduction="sum"
+    )
+    return loss, (target != PAD).sum()
+
+
+@torch.no_grad()
+def _evaluate(model: GPT, tokens: np.ndarray, ignored: int) -> float:
+    """Return the mean loss per token of ``(B, T)``."""
+    # Rows of like length together: the padding beyond the longest of a batch is cut off.
+    tokens = tokens[np.argsort((tokens != PAD).sum(axis=1), kind="stable")]
+    total = count = 0.0
+    for start in range(0, len(tokens), _EVALUATION_ROWS):
+        part = tokens[start : start + _EVALUATION_ROWS]
+        part = torch.from_numpy(part[:, (part != PAD).any(axis=0)])
+        loss, targets = _loss(model, part.to(model.head.weight.device), ignored)
+        total += loss.item()
+        count += targets.item()
+    return total / count
+
+
+def _rate(step: int, config: TrainConfig) -> float:
+    """Return the share of the peak learning rate at a step from 1 on."""
+    if step <= config.warmup:
+        return step / config.warmup
+    through = (step - config.warmup) / max(1, config.steps - config.warmup)
+    return _FINAL_RATE + (1 - _FINAL_RATE) * (1 + math.cos(math.pi * min(1.0, through))) / 2
+
+
+def _optimizer(
+    model: GPT, config: TrainConfig, state: Mapping[str, Tensor] | None
+) -> torch.optim.AdamW:
+    named = dict(model.named_parameters())
+    embeddings = ("tokens.", "positions.")
+    decay = [p for k, p in named.items() if p.ndim == 2 and not k.startswith(embeddings)]
+    plain = [p for k, p in named.items() if p.ndim != 2 or k.startswith(embeddings)]
+    groups = [
+        {"params": decay, "weight_decay": config.weight_decay},
+        {"params": plain, "weight_decay": 0.0},
+    ]
+    device = model.head.weight.device
+    fused = device.type in ("cpu", "cuda")
+    optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, betas=_BETAS, fused=fused)
+    if state is None:
+        return optimizer
+    if set(state) != {f"{name}.{moment}" for name in named for moment in _MOMENTS}:
+        raise RunError("the optimiser state belongs to another model; train without it")
+    for name, parameter in named.items():
+        moments = {moment: state[f"{name}.{moment}"].clone() for moment in _MOMENTS}
+        for moment in ("exp_avg", "exp_avg_sq"):
+            if moments[moment].shape != parameter.shape:
+                raise RunError(
+                    f"the optimiser state has shape {tuple(moments[moment].shape)} for {name}, "
+                    f"the model {tuple(parameter.shape)}; train without it"
+                )
+            moments[moment] = moments[moment].to(device)
+        moments["step"] = moments["step"].to(device if fused else "cpu")
+        optimizer.state[parameter] = moments
+    return optimizer
+
+
+def _state(model: GPT, optimizer: torch.optim.AdamW) -> dict[str, Tensor]:
+    return {
+        f"{name}.{moment}": optimizer.state[parameter][moment].detach().clone()
+        for name, parameter in model.named_parameters()
+        for moment in _MOMENTS
+    }
+
+
+def _weights(model: GPT) -> dict[str, Tensor]:
+    return {name: weight.detach().clone() for name, weight in model.state_dict().items()}

@@ -1,0 +1,353 @@
+"""What a problem plugin is, and how one is found: entry points, or a path to a Python file."""
+
+import importlib.util
+import inspect
+import os
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numba
+import numpy as np
+from numba import types
+from numba.core.errors import NumbaError
+
+from pipeline.errors import PipelineError, UsageError, nearest
+from pipeline.symmetry import GroundSet
+
+_I32 = types.Array(types.int32, 1, "C")
+_U8 = types.Array(types.uint8, 1, "C")
+_COORDS = types.Array(types.int32, 2, "C")
+
+#: How many flat int32 tables a problem may hand to its hook.
+TABLES = 4
+
+HOOK_SIGNATURE = types.void(
+    types.int64,  # v, the element that joins or leaves
+    _I32,  # members, the elements of the set, v not among them
+    types.int64,  # size, how many of `members` count
+    _U8,  # inside (m,), 1 for a member
+    _I32,  # slot (m + 1,), where the count of element u is kept; slot[m] is a bin
+    _I32,  # counts
+    types.int64,  # delta, what to add
+    _COORDS,  # coords (m, d)
+    types.UniTuple(_I32, TABLES),
+)
+
+CHECKER_SIGNATURE = types.int64(
+    _I32,  # points, the elements of the construction, ascending
+    types.int64,  # size, how many of `points` count
+    _COORDS,  # coords (m, d)
+    _I32,  # witness, filled with the elements of one violation
+)
+
+
+def blocking_hook(function: Callable[..., None]) -> Any:
+    """Compile a problem's incremental hook.
+
+    ``hook(v, members, size, inside, slot, counts, delta, coords, tables)`` is called when
+    element v joins (delta > 0) or leaves (delta < 0) the set S = ``members[:size]``, v not
+    in S. For every forbidden configuration F that holds v and has all but one of its other
+    elements in S, it does ``counts[slot[u]] += delta`` for the missing element u. Each pair
+    (F, u) counts once, and u may itself be in S (then F lies in the set once v is there).
+    ``slot[m]`` is a bin: writing there is harmless, so a walk over a padded grid may map the
+    outside to element m.
+    """
+    return numba.cfunc(HOOK_SIGNATURE, cache=_has_source(function))(function)
+
+
+def checker(function: Callable[..., int]) -> Any:
+    """Compile a problem's independent validator.
+
+    ``checker(points, size, coords, witness)`` looks at ``points[:size]`` alone and returns 0
+    if they hold no forbidden configuration; otherwise it writes the elements of one to
+    ``witness`` (room for 16) and returns how many. It shares nothing with the hook.
+    """
+    return numba.cfunc(CHECKER_SIGNATURE, cache=_has_source(function))(function)
+
+
+def _has_source(function: Callable[..., Any]) -> bool:
+    """Tell whether numba can keep the machine code: it needs a file to stamp it by."""
+    return Path(function.__code__.co_filename).is_file()
+
+
+@dataclass(frozen=True)
+class Known:
+    """A best known value: a lower bound unless ``proved``, never without its source."""
+
+    value: int
+    source: str
+    proved: bool = False
+
+
+class Problem(ABC):
+    """A family of ground sets, one for each n, and what is forbidden in them.
+
+    A plugin sets the class attributes and ``ground_set``; everything else has a default.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str] = ""
+    #: The number of elements of the largest forbidden configuration, at least 2.
+    arity: ClassVar[int]
+    #: Conventions of the mathematics a user may choose from; the first is the default.
+    conventions: ClassVar[tuple[str, ...]] = ("standard",)
+    #: The least n with an element to choose.
+    smallest: ClassVar[int] = 1
+    #: Upper estimate of memory per element of the ground set, for refusing what cannot fit.
+    bytes_per_element: ClassVar[int] = 400
+    #: The incremental hook (see ``blocking_hook``) and the validator (see ``checker``).
+    hook: Any
+    checker: Any
+
+    def __init__(self, convention: str | None = None) -> None:
+        """Take a convention by name.
+
+        Raises:
+            UsageError: the problem has no such convention.
+        """
+        self.convention = self.conventions[0] if convention is None else convention
+        if self.convention not in self.conventions:
+            hint = nearest(self.convention, self.conventions)
+            raise UsageError(f"{self.name} has no convention {self.convention!r}{hint}")
+        self._grounds: dict[int, GroundSet] = {}
+
+    @abstractmethod
+    def ground_set(self, n: int) -> GroundSet:
+        """Return the ground set of size n (called once for each n)."""
+
+    @abstractmethod
+    def elements(self, n: int) -> int:
+        """Return the number of elements of the ground set of size n, without building it."""
+
+    def tables(self, n: int) -> tuple[np.ndarray, ...]:
+        """Return up to four flat int32 arrays that the hook reads."""
+        return ()
+
+    def known(self, n: int) -> Known | None:
+        """Return the best known score at n under this convention, if there is one on record."""
+        return None
+
+    def encoders(self) -> Mapping[str, type]:
+        """Return encoders of the problem's own, by name, beside the ones of the framework."""
+        return {}
+
+    # ------------------------------------------------- from here on nothing needs overriding
+
+    def ground(self, n: int) -> GroundSet:
+        """Return the ground set of size n, built once.
+
+        Raises:
+            UsageError: n is too small, or the machine has not the memory.
+        """
+        if n not in self._grounds:
+            check_size(self, n)
+            ground = self.ground_set(n)
+            # The hook's signature asks for C order; numpy returns Fortran's after a transpose.
+            coords = np.array(ground.coords, order="C")
+            self._grounds[n] = replace(ground, coords=coords)
+        return self._grounds[n]
+
+    def hook_tables(self, n: int) -> tuple[np.ndarray, ...]:
+        """Return the hook's tables, filled up with empty ones to the number it expects."""
+        own = tuple(np.ascontiguousarray(t, dtype=np.int32).ravel() for t in self.tables(n))
+        if len(own) > TABLES:
+            raise PipelineError(f"{self.name} gives {len(own)} tables, the hook takes {TABLES}")
+        return own + (np.zeros(0, np.int32),) * (TABLES - len(own))
+
+    def validate(self, cells: np.ndarray, n: int) -> np.ndarray:
+        """Check constructions from their raw cells.
+
+        Args:
+            cells: packed uint8 ``(B, ceil(m / 8))``.
+
+        Returns:
+            bool ``(B,)``, True where nothing forbidden is in the set.
+        """
+        ground = self.ground(n)
+        return _validate(self.checker, np.ascontiguousarray(cells), ground.m, ground.coords)
+
+    def score(self, cells: np.ndarray, n: int) -> np.ndarray:
+        """Return the number of points of each construction, int32 ``(B,)``, from raw cells."""
+        return np.bitwise_count(cells).sum(axis=1, dtype=np.int32)
+
+    def witness(self, points: np.ndarray, n: int) -> tuple[int, ...] | None:
+        """Return the elements of one violation among ``points`` (element indices), or None."""
+        found = np.zeros(16, np.int32)
+        points = np.sort(np.asarray(points, dtype=np.int32))
+        size = _check_points(self.checker, points, self.ground(n).coords, found)
+        return tuple(int(v) for v in found[:size]) if size else None
+
+
+@numba.njit(cache=True)
+def row_points(row, points):
+    """Write the elements of one packed construction to ``points``, ascending; return how many."""
+    size = 0
+    for i in range(len(row)):
+        byte = row[i]
+        while byte:
+            low = byte & (~byte + np.uint8(1))
+            bit = 0
+            while (low >> bit) != 1:
+                bit += 1
+            points[size] = 8 * i + bit
+            size += 1
+            byte ^= low
+    return size
+
+
+@numba.njit(cache=True)
+def _validate(check, cells, m, coords):  # pragma: no cover
+    ok = np.empty(len(cells), np.bool_)
+    points = np.empty(m, np.int32)
+    witness = np.empty(16, np.int32)
+    for i in range(len(cells)):
+        size = row_points(cells[i], points)
+        ok[i] = check(points, size, coords, witness) == 0
+    return ok
+
+
+@numba.njit(cache=True)
+def _check_points(check, points, coords, witness):  # pragma: no cover
+    return check(points, len(points), coords, witness)
+
+
+def check_size(problem: Problem, n: int) -> None:
+    """Refuse an n that is too small or whose ground set cannot fit in this machine's memory.
+
+    Raises:
+        UsageError: with the memory it would need.
+    """
+    if n < problem.smallest:
+        raise UsageError(f"n must be at least {problem.smallest}, got {n}")
+    need, have = problem.elements(n) * problem.bytes_per_element, memory_bytes()
+    if need > have // 2:
+        low, high = problem.smallest, n
+        while high - low > 1:
+            middle = (low + high) // 2
+            fits = problem.elements(middle) * problem.bytes_per_element <= have // 2
+            low, high = (middle, high) if fits else (low, middle)
+        raise UsageError(
+            f"{problem.name} at n={n} would need about {readable(need)} of memory and this "
+            f"machine has {readable(have)}; the largest n that fits is about {low}"
+        )
+
+
+def memory_bytes() -> int:
+    """Return the physical memory of this machine in bytes."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return 8 << 30
+
+
+def readable(size: int) -> str:
+    """Write a number of bytes as people do."""
+    value = float(size)
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if value < 1000 or unit == "TB":
+            return f"{value:,.0f} {unit}" if value >= 10 or unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    raise AssertionError
+
+
+# --------------------------------------------------------------------------- the registry
+
+
+@cache
+def _entry_points() -> dict[str, Any]:
+    return {point.name: point for point in entry_points(group="pipeline.problems")}
+
+
+def problem_names() -> list[str]:
+    """Return the names of the installed problems, sorted."""
+    return sorted(_entry_points())
+
+
+def problem_spec(spec: str) -> str:
+    """Return a spec that means the same from any working directory (paths made absolute)."""
+    if ":" not in spec:
+        return spec
+    path, _, attribute = spec.rpartition(":")
+    return f"{Path(path).resolve()}:{attribute}"
+
+
+def load_problem(spec: str, convention: str | None = None) -> Problem:
+    """Return the problem that ``spec`` names.
+
+    Args:
+        spec: the name of an installed problem, or ``path/to/file.py:ClassName``.
+        convention: one of the problem's conventions; None for its default.
+
+    Raises:
+        UsageError: no such problem, file, class or convention.
+        PipelineError: the plugin's file cannot be imported.
+    """
+    found = _load_file(spec) if ":" in spec or spec.endswith(".py") else _load_installed(spec)
+    if not (inspect.isclass(found) and issubclass(found, Problem)):
+        raise UsageError(f"{spec} is not a subclass of pipeline.problem.Problem")
+    if inspect.isabstract(found):
+        missing = ", ".join(sorted(found.__abstractmethods__))
+        raise UsageError(f"{spec} lacks {missing}")
+    for attribute in ("name", "arity", "hook", "checker"):
+        if not hasattr(found, attribute):
+            raise UsageError(f"{spec} lacks the attribute {attribute!r}")
+    return found(convention)
+
+
+def _load_installed(name: str) -> Any:
+    points = _entry_points()
+    if name not in points:
+        raise UsageError(f"unknown problem {name!r}{nearest(name, points)}")
+    try:
+        return points[name].load()
+    except Exception as error:
+        raise PipelineError(f"problem {name!r} cannot be imported: {_one_line(error)}") from error
+
+
+def _load_file(spec: str) -> Any:
+    path, _, attribute = spec.rpartition(":")
+    if not path or not attribute or attribute.endswith(".py"):
+        raise UsageError(f"{spec}: name the class too, as in {spec.rstrip(':')}:MyProblem")
+    file = Path(path)
+    if not file.is_file():
+        raise UsageError(f"no such file: {path}")
+    name = f"pipeline_plugin_{file.stem}"
+    loaded = sys.modules.get(name)
+    if loaded is None or getattr(loaded, "__file__", None) != str(file.resolve()):
+        module_spec = importlib.util.spec_from_file_location(name, file.resolve())
+        if module_spec is None or module_spec.loader is None:
+            raise UsageError(f"{path} is not a Python file")
+        loaded = importlib.util.module_from_spec(module_spec)
+        sys.modules[name] = loaded
+        try:
+            module_spec.loader.exec_module(loaded)
+        except SyntaxError as error:
+            del sys.modules[name]
+            raise PipelineError(f"{path}, line {error.lineno}: {error.msg}") from error
+        except Exception as error:
+            del sys.modules[name]
+            raise PipelineError(f"{path} cannot be imported: {_one_line(error)}") from error
+    if not hasattr(loaded, attribute):
+        classes = [
+            key
+            for key, value in vars(loaded).items()
+            if inspect.isclass(value) and issubclass(value, Problem) and value is not Problem
+        ]
+        raise UsageError(f"{path} has no {attribute!r}{nearest(attribute, classes)}")
+    return getattr(loaded, attribute)
+
+
+def _one_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if isinstance(error, NumbaError) and len(lines) > 1:
+        # The first line only says that numba gave up: what it met, and where, come later.
+        where = [line.rstrip(":") for line in lines if line.startswith('File "')]
+        what = lines[1:3] if lines[1].endswith(":") else lines[1:2]
+        lines = [" ".join(what + [f"({place})" for place in where[-1:]])]
+    return f"{type(error).__name__}: {lines[0] if lines else ''}".rstrip(": ")

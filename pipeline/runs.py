@@ -1,0 +1,412 @@
+"""A run's folder: rounds that are there whole or not at all, a lock, and what resuming needs.
+
+    config.toml   the resolved configuration, always complete
+    run.json      ids, versions, machine, rng seed, the command of each session
+    events.jsonl  one line per thing that happened
+    rounds/0003/  nK.parquet, samples.parquet, model and optimizer, rng.json, stats.json,
+                  manifest.json with the SHA-256 of each
+    best/         nK.json nK.svg, made from the last round
+
+A round is written beside and renamed into place; the rename is the commit.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import platform
+import re
+import secrets
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from pipeline import __version__
+from pipeline.config import Config, config_from, differences, read_toml, to_toml
+from pipeline.errors import PipelineError, RunError, UsageError
+
+_SCHEMA = 1
+_TEMPORARY = ".writing-"
+
+
+class Run:
+    """One run's folder. Reading needs no lock; whoever plays rounds holds it."""
+
+    def __init__(self, path: Path) -> None:
+        """Open an existing run.
+
+        Raises:
+            RunError: it is not a run, or run.json or config.toml is damaged or was edited in
+                more than its budget.
+        """
+        self.path = path
+        if not (path / "run.json").is_file():
+            raise RunError(f"{path} is not a run: it has no run.json")
+        self.info = _read_json(path / "run.json", "restore it from a copy of the run")
+        if not isinstance(self.info, dict) or "config" not in self.info:
+            raise RunError(f"{path / 'run.json'} is damaged; restore it from a copy of the run")
+        if self.info.get("schema") != _SCHEMA:
+            raise RunError(
+                f"{path} was written in run format {self.info.get('schema')}; this is pipeline "
+                f"{__version__}, which reads format {_SCHEMA}: use a release that matches"
+            )
+        self.started_with = config_from(self.info["config"], str(path / "run.json"), complete=True)
+        self.config = self._read_config()
+
+    @classmethod
+    def create(cls, root: Path, config: Config, label: str, command: list[str]) -> "Run":
+        """Make a folder for a new run under ``root`` and return it.
+
+        Args:
+            label: the problem's name, for the folder's.
+            command: the command line that asked for it.
+        """
+        slug = re.sub(r"[^a-z0-9]+", "-", label.lower()).strip("-") or "problem"
+        day = time.strftime("%Y%m%d")
+        path = root / f"{slug}-n{config.n}-{day}-{secrets.token_hex(3)}"
+        with _writing(root):
+            (path / "rounds").mkdir(parents=True)
+            info = {
+                "schema": _SCHEMA,
+                "id": path.name,
+                "problem": config.problem,
+                "n": config.n,
+                "seed": config.seed,
+                "identity": config.identity,
+                "config": asdict(config),
+                "sessions": [_session(command)],
+            }
+            _write(path / "config.toml", to_toml(config).encode())
+            _write(path / "run.json", _json(info))
+        return cls(path)
+
+    def _read_config(self) -> Config:
+        file = self.path / "config.toml"
+        try:
+            config = config_from(read_toml(file), str(file), complete=True)
+        except UsageError as error:
+            raise RunError(
+                f"{error} (the run's own copy is in run.json; `pipeline resume` "
+                "cannot go on until config.toml is whole again)"
+            ) from error
+        changed = differences(self.started_with, config)
+        if changed:
+            raise RunError(
+                f"{file} differs from what the run was started with ({'; '.join(changed)}); only "
+                "the budget may change: put it back, or start a new run with --config"
+            )
+        return config
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.path.name
+
+    # ------------------------------------------------------------------------------- lock
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the run for writing; the system lets go of it when the process dies.
+
+        Raises:
+            RunError: another live process holds it.
+        """
+        from filelock import FileLock, Timeout
+
+        lock = FileLock(self.path / "lock")
+        holder = self.path / "lock.pid"
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            who = holder.read_text().strip() if holder.is_file() else "another process"
+            raise RunError(
+                f"{self.path} is in use by {who}; wait for it, or stop it first"
+            ) from None
+        except OSError as error:
+            raise RunError(f"cannot lock {self.path}: {error.strerror or error}") from error
+        try:
+            with _writing(self.path):
+                holder.write_text(f"process {os.getpid()} on {platform.node()}\n")
+            for left in (self.path / "rounds").glob(f"{_TEMPORARY}*"):
+                shutil.rmtree(left, ignore_errors=True)
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                holder.unlink()
+            lock.release()
+
+    # ----------------------------------------------------------------------------- rounds
+
+    def rounds(self) -> list[int]:
+        """Return the numbers of the committed rounds, rising.
+
+        Raises:
+            RunError: one is missing in between.
+        """
+        folder = self.path / "rounds"
+        found = sorted(int(p.name) for p in folder.glob("[0-9]*") if p.name.isdigit())
+        if found != list(range(len(found))):
+            missing = min(set(range(found[-1])) - set(found))
+            raise RunError(
+                f"{folder} lacks round {missing}; restore it, or delete the rounds after it and "
+                "resume"
+            )
+        return found
+
+    def last_round(self) -> int:
+        """Return the number of the last committed round.
+
+        Raises:
+            RunError: there is none yet.
+        """
+        rounds = self.rounds()
+        if not rounds:
+            raise RunError(
+                f"{self.path} has no finished round yet; play it with: pipeline resume {self.name}"
+            )
+        return rounds[-1]
+
+    def folder(self, number: int) -> Path:
+        """Return the folder of a committed round.
+
+        Raises:
+            RunError: there is no such round.
+        """
+        path = self.path / "rounds" / f"{number:04d}"
+        if not path.is_dir():
+            rounds = self.rounds()
+            there = f"it has rounds 0 to {rounds[-1]}" if rounds else "it has none yet"
+            raise RunError(f"{self.path} has no round {number}; {there}")
+        return path
+
+    def commit(self, number: int, write: Callable[[Path], None]) -> None:
+        """Have ``write`` fill a folder beside, then rename it into place.
+
+        Raises:
+            PipelineError: the disk is full or cannot be written; nothing is left behind.
+        """
+        final = self.path / "rounds" / f"{number:04d}"
+        beside = self.path / "rounds" / f"{_TEMPORARY}{number:04d}"
+        with _writing(final, f"; free some space and run: pipeline resume {self.name}"):
+            try:
+                shutil.rmtree(beside, ignore_errors=True)
+                beside.mkdir()
+                write(beside)
+                manifest = {file.name: _digest(file) for file in sorted(beside.iterdir())}
+                for file in beside.iterdir():
+                    _sync(file)
+                _write(beside / "manifest.json", _json(manifest))
+                _sync(beside)
+                beside.rename(final)
+                _sync(final.parent)
+            except BaseException:
+                shutil.rmtree(beside, ignore_errors=True)
+                raise
+
+    def check_round(self, number: int) -> None:
+        """Compare every file of a round with its manifest.
+
+        Raises:
+            RunError: a file is missing, cut short or altered.
+        """
+        for name in self._manifest(self.folder(number)):
+            self.file(number, name)
+
+    def file(self, number: int, name: str) -> Path:
+        """Return the path of a round's file, once it is found to be what was committed.
+
+        Raises:
+            RunError: it is missing or damaged.
+        """
+        folder = self.folder(number)
+        path, expected = folder / name, self._manifest(folder).get(name)
+        try:
+            whole = _digest(path) == expected
+        except OSError:
+            whole = False
+        if not whole:
+            raise self._damaged(path, number)
+        return path
+
+    def stats(self, number: int) -> dict[str, Any]:
+        """Return what a round's stats.json says."""
+        return json.loads(self.file(number, "stats.json").read_text(encoding="utf-8"))
+
+    def sizes(self, number: int) -> list[int]:
+        """Return the sizes a round holds constructions of."""
+        names = (re.fullmatch(r"n(\d+)\.parquet", p.name) for p in self.folder(number).iterdir())
+        return sorted(int(found[1]) for found in names if found)
+
+    def _manifest(self, folder: Path) -> dict[str, str]:
+        number = int(folder.name)
+        try:
+            return json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise self._damaged(folder / "manifest.json", number) from error
+
+    def _damaged(self, file: Path, number: int) -> RunError:
+        return RunError(
+            f"{file} is damaged or missing; delete the folders of round {number} and later under "
+            f"{self.path / 'rounds'} and run: pipeline resume {self.name} (they are played again, "
+            "with the same result)"
+        )
+
+    # ---------------------------------------------------------------------- everything else
+
+    def write_best(self, files: Mapping[str, bytes]) -> None:
+        """Replace files under best/, each at once."""
+        with _writing(self.path / "best"):
+            (self.path / "best").mkdir(exist_ok=True)
+            for name, data in files.items():
+                _write(self.path / "best" / name, data)
+
+    def event(self, kind: str, **particulars: Any) -> None:
+        """Append a line to events.jsonl; a log that cannot be written stops nothing."""
+        line = json.dumps({"time": round(time.time(), 3), "event": kind, **particulars})
+        with (
+            contextlib.suppress(OSError),
+            open(self.path / "events.jsonl", "a", encoding="utf-8") as log,
+        ):
+            log.write(line + "\n")
+
+    def set_budget(self, config: Config) -> None:
+        """Write a configuration that differs in its budget or workers alone."""
+        assert not differences(self.started_with, config)
+        with _writing(self.path):
+            _write(self.path / "config.toml", to_toml(config).encode())
+        self.config = config
+
+    def add_session(self, command: list[str]) -> None:
+        """Note in run.json that the run goes on."""
+        self.info["sessions"].append(_session(command))
+        with _writing(self.path):
+            _write(self.path / "run.json", _json(self.info))
+
+
+# ------------------------------------------------------------------------- finding runs
+
+
+def runs_root(given: str | None = None) -> Path:
+    """Return the folder of runs: as given, or PIPELINE_RUNS, or ./runs."""
+    return Path(given or os.environ.get("PIPELINE_RUNS") or "runs")
+
+
+def all_runs(root: Path) -> list[Path]:
+    """Return the folders of runs under ``root``, oldest first."""
+    if not root.is_dir():
+        return []
+    found = [p.parent for p in root.glob("*/run.json")]
+    return sorted(found, key=lambda p: (p.joinpath("run.json").stat().st_ctime_ns, p.name))
+
+
+def find_run(spec: str, root: Path) -> Run:
+    """Return the run that ``spec`` names: a path, a unique prefix, or ``latest``.
+
+    Raises:
+        RunError: none, or more than one.
+    """
+    if Path(spec, "run.json").is_file() or (os.sep in spec and Path(spec).is_dir()):
+        return Run(Path(spec))
+    runs = all_runs(root)
+    if spec == "latest":
+        if not runs:
+            raise RunError(f"there is no run in {root}; start one, or name its folder with --runs")
+        return Run(max(runs, key=_last_change))
+    exact = [p for p in runs if p.name == spec]
+    found = exact or [p for p in runs if p.name.startswith(spec)]
+    if len(found) > 1:
+        names = ", ".join(p.name for p in found[:4]) + (", ..." if len(found) > 4 else "")
+        raise RunError(f"{spec!r} fits {len(found)} runs ({names}); write more of the name")
+    if not found:
+        raise RunError(f"no run {spec!r} in {root}; `pipeline ls` lists what is there")
+    return Run(found[0])
+
+
+def _last_change(path: Path) -> tuple[int, str]:
+    times = [p.stat().st_mtime_ns for p in (path / "rounds", path / "run.json") if p.exists()]
+    return max(times), path.name
+
+
+# ------------------------------------------------------------------------------ writing
+
+
+@contextlib.contextmanager
+def _writing(path: Path, fix: str = "") -> Iterator[None]:
+    """Turn an error of the file system into one line."""
+    try:
+        yield
+    except OSError as error:
+        raise PipelineError(f"cannot write {path}: {error.strerror or error}{fix}") from error
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write a file at once: beside, to the disk, renamed into place."""
+    beside = path.with_name(f"{_TEMPORARY}{path.name}")
+    try:
+        with open(beside, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            beside.unlink()
+        raise
+
+
+def _digest(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sync(path: Path) -> None:
+    """Have the system put a file, or the entries of a folder, on the disk."""
+    if os.name == "posix":
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _json(data: Any) -> bytes:
+    return (json.dumps(data, indent=1) + "\n").encode()
+
+
+def _read_json(path: Path, fix: str) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path} is damaged ({error}); {fix}") from error
+
+
+def _session(command: list[str]) -> dict[str, Any]:
+    import numpy
+
+    return {
+        "command": command,
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "pipeline": __version__,
+        "revision": _revision(),
+        "python": platform.python_version(),
+        "numpy": numpy.__version__,
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "executable": Path(sys.executable).name,
+    }
+
+
+def _revision() -> str | None:
+    """Return the git revision this code was checked out at, if it was."""
+    root = Path(__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return None
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        command = ["git", "-C", str(root), "rev-parse", "HEAD"]
+        found = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True)
+        return found.stdout.strip() or None
+    return None

@@ -1,0 +1,26 @@
+"""One rng seed, many independent streams, named by what they are for.
+
+A stream depends on the run's seed and its name alone, so results do not depend on how many
+workers there are or on what ran before.
+"""
+
+from typing import Final
+
+import numpy as np
+
+#: The stages of a round that draw random numbers; the numbers are part of a run's identity.
+STAGES: Final = {"seed": 0, "initialise": 1, "train": 2, "sample": 3, "search": 4}
+
+
+def _sequence(seed: int, round_: int, stage: str, shard: int) -> np.random.SeedSequence:
+    return np.random.SeedSequence(seed, spawn_key=(round_, STAGES[stage], shard))
+
+
+def state(seed: int, round_: int, stage: str, shard: int = 0) -> np.ndarray:
+    """Return the first state of a kernel's generator, uint64 ``(1,)``."""
+    return _sequence(seed, round_, stage, shard).generate_state(1, np.uint64)
+
+
+def integer(seed: int, round_: int, stage: str, shard: int = 0) -> int:
+    """Return a seed for a library's generator, in 0..2**63 - 1."""
+    return int(state(seed, round_, stage, shard)[0] >> np.uint64(1))

@@ -1,0 +1,1 @@
+"""The problems that ship: no isosceles triangle, no three in line."""

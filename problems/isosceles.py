@@ -1,0 +1,247 @@
+"""No isosceles triangle: no three points of the grid, one equally far from the other two."""
+
+import numpy as np
+
+from pipeline.problem import Known, Problem, blocking_hook, checker
+from pipeline.symmetry import GroundSet
+from problems.grid import bump, read, square_grid
+
+FLAT_FORBIDDEN, FLAT_ALLOWED = "flat-forbidden", "flat-allowed"
+FLAT_IS_ALLOWED = 1
+
+
+@blocking_hook
+def block(v, members, size, inside, slot, counts, delta, coords, tables):
+    """Count for each cell the isosceles triples it would close with v and one member.
+
+    A triple has exactly one apex (three lattice points are never equilateral), so it is met
+    once: apex v, apex w (circles of radius |vw|) or apex u (the bisector of v and w).
+    O(size * (r(d) + n)) with r(d) the lattice points on a circle. A count is below
+    size**2 <= m**2 / 4 < 2**31 for n <= 128, since a valid or nearly valid set is far smaller.
+    """
+    at, offsets, pairs, head = tables
+    n = np.int64(head[0])
+    stride, width, pad = 3 * n - 2, 2 * n - 1, n - 1
+    outside, change = np.int32(len(inside)), np.int32(delta)
+    home = (coords[v, 0] + pad) * stride + coords[v, 1] + pad
+    for i in range(size):
+        w = read(members, i)
+        dr = np.int64(coords[w, 0]) - coords[v, 0]
+        dc = np.int64(coords[w, 1]) - coords[v, 1]
+        there = home + dr * stride + dc
+        k = 4 * ((dr + pad) * width + dc + pad)
+        for e in range(read(pairs, k), read(pairs, k + 1)):
+            around = read(offsets, e)
+            bump(counts, slot, read(at, home + around), change)
+            bump(counts, slot, read(at, there + around), change)
+        # Each circle passes through the other point, which closes nothing.
+        bump(counts, slot, w, -change)
+        bump(counts, slot, v, -change)
+        step = np.int64(read(pairs, k + 3))
+        if step != 0:
+            first = home + read(pairs, k + 2)
+            cell = first
+            u = read(at, cell)
+            while u != outside:
+                bump(counts, slot, u, change)
+                cell += step
+                u = read(at, cell)
+            cell = first - step
+            u = read(at, cell)
+            while u != outside:
+                bump(counts, slot, u, change)
+                cell -= step
+                u = read(at, cell)
+        if head[1] == FLAT_IS_ALLOWED:
+            # Take back the flat triples: v, w and the reflection of one in the other, and
+            # their midpoint where it is a cell.
+            bump(counts, slot, read(at, home - dr * stride - dc), -change)
+            bump(counts, slot, read(at, there + dr * stride + dc), -change)
+            if dr % 2 == 0 and dc % 2 == 0:
+                bump(counts, slot, read(at, home + dr // 2 * stride + dc // 2), -change)
+
+
+@checker
+def check_flat_forbidden(points, size, coords, witness):
+    """Find an apex with two points at one distance; O(size**2)."""
+    span = 0
+    for i in range(size):
+        span = max(span, coords[points[i], 0], coords[points[i], 1])
+    seen_by = np.full(2 * span * span + 1, -1, np.int32)
+    partner = np.empty(2 * span * span + 1, np.int32)
+    for i in range(size):
+        a = points[i]
+        for j in range(size):
+            b = points[j]
+            if a != b:
+                dr = coords[a, 0] - coords[b, 0]
+                dc = coords[a, 1] - coords[b, 1]
+                d = dr * dr + dc * dc
+                if seen_by[d] == i:
+                    witness[0], witness[1], witness[2] = partner[d], a, b
+                    return 3
+                seen_by[d] = i
+                partner[d] = b
+    return 0
+
+
+@checker
+def check_flat_allowed(points, size, coords, witness):
+    """The same, but a point midway between the other two is no triangle; O(size**2).
+
+    At most two points at one distance may stand opposite each other, so comparing with the
+    first at that distance is enough: a third is opposite to at most one of the two.
+    """
+    span = 0
+    for i in range(size):
+        span = max(span, coords[points[i], 0], coords[points[i], 1])
+    seen_by = np.full(2 * span * span + 1, -1, np.int32)
+    partner = np.empty(2 * span * span + 1, np.int32)
+    for i in range(size):
+        a = points[i]
+        for j in range(size):
+            b = points[j]
+            if a != b:
+                dr = coords[a, 0] - coords[b, 0]
+                dc = coords[a, 1] - coords[b, 1]
+                d = dr * dr + dc * dc
+                if seen_by[d] == i:
+                    c = partner[d]
+                    opposite = (
+                        coords[b, 0] + coords[c, 0] == 2 * coords[a, 0]
+                        and coords[b, 1] + coords[c, 1] == 2 * coords[a, 1]
+                    )
+                    if not opposite:
+                        witness[0], witness[1], witness[2] = c, a, b
+                        return 3
+                else:
+                    seen_by[d] = i
+                    partner[d] = b
+    return 0
+
+
+class Isosceles(Problem):
+    """Largest sets of cells of the n x n grid without an isosceles triangle."""
+
+    name = "isosceles"
+    title = "no three points of the n x n grid form an isosceles triangle"
+    arity = 3
+    conventions = (FLAT_FORBIDDEN, FLAT_ALLOWED)
+    hook = block
+
+    def __init__(self, convention: str | None = None) -> None:
+        """Take "flat-forbidden" (a midpoint of two points counts, the default) or the other."""
+        super().__init__(convention)
+        flat = self.convention == FLAT_FORBIDDEN
+        self.checker = check_flat_forbidden if flat else check_flat_allowed
+
+    checker = check_flat_forbidden
+
+    def ground_set(self, n: int) -> GroundSet:
+        """Return the square grid with its dihedral group."""
+        return square_grid(n)
+
+    def elements(self, n: int) -> int:
+        """Return n * n."""
+        return n * n
+
+    def tables(self, n: int) -> tuple[np.ndarray, ...]:
+        """Return the padded grid, the circles, and what belongs to each difference of cells."""
+        return _geometry(n, self.convention == FLAT_ALLOWED)
+
+    def known(self, n: int) -> Known | None:
+        """Return the best known value at n under this convention."""
+        return (KNOWN if self.convention == FLAT_FORBIDDEN else KNOWN_FLAT_ALLOWED).get(n)
+
+
+def _geometry(n: int, flat_allowed: bool) -> tuple[np.ndarray, ...]:
+    """Tables of the hook, in coordinates of a grid padded by n - 1 on each side.
+
+    at: element of each padded cell, n * n outside. offsets: the lattice points of each
+    circle about the origin, one circle after the other. pairs: for each difference (dr, dc)
+    the range of its circle in ``offsets``, and the first lattice point and the step of the
+    bisector between the origin and (dr, dc); step 0 when no lattice point lies on it.
+    """
+    stride, pad = 3 * n - 2, n - 1
+    at = np.full((stride, stride), n * n, np.int32)
+    at[pad : pad + n, pad : pad + n] = np.arange(n * n).reshape(n, n)
+
+    dr, dc = (axis.ravel() - pad for axis in np.indices((2 * n - 1, 2 * n - 1)))
+    square = dr * dr + dc * dc
+    order = np.argsort(square, kind="stable")
+    offsets = (dr * stride + dc)[order]
+    radii = square[order]
+    first = np.searchsorted(radii, square, "left")
+    last = np.searchsorted(radii, square, "right")
+
+    g = np.gcd(dr, dc)
+    g[square == 0] = 1
+    ur, uc = dr // g, dc // g
+    norm = ur * ur + uc * uc
+    # q is on the bisector when q . u = g |u|^2 / 2; with s . u = 1 one such q is that times s.
+    s_r, s_c = _bezout(ur, uc)
+    level = g * norm // 2
+    q_r, q_c = level * s_r, level * s_c
+    # Move along the bisector to the first lattice point at or past the midpoint, so that
+    # walking both ways from it meets every cell of the grid before leaving it.
+    along = (-q_r * uc + q_c * ur) // np.maximum(norm, 1)
+    q_r, q_c = q_r + along * uc, q_c - along * ur
+    has_bisector = (square > 0) & (g * norm % 2 == 0)
+    start = np.where(has_bisector, q_r * stride + q_c, 0)
+    step = np.where(has_bisector, -uc * stride + ur, 0)
+    pairs = np.stack([first, last, start, step], axis=1)
+    return at, offsets, pairs, np.array([n, FLAT_IS_ALLOWED if flat_allowed else 0])
+
+
+def _bezout(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return (s, t) with s a + t b = 1 for coprime pairs, by Euclid on whole arrays."""
+    old_r, r = a.copy(), b.copy()
+    old_s, s = np.ones_like(a), np.zeros_like(a)
+    old_t, t = np.zeros_like(a), np.ones_like(a)
+    while np.any(r):
+        quotient = old_r // np.where(r == 0, 1, r)
+        quotient[r == 0] = 0
+        live = r != 0
+        old_r, r = np.where(live, r, old_r), np.where(live, old_r - quotient * r, 0)
+        old_s, s = np.where(live, s, old_s), np.where(live, old_s - quotient * s, s)
+        old_t, t = np.where(live, t, old_t), np.where(live, old_t - quotient * t, t)
+    return old_s * np.sign(old_r), old_t * np.sign(old_r)
+
+
+_EXHAUSTIVE = "exhaustive search, repeated by this project's tests"
+_STEFPERF = "exhaustive search by stefperf/antiisosceles and hashkanna/mendel-evolve"
+_OWN = "local search by this project's prototypes, 2026; nothing published found"
+_PATTERNBOOST = "PatternBoost, arXiv:2411.00566, section 4.1 (2024)"
+_MENDEL = "hashkanna/mendel-evolve, 2026"
+_ALPHAEVOLVE = "AlphaEvolve repository of problems, 2025; arXiv:2511.02864, section 6.39"
+
+KNOWN = {
+    **{
+        n: Known(v, _EXHAUSTIVE, proved=True)
+        for n, v in enumerate([1, 2, 4, 6, 7, 9, 10, 13], start=1)
+    },
+    **{n: Known(v, _STEFPERF, proved=True) for n, v in enumerate([16, 18, 18, 20, 22], start=9)},
+    14: Known(24, _OWN),
+    15: Known(25, _OWN),
+    16: Known(28, _PATTERNBOOST),
+    **{n: Known(v, _OWN) for n, v in enumerate([30, 32, 34, 34, 38, 38, 41, 42, 44, 44], start=17)},
+    27: Known(48, _PATTERNBOOST),
+    **{n: Known(v, _OWN) for n, v in enumerate([48, 50, 52, 54], start=28)},
+    32: Known(58, _MENDEL),
+    34: Known(60, _OWN),
+    40: Known(68, _OWN),
+    48: Known(84, _OWN),
+    64: Known(112, _ALPHAEVOLVE),
+    100: Known(164, _ALPHAEVOLVE),
+}
+
+_OEIS = "OEIS A271914"
+
+KNOWN_FLAT_ALLOWED = {
+    **{
+        n: Known(v, f"{_OEIS}; {_EXHAUSTIVE}", proved=True)
+        for n, v in enumerate([1, 2, 4, 6, 8, 10, 12, 14], start=1)
+    },
+    9: Known(16, _OEIS),
+    10: Known(18, _OEIS),
+}

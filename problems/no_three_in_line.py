@@ -1,0 +1,107 @@
+"""No three in line: no three points of the grid on any straight line, whatever its slope."""
+
+import numpy as np
+
+from pipeline.problem import Known, Problem, blocking_hook, checker
+from pipeline.symmetry import GroundSet
+from problems.grid import bump, read, square_grid
+
+
+@blocking_hook
+def block(v, members, size, inside, slot, counts, delta, coords, tables):
+    """Count for each cell the lines through v and a member that it lies on; O(size * n)."""
+    at, steps, head = tables[0], tables[1], tables[2]
+    n = np.int64(head[0])
+    stride, width, pad = 3 * n - 2, 2 * n - 1, n - 1
+    outside, change = np.int32(len(inside)), np.int32(delta)
+    home = (coords[v, 0] + pad) * stride + coords[v, 1] + pad
+    for i in range(size):
+        w = read(members, i)
+        dr = np.int64(coords[w, 0]) - coords[v, 0]
+        dc = np.int64(coords[w, 1]) - coords[v, 1]
+        step = np.int64(read(steps, (dr + pad) * width + dc + pad))
+        cell = home + step
+        u = read(at, cell)
+        while u != outside:
+            bump(counts, slot, u, change)
+            cell += step
+            u = read(at, cell)
+        cell = home - step
+        u = read(at, cell)
+        while u != outside:
+            bump(counts, slot, u, change)
+            cell -= step
+            u = read(at, cell)
+        # The walk passed w itself, which closes nothing.
+        bump(counts, slot, w, -change)
+
+
+@checker
+def check(points, size, coords, witness):
+    """Find a point that sees two others in one direction up to sign; O(size**2 log n)."""
+    span = 0
+    for i in range(size):
+        span = max(span, coords[points[i], 0], coords[points[i], 1])
+    width = 2 * span + 1
+    seen_by = np.full((span + 1) * width, -1, np.int32)
+    partner = np.empty((span + 1) * width, np.int32)
+    for i in range(size):
+        a = points[i]
+        for j in range(i + 1, size):
+            b = points[j]
+            dr = coords[b, 0] - coords[a, 0]
+            dc = coords[b, 1] - coords[a, 1]
+            x, y = abs(dr), abs(dc)
+            while y:
+                x, y = y, x % y
+            dr //= x
+            dc //= x
+            if dr < 0 or (dr == 0 and dc < 0):
+                dr, dc = -dr, -dc
+            key = dr * width + dc + span
+            if seen_by[key] == i:
+                witness[0], witness[1], witness[2] = a, partner[key], b
+                return 3
+            seen_by[key] = i
+            partner[key] = b
+    return 0
+
+
+class NoThreeInLine(Problem):
+    """Largest sets of cells of the n x n grid with no three on a line; at most 2n."""
+
+    name = "no-3-in-line"
+    title = "no three points of the n x n grid lie on a straight line"
+    arity = 3
+    hook = block
+    checker = check
+
+    def ground_set(self, n: int) -> GroundSet:
+        """Return the square grid with its dihedral group."""
+        return square_grid(n)
+
+    def elements(self, n: int) -> int:
+        """Return n * n."""
+        return n * n
+
+    def tables(self, n: int) -> tuple[np.ndarray, ...]:
+        """Return the grid padded by n - 1 on each side, and the step of each difference."""
+        stride, pad = 3 * n - 2, n - 1
+        at = np.full((stride, stride), n * n, np.int32)
+        at[pad : pad + n, pad : pad + n] = np.arange(n * n).reshape(n, n)
+        dr, dc = (axis.ravel() - pad for axis in np.indices((2 * n - 1, 2 * n - 1)))
+        g = np.maximum(np.gcd(dr, dc), 1)
+        return at, dr // g * stride + dc // g, np.array([n])
+
+    def known(self, n: int) -> Known | None:
+        """Return 2n where so many points are known to be possible, which is then the most."""
+        if n == 1:
+            return Known(1, "one cell", proved=True)
+        if n <= 74 or n == 76:
+            return Known(2 * n, _FLAMMENKAMP, proved=True)
+        return None
+
+
+_FLAMMENKAMP = (
+    "Flammenkamp's database (August 2026); Prellberg, arXiv:2602.07751; two to a row are the most"
+)
