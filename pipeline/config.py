@@ -166,7 +166,7 @@ class ComputeConfig:
 
     device: str = "auto"  # auto, cuda, mps, cpu
     workers: int = 0  # search processes; 0: one for each core
-    threads: int = 0  # of torch on a CPU; 0: one for each core, at most 4
+    threads: int = 0  # of torch on a CPU; 0: half the cores, at least 1 and at most 4
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -300,10 +300,12 @@ def resolved(config: Config) -> Config:
     """Return the configuration with what depends on this machine written out.
 
     Sums in the model's training are split by thread, so the number of threads belongs to a run.
+    Half the cores, since a small model gains little from more, and threads that wait for one
+    another lose more than they gain as soon as anything else runs (seen: 50 times slower).
     """
     if config.compute.threads:
         return config
-    return replace(config, compute=replace(config.compute, threads=min(cores(), 4)))
+    return replace(config, compute=replace(config.compute, threads=min(max(cores() // 2, 1), 4)))
 
 
 def with_budget(config: Config, **changes: float | int | None) -> Config:
