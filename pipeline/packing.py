@@ -92,13 +92,29 @@ def points(row: np.ndarray, m: int) -> np.ndarray:
     return np.flatnonzero(unpack(row[None], m)[0]).astype(np.int32)
 
 
+@njit(cache=True)
+def row_points(row, out):
+    """Write the elements of one packed row to ``out``, ascending; return how many.
+
+    For use in kernels: nothing is checked.
+    """
+    count = 0
+    for byte in range(len(row)):
+        if row[byte]:
+            for bit in range(8):
+                if row[byte] >> bit & 1:
+                    out[count] = 8 * byte + bit
+                    count += 1
+    return count
+
+
 def popcounts(cells: np.ndarray) -> np.ndarray:
     """Return int32 ``(B,)``: the number of elements of each row of uint8 ``(B, bytes)``.
 
     Raises:
         ValueError: not a uint8 matrix.
     """
-    return _popcounts(_matrix(cells))
+    return np.bitwise_count(_matrix(cells)).sum(axis=1, dtype=np.int32)
 
 
 def ids(cells: np.ndarray) -> np.ndarray:
@@ -129,21 +145,6 @@ def _matrix(cells: np.ndarray) -> np.ndarray:
     if not isinstance(cells, np.ndarray) or cells.dtype != np.uint8 or cells.ndim != 2:
         raise mismatch("cells", "uint8 (B, bytes)", cells)
     return np.ascontiguousarray(cells)
-
-
-@njit(cache=True)
-def _popcounts(cells):
-    """O(B * bytes + set bits); a count is at most 8 * bytes, far inside int32."""
-    counts = np.zeros(cells.shape[0], np.int32)
-    for i in range(cells.shape[0]):
-        total = 0
-        for j in range(cells.shape[1]):
-            byte = cells[i, j]
-            while byte:
-                byte = np.uint8(byte & (byte - 1))
-                total += 1
-        counts[i] = total
-    return counts
 
 
 @njit(cache=True)

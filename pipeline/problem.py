@@ -18,6 +18,7 @@ from numba import types
 from numba.core.errors import NumbaError
 
 from pipeline.errors import PipelineError, UsageError, nearest
+from pipeline.packing import popcounts, row_points
 from pipeline.symmetry import GroundSet
 
 _I32 = types.Array(types.int32, 1, "C")
@@ -174,7 +175,7 @@ class Problem(ABC):
 
     def score(self, cells: np.ndarray, n: int) -> np.ndarray:
         """Return the number of points of each construction, int32 ``(B,)``, from raw cells."""
-        return np.bitwise_count(cells).sum(axis=1, dtype=np.int32)
+        return popcounts(cells)
 
     def witness(self, points: np.ndarray, n: int) -> tuple[int, ...] | None:
         """Return the elements of one violation among ``points`` (element indices), or None."""
@@ -182,23 +183,6 @@ class Problem(ABC):
         points = np.sort(np.asarray(points, dtype=np.int32))
         size = _check_points(self.checker, points, self.ground(n).coords, found)
         return tuple(int(v) for v in found[:size]) if size else None
-
-
-@numba.njit(cache=True)
-def row_points(row, points):
-    """Write the elements of one packed construction to ``points``, ascending; return how many."""
-    size = 0
-    for i in range(len(row)):
-        byte = row[i]
-        while byte:
-            low = byte & (~byte + np.uint8(1))
-            bit = 0
-            while (low >> bit) != 1:
-                bit += 1
-            points[size] = 8 * i + bit
-            size += 1
-            byte ^= low
-    return size
 
 
 @numba.njit(cache=True)

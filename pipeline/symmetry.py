@@ -273,26 +273,13 @@ def _permutations(ground: GroundSet) -> PermutationGroup:
 
 
 @njit(cache=True)
-def _points_of(row, points):
-    """Write the elements of a packed row to ``points`` and return their number."""
-    count = 0
-    for byte in range(len(row)):
-        if row[byte]:
-            for bit in range(8):
-                if row[byte] >> bit & 1:
-                    points[count] = 8 * byte + bit
-                    count += 1
-    return count
-
-
-@njit(cache=True)
 def _least_images(cells, group):
     """O(B g (points + bytes compared)); a comparison stops at the first byte that differs."""
     least = cells.copy()
     points = np.empty(group.shape[1], np.int64)
     image = np.zeros(cells.shape[1], np.uint8)
     for b in range(cells.shape[0]):
-        count = _points_of(cells[b], points)
+        count = packing.row_points(cells[b], points)
         for i in range(1, group.shape[0]):
             for k in range(count):
                 v = group[i, points[k]]
@@ -313,7 +300,7 @@ def _images(cells, group, index):
     images = np.zeros_like(cells)
     points = np.empty(group.shape[1], np.int64)
     for b in range(cells.shape[0]):
-        for k in range(_points_of(cells[b], points)):
+        for k in range(packing.row_points(cells[b], points)):
             v = group[index[b], points[k]]
             images[b, v >> 3] |= np.uint8(1 << (v & 7))
     return images
@@ -325,7 +312,7 @@ def _count_fixing(cells, rows):
     counts = np.zeros(cells.shape[0], np.int32)
     points = np.empty(rows.shape[1], np.int64)
     for b in range(cells.shape[0]):
-        count = _points_of(cells[b], points)
+        count = packing.row_points(cells[b], points)
         for i in range(rows.shape[0]):
             k = 0
             while k < count:

@@ -218,9 +218,9 @@ _ALPHAEVOLVE = "AlphaEvolve repository of problems, 2025; arXiv:2511.02864, sect
 KNOWN = {
     **{
         n: Known(v, _EXHAUSTIVE, proved=True)
-        for n, v in enumerate([1, 2, 4, 6, 7, 9, 10, 13], start=1)
+        for n, v in enumerate([1, 2, 4, 6, 7, 9, 10, 13, 16, 18], start=1)
     },
-    **{n: Known(v, _STEFPERF, proved=True) for n, v in enumerate([16, 18, 18, 20, 22], start=9)},
+    **{n: Known(v, _STEFPERF, proved=True) for n, v in enumerate([18, 20, 22], start=11)},
     14: Known(24, _OWN),
     15: Known(25, _OWN),
     16: Known(28, _PATTERNBOOST),
@@ -238,10 +238,6 @@ KNOWN = {
 _OEIS = "OEIS A271914"
 
 KNOWN_FLAT_ALLOWED = {
-    **{
-        n: Known(v, f"{_OEIS}; {_EXHAUSTIVE}", proved=True)
-        for n, v in enumerate([1, 2, 4, 6, 8, 10, 12, 14], start=1)
-    },
-    9: Known(16, _OEIS),
-    10: Known(18, _OEIS),
+    n: Known(v, f"{_OEIS}; {_EXHAUSTIVE}", proved=True)
+    for n, v in enumerate([1, 2, 4, 6, 8, 10, 12, 14, 16, 18], start=1)
 }

@@ -56,7 +56,7 @@ def _verify_file(path: Path) -> list[dict[str, Any]]:
 
 
 def _verify_run(target: str, runs: str | None) -> list[dict[str, Any]]:
-    from pipeline.session import verify_run
+    from pipeline.results import verify_run
 
     opened = open_run(target, runs)
     plugin = problem_of(opened)

@@ -66,7 +66,7 @@ def show(run_: str, runs: str | None, as_json: bool) -> None:
     RUN is a path, a unique prefix of its name, or latest.
     """
     from pipeline.report.terminal import console
-    from pipeline.session import best_of
+    from pipeline.results import best_of
 
     opened = open_run(run_, runs)
     plugin = problem_of(opened)
@@ -132,7 +132,7 @@ def best(run_: str, n: int | None, runs: str | None, as_json: bool) -> None:
     RUN is a path, a unique prefix of its name, or latest.
     """
     from pipeline.report.terminal import console
-    from pipeline.session import best_of
+    from pipeline.results import best_of
 
     opened = open_run(run_, runs)
     plugin = problem_of(opened)

@@ -190,10 +190,11 @@ def _play(opened: Any, plugin: Any, as_json: bool) -> None:
         click.echo(str(opened.path))
     interrupted = False
     with Live(opened, err) as live:
-        err.print("loading (the first time, compiling too: some twenty seconds)")
+        err.print("loading (the first time also compiling, about ten seconds)")
         from pipeline.executor import make_executor
         from pipeline.model.device import describe, prepare
-        from pipeline.session import best_of, play
+        from pipeline.results import best_of
+        from pipeline.session import play
 
         compute = opened.config.compute
         err.print(f"model on {describe(prepare(compute.device, compute.threads))}")

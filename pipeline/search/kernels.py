@@ -453,11 +453,16 @@ def _row(states, row):
 
 @njit(cache=True)
 def free_choices(space, states, free):
-    """Mark in ``free``, bool ``(B, M)``, the absent choices of load 0 of each set."""
+    """Mark in ``free``, bool ``(B, M)``, the absent choices of each set that violate nothing."""
     for row in range(len(free)):
         state = _row(states, row)
         for choice in range(free.shape[1]):
-            free[row, choice] = state.position[choice] < 0 and load(space, state, choice) == 0
+            fits = state.position[choice] < 0 and load(space, state, choice) == 0
+            if fits and not space.exact:
+                # The load may miss what several elements of the choice do together.
+                fits = join(space, state, choice) == 0
+                leave(space, state, choice)
+            free[row, choice] = fits
 
 
 @njit(cache=True)
