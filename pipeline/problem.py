@@ -5,7 +5,8 @@ import inspect
 import os
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import entry_points
@@ -15,6 +16,7 @@ from typing import Any, ClassVar
 import numba
 import numpy as np
 from numba import types
+from numba.core.ccallback import CFunc
 from numba.core.errors import NumbaError
 
 from pipeline.errors import PipelineError, UsageError, nearest
@@ -56,6 +58,8 @@ def blocking_hook(function: Callable[..., None]) -> Any:
     in S. For every forbidden configuration F that holds v and has all but one of its other
     elements in S, it does ``counts[slot[u]] += delta`` for the missing element u. Each pair
     (F, u) counts once, and u may itself be in S (then F lies in the set once v is there).
+    A forbidden configuration is a smallest invalid set, so it has two elements or more and holds
+    no other. What a walk adds to ``counts[slot[v]]`` it must take back: v lacks nothing.
     ``slot[m]`` is a bin: writing there is harmless, so a walk over a padded grid may map the
     outside to element m.
     """
@@ -171,7 +175,8 @@ class Problem(ABC):
             bool ``(B,)``, True where nothing forbidden is in the set.
         """
         ground = self.ground(n)
-        return _validate(self.checker, np.ascontiguousarray(cells), ground.m, ground.coords)
+        with crashes_raised(f"the checker of {self.name}"):
+            return _validate(self.checker, np.ascontiguousarray(cells), ground.m, ground.coords)
 
     def score(self, cells: np.ndarray, n: int) -> np.ndarray:
         """Return the number of points of each construction, int32 ``(B,)``, from raw cells."""
@@ -181,7 +186,8 @@ class Problem(ABC):
         """Return the elements of one violation among ``points`` (element indices), or None."""
         found = np.zeros(16, np.int32)
         points = np.sort(np.asarray(points, dtype=np.int32))
-        size = _check_points(self.checker, points, self.ground(n).coords, found)
+        with crashes_raised(f"the checker of {self.name}"):
+            size = _check_points(self.checker, points, self.ground(n).coords, found)
         return tuple(int(v) for v in found[:size]) if size else None
 
 
@@ -199,6 +205,24 @@ def _validate(check, cells, m, coords):  # pragma: no cover
 @numba.njit(cache=True)
 def _check_points(check, points, coords, witness):  # pragma: no cover
     return check(points, len(points), coords, witness)
+
+
+@contextmanager
+def crashes_raised(what: str) -> Iterator[None]:
+    """Turn a crash of compiled plugin code into an error that names ``what``.
+
+    A C callback cannot raise: numba reports the exception as unraisable and returns 0, which
+    for a checker would mean "valid", and for a hook that its counts are wrong from then on.
+    """
+    crashes: list[str] = []
+    before = sys.unraisablehook
+    sys.unraisablehook = lambda args: crashes.append(f"{args.exc_type.__name__}: {args.exc_value}")
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
+    if crashes:
+        raise PipelineError(f"{what} fails with {crashes[0]}; run its ProblemContract")
 
 
 def check_size(problem: Problem, n: int) -> None:
@@ -281,6 +305,12 @@ def load_problem(spec: str, convention: str | None = None) -> Problem:
     for attribute in ("name", "arity", "hook", "checker"):
         if not hasattr(found, attribute):
             raise UsageError(f"{spec} lacks the attribute {attribute!r}")
+    for attribute, decorator in (("hook", "blocking_hook"), ("checker", "checker")):
+        if not isinstance(getattr(found, attribute), CFunc):
+            raise UsageError(
+                f"the {attribute} of {spec} is not compiled; put @{decorator} of pipeline.problem "
+                "over the function"
+            )
     return found(convention)
 
 

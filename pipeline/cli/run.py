@@ -50,6 +50,8 @@ def run(problem: str, file: str | None, settings: tuple[str, ...], **options: An
 
     PROBLEM is a name (see `pipeline problems`) or a plugin, as in ./mine.py:MyProblem.
     """
+    from dataclasses import replace
+
     from pipeline.config import config_from, read_toml, resolved, to_toml, with_setting
     from pipeline.problem import load_problem, problem_spec
     from pipeline.runs import Run, runs_root
@@ -63,17 +65,24 @@ def run(problem: str, file: str | None, settings: tuple[str, ...], **options: An
         raise UsageError(f"name a size, as in: pipeline run {problem} --n 16")
     config = resolved(config_from(data, file or "the options"))
     plugin = load_problem(config.problem, config.convention or None)
-    for n in config.sizes:
+    if "sizes" not in data:
+        config = replace(config, sizes=tuple(k for k in config.sizes if k >= plugin.smallest))
+    for n in reversed(config.sizes):
         plugin.ground(n)
     if options["print_config"]:
         click.echo(to_toml(config), nl=False)
         return
     start = existing_file(options["start"]) if options["start"] else None
+    files: dict[str, bytes] = {}
     if start is not None:
+        kind = ".parquet" if start.suffix == ".parquet" else ".json"
+        files = {f"start{kind}": start.read_bytes()}
         _check_start(plugin, config, start)
-    made = Run.create(runs_root(options["runs"]), config, plugin.name, sys.argv[1:])
-    if start is not None:
-        (made.path / f"start{start.suffix.lower()}").write_bytes(start.read_bytes())
+    _load()
+    from pipeline.session import check
+
+    check(plugin, config)
+    made = Run.create(runs_root(options["runs"]), config, plugin.name, sys.argv[1:], files)
     with made.lock():
         _play(made, plugin, options["as_json"])
 
@@ -113,9 +122,11 @@ def resume(
         )
         if workers is not None:
             config = replace(config, compute=replace(config.compute, workers=workers))
+        plugin = problem_of(opened)
         opened.set_budget(config)
         opened.add_session(sys.argv[1:])
-        _play(opened, problem_of(opened), as_json)
+        _load()
+        _play(opened, plugin, as_json)
 
 
 def _rounds(text: str | None, opened: Any) -> int | None:
@@ -180,36 +191,41 @@ def _check_start(plugin: Any, config: Any, start: Path) -> None:
         )
 
 
+def _load() -> None:
+    """Import what takes a while, torch and the compiled kernels, and say so."""
+    from pipeline.report.terminal import console
+
+    console(stderr=True).print("loading (the first time also compiling, about ten seconds)")
+    import pipeline.session  # noqa: F401
+
+
 def _play(opened: Any, plugin: Any, as_json: bool) -> None:
     """Play a locked run to the end of its budget, and show what came of it."""
     from pipeline.cli.live import Interrupted, Live
+    from pipeline.executor import make_executor
+    from pipeline.model.device import describe, prepare
     from pipeline.report.terminal import console
+    from pipeline.results import best_of
+    from pipeline.session import play
 
     out, err = console(), console(stderr=True)
-    if not as_json:
-        click.echo(str(opened.path))
-    interrupted = False
-    with Live(opened, err) as live:
-        err.print("loading (the first time also compiling, about ten seconds)")
-        from pipeline.executor import make_executor
-        from pipeline.model.device import describe, prepare
-        from pipeline.results import best_of
-        from pipeline.session import play
-
-        compute = opened.config.compute
+    compute = opened.config.compute
+    executor = make_executor(compute.workers)
+    try:
+        if not as_json:
+            click.echo(str(opened.path))
         err.print(f"model on {describe(prepare(compute.device, compute.threads))}")
-        executor = make_executor(opened.config.compute.workers)
-        try:
+        with Live(opened, err) as live:
             play(opened, plugin, executor, live.report)
-        except Interrupted:
-            interrupted = True
-        finally:
             executor.close()
-    if interrupted:
+    except (Interrupted, KeyboardInterrupt):
+        executor.kill()
         done = opened.rounds()
         kept = f"rounds 0 to {done[-1]} are kept" if done else "no round was finished yet"
-        err.print(f"stopped; {kept}. Go on with: pipeline resume {opened.name}")
+        err.print(f"stopped; {kept}. Go on with: pipeline resume {opened.name}", soft_wrap=True)
         sys.exit(130)
+    finally:
+        executor.close()
     found = best_of(opened, plugin)
     if as_json:
         print_json({"run": str(opened.path), "best": found})

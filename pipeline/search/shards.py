@@ -6,7 +6,7 @@ from functools import lru_cache
 import numpy as np
 
 from pipeline.errors import UsageError
-from pipeline.problem import Problem, load_problem
+from pipeline.problem import Problem, crashes_raised, load_problem
 from pipeline.search import kernels
 from pipeline.search.space import make_space
 from pipeline.symmetry import find_class
@@ -48,28 +48,27 @@ def run_shard(shard: Shard) -> np.ndarray:
 
     Raises:
         UsageError: an unknown method, or a symmetry class no construction can have.
+        PipelineError: the problem's hook raises or is wrong.
     """
     space, plain = _spaces(shard.problem, shard.convention, shard.n, shard.symmetry)
     rng, cells = shard.rng.copy(), np.ascontiguousarray(shard.cells).copy()
+    with crashes_raised(f"the hook of {shard.problem}"):
+        _search(shard, space, plain, rng, cells)
+    return cells
+
+
+def _search(
+    shard: Shard, space: kernels.Space, plain: kernels.Space, rng: np.ndarray, cells: np.ndarray
+) -> None:
     if shard.method == "greedy":
         kernels.greedy_many(space, rng, cells)
     elif shard.method == "complete":
         kernels.complete_many(space, rng, cells)
     elif shard.method == "anneal":
-        kernels.anneal_many(
-            space,
-            plain,
-            rng,
-            cells,
-            shard.proposals,
-            shard.penalty,
-            shard.hot,
-            shard.cold,
-            shard.target,
-        )
+        how = (shard.proposals, shard.penalty, shard.hot, shard.cold, shard.target)
+        kernels.anneal_many(space, plain, rng, cells, *how)
     else:
         raise UsageError(f"unknown search method {shard.method!r}")
-    return cells
 
 
 @lru_cache(maxsize=4)
