@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 import numpy as np
-from numba import njit
+
+from pipeline.compiling import njit
 
 # splitmix64 (Steele, Lea, Flood, OOPSLA 2014): increment and the two multipliers of its finaliser.
 _INCREMENT = np.uint64(0x9E3779B97F4A7C15)
@@ -92,7 +93,7 @@ def points(row: np.ndarray, m: int) -> np.ndarray:
     return np.flatnonzero(unpack(row[None], m)[0]).astype(np.int32)
 
 
-@njit(cache=True)
+@njit
 def row_points(row, out):
     """Write the elements of one packed row to ``out``, ascending; return how many.
 
@@ -147,7 +148,7 @@ def _matrix(cells: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(cells)
 
 
-@njit(cache=True)
+@njit
 def _hashes(cells):
     """O(B * bytes); uint64 arithmetic wraps by design.
 
@@ -169,7 +170,7 @@ def _hashes(cells):
     return hashes
 
 
-@njit(cache=True)
+@njit
 def _first_of_each(cells, hashes):
     """Expected O(B * bytes): open addressing in a table at most half full."""
     size = 1

@@ -19,6 +19,7 @@ from numba import types
 from numba.core.ccallback import CFunc
 from numba.core.errors import NumbaError
 
+from pipeline.compiling import inlined, njit
 from pipeline.errors import PipelineError, UsageError, nearest
 from pipeline.packing import popcounts, row_points
 from pipeline.symmetry import GroundSet
@@ -26,6 +27,9 @@ from pipeline.symmetry import GroundSet
 _I32 = types.Array(types.int32, 1, "C")
 _U8 = types.Array(types.uint8, 1, "C")
 _COORDS = types.Array(types.int32, 2, "C")
+
+#: Decorator for small functions that a plugin's hook and checker call; they share its file.
+helper = inlined
 
 #: How many flat int32 tables a problem may hand to its hook.
 TABLES = 4
@@ -191,7 +195,7 @@ class Problem(ABC):
         return tuple(int(v) for v in found[:size]) if size else None
 
 
-@numba.njit(cache=True)
+@njit
 def _validate(check, cells, m, coords):  # pragma: no cover
     ok = np.empty(len(cells), np.bool_)
     points = np.empty(m, np.int32)
@@ -202,7 +206,7 @@ def _validate(check, cells, m, coords):  # pragma: no cover
     return ok
 
 
-@numba.njit(cache=True)
+@njit
 def _check_points(check, points, coords, witness):  # pragma: no cover
     return check(points, len(points), coords, witness)
 

@@ -5,7 +5,8 @@ from functools import cached_property
 from math import gcd
 
 import numpy as np
-from numba import njit
+
+from pipeline.compiling import njit
 
 # A full list of subgroups can be far larger than its group (an elementary abelian group of
 # order 2^8 has 417,199); beyond either bound only cyclic subgroups are listed.
@@ -175,7 +176,7 @@ def _members(mask: np.ndarray) -> Subgroup:
     return tuple(np.flatnonzero(mask).tolist())
 
 
-@njit(cache=True)
+@njit
 def _reach(steps, start):
     """Mark what repeated ``steps`` (k, g) lead to from ``start``; O(k g)."""
     reached = np.zeros(steps.shape[1], np.bool_)

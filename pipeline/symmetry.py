@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
-from numba import njit
 
 from pipeline import packing
+from pipeline.compiling import njit
 from pipeline.errors import UsageError, nearest
 from pipeline.packing import mismatch
 from pipeline.subgroups import PermutationGroup, Subgroup
@@ -272,7 +272,7 @@ def _permutations(ground: GroundSet) -> PermutationGroup:
     return PermutationGroup(ground.group)
 
 
-@njit(cache=True)
+@njit
 def _least_images(cells, group):
     """O(B g (points + bytes compared)); a comparison stops at the first byte that differs."""
     least = cells.copy()
@@ -294,7 +294,7 @@ def _least_images(cells, group):
     return least
 
 
-@njit(cache=True)
+@njit
 def _images(cells, group, index):
     """O(B (points + bytes))."""
     images = np.zeros_like(cells)
@@ -306,7 +306,7 @@ def _images(cells, group, index):
     return images
 
 
-@njit(cache=True)
+@njit
 def _count_fixing(cells, rows):
     """O(B g points); a permutation fixes a set when it maps every point into it."""
     counts = np.zeros(cells.shape[0], np.int32)

@@ -1,12 +1,12 @@
 """What problems on the n x n grid share: cells as elements, the symmetries of the square."""
 
 import numpy as np
-from numba import njit
 
+from pipeline.problem import helper
 from pipeline.symmetry import GroundSet
 
 
-@njit(inline="always")
+@helper
 def read(array, i):
     """Return ``array[i]`` for an i known to be no end-relative index.
 
@@ -15,7 +15,7 @@ def read(array, i):
     return array[np.uint64(i)]
 
 
-@njit(inline="always")
+@helper
 def bump(counts, slot, u, change):
     """Add ``change`` to the count of element u."""
     counts[np.uint64(slot[np.uint64(u)])] += change

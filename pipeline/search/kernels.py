@@ -25,8 +25,8 @@ and have all their other elements in the set S. For a choice C and the symmetric
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
+from pipeline.compiling import inlined, njit
 from pipeline.errors import PipelineError
 
 _HOOK_IS_WRONG = (
@@ -69,7 +69,7 @@ class State(NamedTuple):
 SIZE, CHOICES, VIOLATIONS = 0, 1, 2
 
 
-@njit(cache=True)
+@njit
 def new_state(space):
     """Return the empty set."""
     m, choices = len(space.coords), len(space.start) - 1
@@ -85,7 +85,7 @@ def new_state(space):
     )
 
 
-@njit(cache=True)
+@njit
 def clear(state):
     """Empty the set."""
     state.inside[:] = 0
@@ -98,7 +98,7 @@ def clear(state):
 # --------------------------------------------------------------------------- random numbers
 
 
-@njit(inline="always")
+@inlined
 def _draw(rng):
     """Return 64 random bits: splitmix64 (Steele, Lea, Flood 2014), state in rng[0]."""
     rng[0] += np.uint64(0x9E3779B97F4A7C15)
@@ -108,19 +108,19 @@ def _draw(rng):
     return z ^ (z >> np.uint64(31))
 
 
-@njit(inline="always")
+@inlined
 def _below(rng, bound):
     """Return an integer in 0..bound-1; the bias is below bound / 2**32."""
     return np.int64(((_draw(rng) >> np.uint64(32)) * np.uint64(bound)) >> np.uint64(32))
 
 
-@njit(inline="always")
+@inlined
 def _unit(rng):
     """Return a float in [0, 1)."""
     return np.float64(_draw(rng) >> np.uint64(11)) * (1.0 / 9007199254740992.0)
 
 
-@njit(cache=True)
+@njit
 def _shuffle(rng, values, size):
     for i in range(size - 1, 0, -1):
         j = _below(rng, i + 1)
@@ -130,21 +130,21 @@ def _shuffle(rng, values, size):
 # ------------------------------------------------------------------------- join and leave
 
 
-@njit(inline="always")
+@inlined
 def load(space, state, choice):
     """Return the load of an absent choice (a lower bound where the space is not exact)."""
     key, weight = space.key[choice], space.weight[choice]
     return weight * state.counts[key] + state.pair_load[choice]
 
 
-@njit(inline="always")
+@inlined
 def part(space, state, choice):
     """Return how many violations a present choice takes part in (an upper bound)."""
     key, weight = space.key[choice], space.weight[choice]
     return weight * state.counts[key] - state.pair_load[choice]
 
 
-@njit(cache=True)
+@njit
 def join(space, state, choice):
     """Add an absent choice and return the violations it brings; O(one hook call per element
     joined, one in all where the space is exact)."""
@@ -198,7 +198,7 @@ def join(space, state, choice):
     return brought
 
 
-@njit(cache=True)
+@njit
 def leave(space, state, choice):
     """Take a present choice out and return the violations that go with it; cost as join."""
     start, stop = space.start[choice], space.start[choice + 1]
@@ -256,7 +256,7 @@ def leave(space, state, choice):
 # ------------------------------------------------------- greedy, saturate, repair, anneal
 
 
-@njit(cache=True)
+@njit
 def saturate(space, state, rng, order):
     """Add free choices in random order until none is left; ``order`` is scratch (M,).
 
@@ -276,7 +276,7 @@ def saturate(space, state, rng, order):
                 leave(space, state, choice)
 
 
-@njit(cache=True)
+@njit
 def repair(space, state, rng):
     """Take out the choice in most violations (ties at random) until none is left.
 
@@ -300,7 +300,7 @@ def repair(space, state, rng):
         leave(space, state, worst)
 
 
-@njit(cache=True)
+@njit
 def _keep_bits(state, bits):
     bits[:] = 0
     for i in range(state.totals[SIZE]):
@@ -308,7 +308,7 @@ def _keep_bits(state, bits):
         bits[u >> 3] |= np.uint8(1 << (u & 7))
 
 
-@njit(cache=True)
+@njit
 def _enter(space, state, cells):
     """Join the choices whose first element is in a packed construction."""
     for choice in range(len(space.start) - 1):
@@ -317,7 +317,7 @@ def _enter(space, state, cells):
             join(space, state, choice)
 
 
-@njit(cache=True)
+@njit
 def anneal(space, state, rng, proposals, penalty, hot, cold, target, best):
     """Anneal from the set in ``state``, violations allowed, and keep the best valid set seen.
 
@@ -382,7 +382,7 @@ def anneal(space, state, rng, proposals, penalty, hot, cold, target, best):
 # ------------------------------------------------------------------- many constructions
 
 
-@njit(cache=True)
+@njit
 def greedy_many(space, rng, cells):
     """Fill each packed row of ``cells`` with a maximal set made by random greedy choice."""
     state = new_state(space)
@@ -393,7 +393,7 @@ def greedy_many(space, rng, cells):
         _keep_bits(state, cells[row])
 
 
-@njit(cache=True)
+@njit
 def complete_many(space, rng, cells):
     """Repair and saturate each packed row in place.
 
@@ -409,7 +409,7 @@ def complete_many(space, rng, cells):
         _keep_bits(state, cells[row])
 
 
-@njit(cache=True)
+@njit
 def anneal_many(space, plain, rng, cells, proposals, penalty, hot, cold, target):
     """Anneal each packed row in place, from what it holds (zeros: from nothing).
 
@@ -437,7 +437,7 @@ def anneal_many(space, plain, rng, cells, proposals, penalty, hot, cold, target)
 # --------------------------------------------------- many sets that grow one choice a step
 
 
-@njit(cache=True)
+@njit
 def _row(states, row):
     return State(
         states.members[row],
@@ -451,7 +451,7 @@ def _row(states, row):
     )
 
 
-@njit(cache=True)
+@njit
 def free_choices(space, states, free):
     """Mark in ``free``, bool ``(B, M)``, the absent choices of each set that violate nothing."""
     for row in range(len(free)):
@@ -465,7 +465,7 @@ def free_choices(space, states, free):
             free[row, choice] = fits
 
 
-@njit(cache=True)
+@njit
 def join_each(space, states, choices):
     """Add ``choices[row]`` to each set; -1, or a choice that is there, adds nothing."""
     for row in range(len(choices)):
@@ -477,7 +477,7 @@ def join_each(space, states, choices):
 # ------------------------------------------------------------ what a space is made from
 
 
-@njit(cache=True)
+@njit
 def orbit_pairs(hook, coords, tables, start, elements, of, sparse):
     """Find what orbits do by themselves and in twos.
 

@@ -1,0 +1,74 @@
+"""Compiled code that is kept between sessions and is never stale.
+
+numba stamps the code it keeps by the one file a function stands in, and so misses an edit in
+another file whose functions were compiled into it. Here the folder it keeps code in is named by
+all of this project's sources; a plugin's own file is stamped by numba as ever.
+"""
+
+import contextlib
+import hashlib
+import os
+import shutil
+import sys
+import tempfile
+from functools import partial
+from pathlib import Path
+
+import numba
+
+_VERSIONS = 4
+
+
+def _sources() -> list[Path]:
+    pipeline = Path(__file__).resolve().parent
+    return sorted([*pipeline.rglob("*.py"), *(pipeline.parent / "problems").rglob("*.py")])
+
+
+def _digest() -> str:
+    digest = hashlib.sha256()
+    for path in _sources():
+        digest.update(path.name.encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _caches() -> Path:
+    """Return where programs of this user keep what they can make again."""
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData/Local"))
+    if sys.platform == "darwin":
+        return Path.home() / "Library/Caches"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+
+
+def _folder() -> Path:
+    """Return the first folder of our own that can be made: the user's choice, caches, temporary."""
+    given = os.environ.get("NUMBA_CACHE_DIR")
+    name = f"extremal-pipeline/{_digest()}"
+    choices = [Path(given) / name] if given else []
+    with contextlib.suppress(RuntimeError):
+        choices.append(_caches() / name)
+    for path in choices:
+        with contextlib.suppress(OSError):
+            if not path.exists():
+                path.mkdir(parents=True)
+                _prune(path.parent)
+            if os.access(path, os.W_OK):
+                return path
+    return Path(tempfile.gettempdir()) / name
+
+
+def _prune(folder: Path) -> None:
+    """Leave the code of the last few versions alone, and remove older ones."""
+    for old in sorted(folder.iterdir(), key=lambda p: p.stat().st_mtime)[:-_VERSIONS]:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+#: Where compiled code is kept.
+FOLDER = _folder()
+numba.config.CACHE_DIR = str(FOLDER)  # type: ignore[attr-defined]
+
+#: ``numba.njit`` with its code kept; integers only matter here, so no fastmath anywhere.
+njit = partial(numba.njit, cache=True)
+#: The same for small functions that are copied into their callers.
+inlined = partial(numba.njit, inline="always")
