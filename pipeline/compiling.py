@@ -68,7 +68,10 @@ def _prune(folder: Path) -> None:
 FOLDER = _folder()
 numba.config.CACHE_DIR = str(FOLDER)  # type: ignore[attr-defined]
 
-#: ``numba.njit`` with its code kept; integers only matter here, so no fastmath anywhere.
+#: ``numba.njit`` with its code kept; scores are integers, so no fastmath anywhere.
 njit = partial(numba.njit, cache=True)
-#: The same for small functions that are copied into their callers.
-inlined = partial(numba.njit, inline="always")
+#: The same for inner loops that make no arrays: without numba's counting of references, whose
+#: atomic steps otherwise cost as much as the search itself.
+kernel = partial(njit, _nrt=False)
+#: The same for what is copied into its callers, where even a call would be felt.
+inlined = partial(kernel, inline="always")

@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pipeline.compiling import inlined, njit
+from pipeline.compiling import inlined, kernel, njit
 from pipeline.errors import PipelineError
 
 _HOOK_IS_WRONG = (
@@ -85,7 +85,7 @@ def new_state(space):
     )
 
 
-@njit
+@kernel
 def clear(state):
     """Empty the set."""
     state.inside[:] = 0
@@ -109,7 +109,7 @@ def _draw(rng):
 
 
 @inlined
-def _below(rng, bound):
+def below(rng, bound):
     """Return an integer in 0..bound-1; the bias is below bound / 2**32."""
     return np.int64(((_draw(rng) >> np.uint64(32)) * np.uint64(bound)) >> np.uint64(32))
 
@@ -118,13 +118,6 @@ def _below(rng, bound):
 def _unit(rng):
     """Return a float in [0, 1)."""
     return np.float64(_draw(rng) >> np.uint64(11)) * (1.0 / 9007199254740992.0)
-
-
-@njit
-def _shuffle(rng, values, size):
-    for i in range(size - 1, 0, -1):
-        j = _below(rng, i + 1)
-        values[i], values[j] = values[j], values[i]
 
 
 # ------------------------------------------------------------------------- join and leave
@@ -144,7 +137,7 @@ def part(space, state, choice):
     return weight * state.counts[key] - state.pair_load[choice]
 
 
-@njit
+@inlined
 def join(space, state, choice):
     """Add an absent choice and return the violations it brings; O(one hook call per element
     joined, one in all where the space is exact)."""
@@ -198,7 +191,7 @@ def join(space, state, choice):
     return brought
 
 
-@njit
+@inlined
 def leave(space, state, choice):
     """Take a present choice out and return the violations that go with it; cost as join."""
     start, stop = space.start[choice], space.start[choice + 1]
@@ -256,7 +249,7 @@ def leave(space, state, choice):
 # ------------------------------------------------------- greedy, saturate, repair, anneal
 
 
-@njit
+@kernel
 def saturate(space, state, rng, order):
     """Add free choices in random order until none is left; ``order`` is scratch (M,).
 
@@ -266,7 +259,7 @@ def saturate(space, state, rng, order):
         order[i] = i
     left = len(order)
     while left > 0:
-        i = _below(rng, left)
+        i = below(rng, left)
         choice = order[i]
         left -= 1
         order[i] = order[left]
@@ -276,7 +269,7 @@ def saturate(space, state, rng, order):
                 leave(space, state, choice)
 
 
-@njit
+@kernel
 def repair(space, state, rng):
     """Take out the choice in most violations (ties at random) until none is left.
 
@@ -292,7 +285,7 @@ def repair(space, state, rng):
                 worst, most, ties = choice, here, 1
             elif here == most and most > 0:
                 ties += 1
-                if _below(rng, ties) == 0:
+                if below(rng, ties) == 0:
                     worst = choice
         if worst < 0:
             # Going on would write outside the arrays.
@@ -300,7 +293,7 @@ def repair(space, state, rng):
         leave(space, state, worst)
 
 
-@njit
+@kernel
 def _keep_bits(state, bits):
     bits[:] = 0
     for i in range(state.totals[SIZE]):
@@ -308,7 +301,7 @@ def _keep_bits(state, bits):
         bits[u >> 3] |= np.uint8(1 << (u & 7))
 
 
-@njit
+@kernel
 def _enter(space, state, cells):
     """Join the choices whose first element is in a packed construction."""
     for choice in range(len(space.start) - 1):
@@ -317,7 +310,7 @@ def _enter(space, state, cells):
             join(space, state, choice)
 
 
-@njit
+@kernel
 def anneal(space, state, rng, proposals, penalty, hot, cold, target, best):
     """Anneal from the set in ``state``, violations allowed, and keep the best valid set seen.
 
@@ -350,7 +343,7 @@ def anneal(space, state, rng, proposals, penalty, hot, cold, target, best):
             penalty, temperature = 2.0, 0.5 * cold * scale
         cut = 14.0 * temperature
         for _ in range(each):
-            choice = _below(rng, choices)
+            choice = below(rng, choices)
             size = space.start[choice + 1] - space.start[choice]
             if state.position[choice] < 0:
                 guess = load(space, state, choice)
@@ -437,7 +430,7 @@ def anneal_many(space, plain, rng, cells, proposals, penalty, hot, cold, target)
 # --------------------------------------------------- many sets that grow one choice a step
 
 
-@njit
+@kernel
 def _row(states, row):
     return State(
         states.members[row],
@@ -451,7 +444,7 @@ def _row(states, row):
     )
 
 
-@njit
+@kernel
 def free_choices(space, states, free):
     """Mark in ``free``, bool ``(B, M)``, the absent choices of each set that violate nothing."""
     for row in range(len(free)):
@@ -465,7 +458,7 @@ def free_choices(space, states, free):
             free[row, choice] = fits
 
 
-@njit
+@kernel
 def join_each(space, states, choices):
     """Add ``choices[row]`` to each set; -1, or a choice that is there, adds nothing."""
     for row in range(len(choices)):
