@@ -11,10 +11,13 @@ import os
 import shutil
 import sys
 import tempfile
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numba
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 _VERSIONS = 4
 
@@ -68,10 +71,24 @@ def _prune(folder: Path) -> None:
 FOLDER = _folder()
 numba.config.CACHE_DIR = str(FOLDER)  # type: ignore[attr-defined]
 
-#: ``numba.njit`` with its code kept; scores are integers, so no fastmath anywhere.
-njit = partial(numba.njit, cache=True)
-#: The same for inner loops that make no arrays: without numba's counting of references, whose
-#: atomic steps otherwise cost as much as the search itself.
-kernel = partial(njit, _nrt=False)
-#: The same for what is copied into its callers, where even a call would be felt.
-inlined = partial(kernel, inline="always")
+
+_compile: Callable[..., Any] = numba.njit
+
+
+def njit(function: Function) -> Function:
+    """Compile a function, its code kept; scores are integers, so no fastmath anywhere."""
+    return _compile(function, cache=True)
+
+
+def kernel(function: Function) -> Function:
+    """Compile an inner loop that makes no arrays.
+
+    It goes without numba's counting of references, whose atomic steps would otherwise cost as
+    much as the search itself.
+    """
+    return _compile(function, cache=True, _nrt=False)
+
+
+def inlined(function: Function) -> Function:
+    """Compile what is copied into its callers, where even a call would be felt."""
+    return _compile(function, cache=True, _nrt=False, inline="always")

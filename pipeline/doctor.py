@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import __version__
+from pipeline.compiling import FOLDER
 from pipeline.executor import cores
 from pipeline.model.device import describe, pick_device
 from pipeline.problem import load_problem, memory_bytes, problem_names, readable
@@ -58,11 +59,8 @@ def _writable(what: str, folder: Path) -> dict[str, Any]:
 
 
 def _compiled() -> dict[str, Any]:
-    from pipeline.search import kernels
-
-    path = Path(kernels.join.stats.cache_path or ".")
     what = "compiled kernels"
-    if os.access(_existing(path), os.W_OK):
+    if FOLDER.is_dir() and os.access(FOLDER, os.W_OK):
         return _finding(what, "kept between sessions")
     return _finding(
         what, "not kept: every start compiles anew; set NUMBA_CACHE_DIR to a writable folder", False

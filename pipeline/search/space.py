@@ -8,16 +8,26 @@ from pipeline.search import kernels
 from pipeline.symmetry import SymmetryClass, orbits, symmetry_classes
 
 
-def make_space(problem: Problem, n: int, symmetry: SymmetryClass | None = None) -> kernels.Space:
+def make_space(
+    problem: Problem,
+    n: int,
+    symmetry: SymmetryClass | None = None,
+    mask: np.ndarray | None = None,
+    traps: bool = True,
+) -> kernels.Space:
     """Lay out the choices of a search: the usable orbits of a symmetry class.
 
     An orbit that holds a forbidden configuration by itself is dropped.
 
     Args:
         symmetry: one of the ground set's classes; None for the trivial one.
+        mask: bool ``(m,)``, the elements that may be used; None for all.
+        traps: keep orbits that do not get on with most of the others (the cells on a mirror's
+            axis, say). A set loses little without them, and a search is caught by them.
 
     Raises:
-        UsageError: no orbit of the class is usable (say, quarter turns for isosceles).
+        UsageError: no orbit of the class is usable (say, quarter turns for isosceles), or none
+            lies within the mask.
     """
     ground = problem.ground(n)
     hook, tables = problem.hook, problem.hook_tables(n)
@@ -28,17 +38,30 @@ def make_space(problem: Problem, n: int, symmetry: SymmetryClass | None = None) 
     no_rows = np.empty((0, 3), np.int32)
     found = (hook, ground.coords, tables, parts.start, parts.elements, parts.of)
     bad, rows = kernels.orbit_pairs(*found, no_rows)
+    if mask is not None:
+        inside = np.minimum.reduceat(mask[parts.elements], parts.start[:-1])
+        if np.any(bad == 0) and not np.any((bad == 0) & inside):
+            raise UsageError(
+                f"{problem.name} at n={n}: no orbit of the symmetry {cls.name!r} lies within the "
+                "mask; widen it"
+            )
+        bad = np.where(inside, bad, 1)
     use = np.flatnonzero(bad == 0)
     if not len(use):
         raise UsageError(
             f"{problem.name} at n={n} has no construction with the symmetry {cls.name!r}: "
             "every orbit holds something forbidden"
         )
+    table = np.empty((rows if exact else 0, 3), np.int32)
+    if exact:
+        kernels.orbit_pairs(*found, table)
+    if not traps and len(use) > 1:
+        use = use[~_trapped(table, use, len(parts))]
     choice_of = np.full(len(parts), -1, np.int32)
     choice_of[use] = np.arange(len(use))
     sizes = np.diff(parts.start)[use]
     start = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32)
-    kept = np.repeat(bad == 0, np.diff(parts.start))
+    kept = np.repeat(choice_of >= 0, np.diff(parts.start))
 
     first = parts.elements[parts.start[use]]
     if exact:
@@ -46,13 +69,10 @@ def make_space(problem: Problem, n: int, symmetry: SymmetryClass | None = None) 
         of = choice_of[parts.of]
         slot = np.append(np.where(of < 0, len(use), of), len(use)).astype(np.int32)
         key, weight = np.arange(len(use), dtype=np.int32), np.ones(len(use), np.int32)
-        table = np.empty((rows, 3), np.int32)
-        kernels.orbit_pairs(*found, table)
-        pairs = _pair_rows(choice_of, table, len(use))
     else:
         slot = np.arange(ground.m + 1, dtype=np.int32)
         key, weight = first.astype(np.int32), sizes.astype(np.int32)
-        pairs = _pair_rows(choice_of, no_rows, len(use))
+    pairs = _pair_rows(choice_of, table, len(use))
     return kernels.Space(
         hook=hook,
         start=start,
@@ -68,6 +88,26 @@ def make_space(problem: Problem, n: int, symmetry: SymmetryClass | None = None) 
         tables=tables,
         exact=exact,
     )
+
+
+def _trapped(table: np.ndarray, use: np.ndarray, orbits_: int) -> np.ndarray:
+    """Mark the usable orbits that are in conflict with more than half of the others."""
+    usable = np.zeros(orbits_, np.bool_)
+    usable[use] = True
+    rows = table[usable[table[:, 0]] & usable[table[:, 1]]][:, :2].astype(np.int64)
+    both = np.unique(np.concatenate([rows, rows[:, ::-1]]), axis=0)
+    others = np.bincount(both[:, 0], minlength=orbits_)[use]
+    trapped = others > (len(use) - 1) / 2
+    return trapped if not trapped.all() else np.zeros(len(use), np.bool_)
+
+
+def border_band(coords: np.ndarray, width: int) -> np.ndarray:
+    """Return bool ``(m,)``: the elements at most ``width - 1`` steps from the border.
+
+    The border is that of the box the coordinates fill; good sets of many problems lie near it.
+    """
+    low, high = coords.min(axis=0), coords.max(axis=0)
+    return np.minimum(coords - low, high - coords).min(axis=1) < width
 
 
 def _pair_rows(choice_of: np.ndarray, table: np.ndarray, choices: int) -> tuple[np.ndarray, ...]:
