@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
@@ -341,7 +342,8 @@ def _build(cls: type, data: object, prefix: str, complete: bool) -> Any:
     known = [f.name for f in fields(cls)]
     for key in data:
         if key not in known:
-            raise UsageError(f"unknown key {prefix + key!r}{nearest(key, known)}")
+            hint = nearest(prefix + str(key), [prefix + name for name in known])
+            raise UsageError(f"unknown key {prefix + str(key)!r}{hint}")
     values = {}
     for name in known:
         if name not in data:
@@ -367,8 +369,12 @@ def _convert(hint: Any, value: Any, name: str) -> Any:
             raise UsageError(f"{name} must be a list, got {value!r}")
         inner = int if hint == tuple[int, ...] else str
         return tuple(_convert(inner, item, name) for item in value)
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise UsageError(f"{name} must be below 2**63")
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
         raise UsageError(f"{name} must be {_WORDS[hint]}, got {value!r}")
+    if hint is float and not math.isfinite(value):
+        raise UsageError(f"{name} must be a finite number, got {value!r}")
     return value

@@ -74,6 +74,8 @@ def read_constructions(path: Path) -> Iterator[Construction]:
         raise PipelineError(f"cannot read {path}: {error.strerror or error}") from error
     except ValueError as error:
         raise PipelineError(f"{path} is not JSON: {error}") from error
+    except RecursionError:
+        raise PipelineError(f"{path}: its lists are nested too deeply") from None
     problems: dict[tuple[str, str | None], Problem] = {}
     several = isinstance(data, list)
     if several and not data:
@@ -92,8 +94,8 @@ def _parse(entry: Any, where: str, problems: dict[tuple[str, str | None], Proble
     spec, n, convention = entry["problem"], entry["n"], entry.get("convention")
     if not isinstance(spec, str):
         raise PipelineError(f"{where}: problem must be a string, got {_short(spec)}")
-    if not isinstance(n, int) or isinstance(n, bool):
-        raise PipelineError(f"{where}: n must be a whole number, got {_short(n)}")
+    if not isinstance(n, int) or isinstance(n, bool) or abs(n) >= 2**31:
+        raise PipelineError(f"{where}: n must be a whole number below 2**31, got {_short(n)}")
     if convention is not None and not isinstance(convention, str):
         raise PipelineError(f"{where}: convention must be a string, got {_short(convention)}")
     try:
@@ -105,6 +107,8 @@ def _parse(entry: Any, where: str, problems: dict[tuple[str, str | None], Proble
         raise PipelineError(f"{where}: {error}") from error
     found = Construction(problem, n, _elements(entry["points"], ground.coords, n, where), where)
     claimed = entry.get("score")
+    if claimed is not None and (not isinstance(claimed, int) or isinstance(claimed, bool)):
+        raise PipelineError(f"{where}: score must be a whole number, got {_short(claimed)}")
     if claimed is not None and claimed != found.score():
         raise VerificationError(
             f"{where}: claims the score {_short(claimed)}, its points have {found.score()}"
@@ -138,14 +142,28 @@ def _elements(given: Any, coords: np.ndarray, n: int, where: str) -> np.ndarray:
     return np.array(sorted(seen), dtype=np.int32)
 
 
-def _from_parquet(path: Path) -> Iterator[Construction]:
+def read_population(path: Path) -> tuple[Problem, Population]:
+    """Return the constructions of a Parquet file, unverified, and the problem they are of.
+
+    Raises:
+        PipelineError: the file cannot be read, or is not of a problem that is installed.
+    """
     population, metadata = Population.read(path)
-    problem = load_problem(metadata["problem"], metadata["convention"])
-    m = problem.ground(population.n).m
+    try:
+        problem = load_problem(metadata.get("problem", ""), metadata.get("convention"))
+        m = problem.ground(population.n).m
+    except UsageError as error:
+        raise PipelineError(f"{path}: {error}") from error
     if m != population.m:
         raise PipelineError(
             f"{path}: says n={population.n} with {population.m} elements, {problem.name} has {m}"
         )
+    return problem, population
+
+
+def _from_parquet(path: Path) -> Iterator[Construction]:
+    problem, population = read_population(path)
+    m = population.m
     for i in range(len(population)):
         row = points(population.cells[i], m)
         found = Construction(problem, population.n, row, f"{path}, row {i}")

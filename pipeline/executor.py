@@ -1,11 +1,14 @@
 """Where shards of work run: in this process or in several; the results are the same."""
 
+import contextlib
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import wait
 from typing import Any, Protocol, TypeVar
 
 from pipeline.errors import PipelineError
@@ -22,7 +25,11 @@ class Executor(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of whatever the executor holds."""
+        """Let go of whatever the executor holds; a task under way is finished."""
+        ...
+
+    def kill(self) -> None:
+        """Let go of it at once."""
         ...
 
 
@@ -34,6 +41,9 @@ class Serial:
         return map(function, tasks)
 
     def close(self) -> None:
+        """Nothing to let go of."""
+
+    def kill(self) -> None:
         """Nothing to let go of."""
 
 
@@ -59,7 +69,8 @@ class Processes:
                 mp_context=multiprocessing.get_context("spawn"),
                 initializer=_start_worker,
             )
-        futures = [self._pool.submit(function, task) for task in tasks]
+        with _interrupts_held():
+            futures = [self._pool.submit(function, task) for task in tasks]
         try:
             for future in futures:
                 yield future.result()
@@ -78,6 +89,12 @@ class Processes:
             self._pool.shutdown(wait=True, cancel_futures=True)
             self._pool = None
 
+    def kill(self) -> None:
+        """End the workers in the midst of their tasks."""
+        for worker in list(((self._pool and self._pool._processes) or {}).values()):
+            worker.kill()
+        self.close()
+
 
 def make_executor(workers: int) -> Executor:
     """Return an executor for that many processes; 0 takes one for each core."""
@@ -92,6 +109,28 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
+@contextlib.contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Let Ctrl-C wait; a process started meanwhile never sees it, not even as it loads."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _start_worker(*_: Any) -> None:
     # Ctrl-C reaches the whole process group; the parent alone decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    # A worker of a killed parent would wait for work for ever.
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)

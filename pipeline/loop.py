@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from pipeline import streams
-from pipeline.config import Config
+from pipeline.config import Config, resolved
 from pipeline.errors import PipelineError, UsageError
 from pipeline.executor import Executor
-from pipeline.model.device import pick_device
+from pipeline.model.device import prepare
 from pipeline.model.gpt import GPT, GPTConfig
 from pipeline.model.sample import sample
 from pipeline.model.train import train
@@ -67,19 +67,29 @@ class Loop:
     def __init__(
         self, problem: Problem, config: Config, executor: Executor, report: Report
     ) -> None:
-        """Prepare a run.
+        """Prepare a run, and torch in this process: its threads and its kernels.
 
         Raises:
             UsageError: a size, symmetry class, token kind or device that cannot be had.
         """
         self.problem, self.config, self.executor, self.report = problem, config, executor, report
         self.spec = config.problem
-        self.device = pick_device(config.compute.device)
+        self.device = prepare(config.compute.device, resolved(config).compute.threads)
         self.grounds = {n: problem.ground(n) for n in config.sizes}
         self.target = config.budget.target or NO_TARGET
         self._encoder: Encoder | None = None
-        for name in (*config.seeding.symmetry, config.model.symmetry or "trivial"):
+        for name in config.seeding.symmetry:
             find_class(self.grounds[config.n], name)
+        self._check_model_symmetry()
+
+    def _check_model_symmetry(self) -> None:
+        name = self.config.model.symmetry or "trivial"
+        find_class(self.grounds[self.config.n], name)
+        for n, ground in self.grounds.items():
+            try:
+                find_class(ground, name)
+            except UsageError as error:
+                raise UsageError(f"at n={n}: {error}; leave that size out with --sizes") from error
 
     # ---------------------------------------------------------------------- the two rounds
 
@@ -125,7 +135,7 @@ class Loop:
             most = seeding.count or _SEEDS[seeding.method]
             count = most if n == self.config.n else round(seeding.smaller * most)
             m = self.grounds[n].m
-            classes = self._seed_classes(n)
+            classes = self.seed_classes(n)
             each = _SHARD[seeding.method]
             for i, start in enumerate(range(0, count, each)):
                 shards.append(
@@ -141,7 +151,12 @@ class Loop:
                 )
         return shards
 
-    def _seed_classes(self, n: int) -> list[str]:
+    def seed_classes(self, n: int) -> list[str]:
+        """Return the names of the symmetry classes that round 0 takes in turn at size n.
+
+        Raises:
+            UsageError: no construction of the size searched for can have those asked for.
+        """
         usable = [cls.name for cls in usable_classes(self.problem, n)]
         wanted = self.config.seeding.symmetry
         if not wanted:

@@ -32,6 +32,8 @@ from pipeline.errors import PipelineError, RunError, UsageError
 
 _SCHEMA = 1
 _TEMPORARY = ".writing-"
+#: What run.json must hold; format 1.
+_INFO = {"schema", "id", "problem", "n", "seed", "identity", "config", "sessions"}
 
 
 class Run:
@@ -48,41 +50,63 @@ class Run:
         if not (path / "run.json").is_file():
             raise RunError(f"{path} is not a run: it has no run.json")
         self.info = _read_json(path / "run.json", "restore it from a copy of the run")
-        if not isinstance(self.info, dict) or "config" not in self.info:
+        if not isinstance(self.info, dict) or not self.info.keys() >= _INFO:
             raise RunError(f"{path / 'run.json'} is damaged; restore it from a copy of the run")
         if self.info.get("schema") != _SCHEMA:
             raise RunError(
                 f"{path} was written in run format {self.info.get('schema')}; this is pipeline "
                 f"{__version__}, which reads format {_SCHEMA}: use a release that matches"
             )
-        self.started_with = config_from(self.info["config"], str(path / "run.json"), complete=True)
+        try:
+            where = str(path / "run.json")
+            self.started_with = config_from(self.info["config"], where, complete=True)
+        except UsageError as error:
+            raise RunError(f"{error}; restore the file from a copy of the run") from error
+        if self.started_with.identity != self.info["identity"]:
+            raise RunError(f"{where} was edited; restore it from a copy of the run")
         self.config = self._read_config()
 
     @classmethod
-    def create(cls, root: Path, config: Config, label: str, command: list[str]) -> "Run":
-        """Make a folder for a new run under ``root`` and return it.
+    def create(
+        cls,
+        root: Path,
+        config: Config,
+        label: str,
+        command: list[str],
+        files: Mapping[str, bytes] | None = None,
+    ) -> "Run":
+        """Make a folder for a new run under ``root``, whole or not at all, and return it.
 
         Args:
             label: the problem's name, for the folder's.
             command: the command line that asked for it.
+            files: what else to keep in it, such as the constructions to start from.
         """
         slug = re.sub(r"[^a-z0-9]+", "-", label.lower()).strip("-") or "problem"
         day = time.strftime("%Y%m%d")
         path = root / f"{slug}-n{config.n}-{day}-{secrets.token_hex(3)}"
+        info = {
+            "schema": _SCHEMA,
+            "id": path.name,
+            "problem": config.problem,
+            "n": config.n,
+            "seed": config.seed,
+            "identity": config.identity,
+            "config": asdict(config),
+            "sessions": [_session(command)],
+        }
+        beside = root / f"{_TEMPORARY}{path.name}"
         with _writing(root):
-            (path / "rounds").mkdir(parents=True)
-            info = {
-                "schema": _SCHEMA,
-                "id": path.name,
-                "problem": config.problem,
-                "n": config.n,
-                "seed": config.seed,
-                "identity": config.identity,
-                "config": asdict(config),
-                "sessions": [_session(command)],
-            }
-            _write(path / "config.toml", to_toml(config).encode())
-            _write(path / "run.json", _json(info))
+            try:
+                (beside / "rounds").mkdir(parents=True)
+                for name, data in (files or {}).items():
+                    _write(beside / name, data)
+                _write(beside / "config.toml", to_toml(config).encode())
+                _write(beside / "run.json", _json(info))
+                beside.rename(path)
+            except BaseException:
+                shutil.rmtree(beside, ignore_errors=True)
+                raise
         return cls(path)
 
     def _read_config(self) -> Config:
@@ -132,13 +156,22 @@ class Run:
         try:
             with _writing(self.path):
                 holder.write_text(f"process {os.getpid()} on {platform.node()}\n")
-            for left in (self.path / "rounds").glob(f"{_TEMPORARY}*"):
-                shutil.rmtree(left, ignore_errors=True)
+            self._clean()
             yield
         finally:
             with contextlib.suppress(OSError):
                 holder.unlink()
             lock.release()
+
+    def _clean(self) -> None:
+        """Delete what a killed process was writing."""
+        for folder in (self.path, self.path / "best", self.path / "rounds"):
+            for left in folder.glob(f"{_TEMPORARY}*"):
+                if left.is_dir():
+                    shutil.rmtree(left, ignore_errors=True)
+                else:
+                    with contextlib.suppress(OSError):
+                        left.unlink()
 
     # ----------------------------------------------------------------------------- rounds
 
@@ -149,7 +182,7 @@ class Run:
             RunError: one is missing in between.
         """
         folder = self.path / "rounds"
-        found = sorted(int(p.name) for p in folder.glob("[0-9]*") if p.name.isdigit())
+        found = sorted(int(p.name) for p in folder.glob("*") if re.fullmatch(r"\d{4,}", p.name))
         if found != list(range(len(found))):
             missing = min(set(range(found[-1])) - set(found))
             raise RunError(
@@ -195,7 +228,7 @@ class Run:
         with _writing(final, f"; free some space and run: pipeline resume {self.name}"):
             try:
                 shutil.rmtree(beside, ignore_errors=True)
-                beside.mkdir()
+                beside.mkdir(parents=True)
                 write(beside)
                 manifest = {file.name: _digest(file) for file in sorted(beside.iterdir())}
                 for file in beside.iterdir():
@@ -245,9 +278,12 @@ class Run:
     def _manifest(self, folder: Path) -> dict[str, str]:
         number = int(folder.name)
         try:
-            return json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+            found = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise self._damaged(folder / "manifest.json", number) from error
+        if not isinstance(found, dict):
+            raise self._damaged(folder / "manifest.json", number)
+        return found
 
     def _damaged(self, file: Path, number: int) -> RunError:
         return RunError(
@@ -300,7 +336,7 @@ def all_runs(root: Path) -> list[Path]:
     """Return the folders of runs under ``root``, oldest first."""
     if not root.is_dir():
         return []
-    found = [p.parent for p in root.glob("*/run.json")]
+    found = [p.parent for p in root.glob("[!.]*/run.json")]
     return sorted(found, key=lambda p: (p.joinpath("run.json").stat().st_ctime_ns, p.name))
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from pipeline.config import Config
 from pipeline.constructions import read_constructions
 from pipeline.errors import PipelineError, UsageError, VerificationError
-from pipeline.executor import Executor
+from pipeline.executor import Executor, Serial
 from pipeline.loop import Loop, Report, State
 from pipeline.model.checkpoint import load_model, load_optimizer, save_model, save_optimizer
 from pipeline.population import Population
@@ -19,6 +19,8 @@ from pipeline.problem import Problem
 from pipeline.report.board import board_svg
 from pipeline.results import described, load_pool, metadata_of
 from pipeline.runs import Run
+from pipeline.search.space import make_space
+from pipeline.symmetry import find_class
 
 
 def play(run: Run, problem: Problem, executor: Executor, report: Report) -> State:
@@ -36,6 +38,8 @@ def play(run: Run, problem: Problem, executor: Executor, report: Report) -> Stat
     began = time.monotonic()
     loop = Loop(problem, config, executor, report)
     state = load_state(run, loop)
+    if state is not None:
+        run.write_best(_best(problem, config, state))  # in case a kill came between the two
     longest = 0.0
     while not _finished(config, state, began, longest):
         number = 0 if state is None else state.round + 1
@@ -49,6 +53,19 @@ def play(run: Run, problem: Problem, executor: Executor, report: Report) -> Stat
         report("committed", stats=state.stats, seconds=round(took, 3))
     assert state is not None
     return state
+
+
+def check(problem: Problem, config: Config) -> None:
+    """Find what no run of this configuration could get past, before there is a run.
+
+    Raises:
+        UsageError: a size, symmetry class, kind of tokens, shape or device that cannot be had.
+    """
+    loop = Loop(problem, config, Serial(), lambda *_, **__: None)
+    loop.model_config()
+    loop.seed_classes(config.n)
+    if config.model.symmetry:
+        make_space(problem, config.n, find_class(loop.grounds[config.n], config.model.symmetry))
 
 
 def _finished(config: Config, state: State | None, began: float, longest: float) -> bool:

@@ -1,6 +1,83 @@
-"""What every test shares: hypothesis without deadlines, since a first call compiles."""
+"""What every test shares: hypothesis without deadlines, a tiny run, the command line."""
 
+import hashlib
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
 from hypothesis import settings
 
 settings.register_profile("pipeline", deadline=None)
 settings.load_profile("pipeline")
+
+#: Options of a run that takes a fraction of a second a round; the same bytes everywhere.
+TINY = [
+    *("--sizes", "5:6", "--rounds", "2", "--workers", "1"),
+    *("--set", "seeding.count=40", "--set", "seeding.proposals=3000"),
+    *("--set", "train.steps=8", "--set", "train.evaluate_every=4", "--set", "sample.count=20"),
+    *("--set", "search.proposals=2000", "--set", "select.keep=50", "--set", "model.width=16"),
+    *("--set", "model.heads=2", "--set", "model.layers=1"),
+    *("--set", "compute.threads=1", "--set", "compute.device=cpu"),
+]
+
+
+class Outcome(NamedTuple):
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def error(self) -> str:
+        """The last line of stderr."""
+        return (self.err.strip().splitlines() or [""])[-1]
+
+
+def contents(run: Path) -> dict[str, str]:
+    """Return a digest of every file whose bytes a run promises."""
+    files = [p for part in ("rounds", "best") for p in (run / part).rglob("*") if p.is_file()]
+    assert files
+    return {str(p.relative_to(run)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+
+
+def only_run(root: Path) -> Path:
+    """Return the one run in a folder of runs."""
+    (run,) = (p.parent for p in root.glob("*/run.json"))
+    return run
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
+    """Call the command line in this process: ``cli("hist", run)``."""
+    from pipeline.cli import main
+
+    def call(*arguments: Any) -> Outcome:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stopped:
+            main([str(argument) for argument in arguments])
+        out, err = capsys.readouterr()
+        code = stopped.value.code
+        assert isinstance(code, int)
+        return Outcome(code, out, err)
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def _played(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from pipeline.cli import main
+
+    root = tmp_path_factory.mktemp("played")
+    with pytest.raises(SystemExit) as stopped:
+        main(["run", "isosceles", "--n", "6", *TINY, "--runs", str(root)])
+    assert stopped.value.code == 0
+    return only_run(root)
+
+
+@pytest.fixture
+def played(_played: Path, tmp_path: Path) -> Path:
+    """A copy of a run of isosceles at n=6 (and 5) with rounds 0, 1 and 2, in ``tmp_path/runs``."""
+    return Path(shutil.copytree(_played, tmp_path / "runs" / _played.name))

@@ -5,7 +5,15 @@ from typing import Any
 
 import click
 
-from pipeline.cli.common import json_option, open_run, print_json, problem_of, runs_option
+from pipeline.cli.common import (
+    existing_file,
+    json_option,
+    open_run,
+    print_json,
+    problem_of,
+    runs_option,
+)
+from pipeline.errors import VerificationError
 
 
 @click.command()
@@ -20,7 +28,14 @@ def verify(target: str, runs: str | None, as_json: bool) -> None:
     with the points of a violation, when one does not hold.
     """
     path = Path(target)
-    lines = _verify_file(path) if path.is_file() else _verify_run(target, runs)
+    if path.suffix in (".json", ".parquet"):
+        existing_file(target)
+    try:
+        lines = _verify_file(path) if path.is_file() else _verify_run(target, runs)
+    except VerificationError as error:
+        if as_json:
+            print_json({"valid": False, "error": str(error)})
+        raise
     if as_json:
         print_json({"valid": True, "checked": lines})
         return
@@ -32,10 +47,16 @@ def verify(target: str, runs: str | None, as_json: bool) -> None:
 
 
 def _verify_file(path: Path) -> list[dict[str, Any]]:
-    from pipeline.constructions import read_constructions
-    from pipeline.errors import VerificationError
+    from pipeline.constructions import read_constructions, read_population
+    from pipeline.results import check_population
 
     found: list[dict[str, Any]] = []
+    if path.suffix == ".parquet":
+        plugin, population = read_population(path)
+        check_population(plugin, population, str(path))
+        row = {"where": str(path), "problem": plugin.name, "convention": plugin.convention}
+        score = int(population.score.max(initial=0))
+        return [row | {"n": population.n, "count": len(population), "score": score}]
     for one in read_constructions(path):
         witness = one.witness()
         if witness is not None:

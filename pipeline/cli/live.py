@@ -1,5 +1,6 @@
 """How a run looks while it goes on: bars with an ETA in a terminal, lines elsewhere; Ctrl-C."""
 
+import os
 import signal
 import time
 from typing import Any
@@ -9,10 +10,13 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
+    Task,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
 from pipeline.runs import Run
 
@@ -22,11 +26,24 @@ _TITLES = {
     "sample": "sampling",
     "search": "repair and search",
 }
+#: What is said to the first Ctrl-C.
+STOPPING = "stopping after this piece of work; once more to stop at once"
 _LINE_EVERY = 10.0  # seconds between lines where there is no terminal
 
 
 class Interrupted(Exception):
     """The user asked to stop; the round in progress is dropped."""
+
+
+class _Note(ProgressColumn):
+    """What there is to say beside a bar."""
+
+    def __init__(self, live: "Live") -> None:
+        super().__init__()
+        self._live = live
+
+    def render(self, task: Task) -> Text:
+        return Text(STOPPING if self._live.stopping else task.fields["note"])
 
 
 class Live:
@@ -42,9 +59,16 @@ class Live:
         self._asked = 0
         self._previous: dict[int, Any] = {}
 
+    @property
+    def stopping(self) -> bool:
+        """Whether the user has asked to stop."""
+        return self._asked > 0
+
     def __enter__(self) -> "Live":
         """Take over Ctrl-C and SIGTERM."""
         for number in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(number) is signal.SIG_IGN:
+                continue
             self._previous[number] = signal.signal(number, self._on_signal)
         if self._console.is_terminal:
             self._bars = Progress(
@@ -54,7 +78,7 @@ class Live:
                 TimeElapsedColumn(),
                 TextColumn("ETA"),
                 TimeRemainingColumn(),
-                TextColumn("{task.fields[note]}"),
+                _Note(self),
                 console=self._console,
                 transient=True,
             )
@@ -72,7 +96,9 @@ class Live:
         self._asked += 1
         if self._asked > 1:
             raise KeyboardInterrupt
-        self._console.print("stopping after this piece of work; once more to stop at once")
+        if self._bars is None:
+            # Not with the console: its locks and buffers may be in use by what was interrupted.
+            os.write(2, f"{STOPPING}\n".encode())
 
     def report(self, event: str, **particulars: Any) -> None:
         """Take an event of the session."""
@@ -112,7 +138,9 @@ class Live:
     def _on_committed(self, stats: dict[str, Any], seconds: float) -> None:
         pool = stats["pool"][str(stats["n"])]
         self._run.event("round", number=stats["round"], seconds=seconds, best=pool["max"])
-        parts = [f"round {stats['round']}: best {pool['max']}, kept mean {pool['mean']:.2f}"]
+        parts = [f"round {stats['round']}: nothing found"]
+        if pool["valid"]:
+            parts = [f"round {stats['round']}: best {pool['max']}, kept mean {pool['mean']:.2f}"]
         if "sampled" in stats:
             parts.append(f"{100 * stats['validity']:.0f} % of samples valid")
             parts.append(f"{stats['kept_from_model']} kept are new")

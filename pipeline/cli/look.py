@@ -169,9 +169,10 @@ def print_best(plugin: Any, found: dict[str, Any], out: Any) -> None:
     if drawing is not None and 2 * found["n"] - 1 <= out.width:
         out.print(drawing, markup=False)
         out.print()
+    unit = "point" if found["score"] == 1 else "points"
     convention = "" if len(plugin.conventions) == 1 else f" ({plugin.convention})"
     out.print(
-        f"{plugin.name}{convention}, n={found['n']}: {found['score']} points, verified",
+        f"{plugin.name}{convention}, n={found['n']}: {found['score']} {unit}, verified",
         soft_wrap=True,
     )
     out.print(

@@ -212,20 +212,23 @@ def _play(opened: Any, plugin: Any, as_json: bool) -> None:
     compute = opened.config.compute
     executor = make_executor(compute.workers)
     try:
-        if not as_json:
-            click.echo(str(opened.path))
-        err.print(f"model on {describe(prepare(compute.device, compute.threads))}")
         with Live(opened, err) as live:
-            play(opened, plugin, executor, live.report)
-            executor.close()
+            if not as_json:
+                click.echo(str(opened.path))
+            err.print(f"model on {describe(prepare(compute.device, compute.threads))}")
+            try:
+                play(opened, plugin, executor, live.report)
+            except KeyboardInterrupt:
+                executor.kill()
+                raise
+            finally:
+                executor.close()
     except (Interrupted, KeyboardInterrupt):
         executor.kill()
         done = opened.rounds()
         kept = f"rounds 0 to {done[-1]} are kept" if done else "no round was finished yet"
         err.print(f"stopped; {kept}. Go on with: pipeline resume {opened.name}", soft_wrap=True)
         sys.exit(130)
-    finally:
-        executor.close()
     found = best_of(opened, plugin)
     if as_json:
         print_json({"run": str(opened.path), "best": found})

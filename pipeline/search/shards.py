@@ -6,10 +6,17 @@ from functools import lru_cache
 import numpy as np
 
 from pipeline.errors import UsageError
+from pipeline.packing import pack, unpack, width
 from pipeline.problem import Problem, crashes_raised, load_problem
 from pipeline.search import kernels
-from pipeline.search.space import make_space
+from pipeline.search.space import border_band, make_space
+from pipeline.search.tables import with_tables
+from pipeline.search.tabu import Tabu, tabu
 from pipeline.symmetry import find_class
+
+#: What the pair tables of one symmetry class may take; without them the hook is walked, which
+#: is a few times slower. Both mirrors at n = 100 take 150 MB.
+TABLE_BYTES = 400_000_000
 
 #: No target: larger than any construction.
 NO_TARGET = 2**62
@@ -23,10 +30,15 @@ class Shard:
         problem, convention: as ``load_problem`` takes them.
         n: the size.
         symmetry: name of the symmetry class whose orbits are searched.
-        method: greedy (from nothing), complete (repair, saturate) or anneal.
+        method: greedy (from nothing), complete (repair, saturate), anneal, or one from nothing
+            that gives up to B sets: tabu (ever larger ones) or enumerate (many of size ``goal``).
         cells: packed uint8 ``(B, ceil(m / 8))``, where each search starts.
         rng: uint64 ``(1,)``, from ``streams.state``.
-        proposals, penalty, hot, cold, target: of the annealing (see ``kernels.anneal``).
+        proposals: of each annealing, or the steps of a tabu search.
+        penalty, hot, cold: of the annealing (see ``kernels.anneal``).
+        target: stop at a set of this size.
+        goal, band: of the tabu search: the size it begins at, and the band along the border it
+            keeps to (0: none).
     """
 
     problem: str
@@ -41,25 +53,26 @@ class Shard:
     hot: float = 0.2
     cold: float = 0.12
     target: int = NO_TARGET
+    goal: int = 1
+    band: int = 0
 
 
 def run_shard(shard: Shard) -> np.ndarray:
-    """Search from each start and return what came out, packed like the starts.
+    """Search from each start and return what came out, packed like the starts, maximal.
 
     Raises:
         UsageError: an unknown method, or a symmetry class no construction can have.
         PipelineError: the problem's hook raises or is wrong.
     """
-    space, plain = _spaces(shard.problem, shard.convention, shard.n, shard.symmetry)
-    rng, cells = shard.rng.copy(), np.ascontiguousarray(shard.cells).copy()
+    where = (shard.problem, shard.convention, shard.n)
     with crashes_raised(f"the hook of {shard.problem}"):
-        _search(shard, space, plain, rng, cells)
-    return cells
+        if shard.method in ("tabu", "enumerate"):
+            return _tabu(shard, *_orbit_space(*where, shard.symmetry, shard.band), _plain(*where))
+        return _search(shard, _space(*where, shard.symmetry), _plain(*where))
 
 
-def _search(
-    shard: Shard, space: kernels.Space, plain: kernels.Space, rng: np.ndarray, cells: np.ndarray
-) -> None:
+def _search(shard: Shard, space: kernels.Space, plain: kernels.Space) -> np.ndarray:
+    rng, cells = shard.rng.copy(), np.ascontiguousarray(shard.cells).copy()
     if shard.method == "greedy":
         kernels.greedy_many(space, rng, cells)
     elif shard.method == "complete":
@@ -69,6 +82,27 @@ def _search(
         kernels.anneal_many(space, plain, rng, cells, *how)
     else:
         raise UsageError(f"unknown search method {shard.method!r}")
+    return cells
+
+
+def _tabu(
+    shard: Shard, space: kernels.Space, sizes: np.ndarray, of: np.ndarray, plain: kernels.Space
+) -> np.ndarray:
+    """Search among the orbits, then add what fits without the symmetry."""
+    rng = shard.rng.copy()
+    how = Tabu(
+        goal=shard.goal,
+        stop=shard.target,
+        steps=shard.proposals,
+        enumerate=shard.method == "enumerate",
+    )
+    found = np.zeros((len(shard.cells), width(len(sizes))), np.uint8)
+    state = kernels.new_state(space)
+    stored, _, _ = tabu(space, state, rng, sizes, np.zeros_like(sizes), how, found)
+    chosen = unpack(found[: min(stored, len(found))], len(sizes))
+    cells = pack(np.where(of >= 0, chosen[:, of], False))
+    kernels.complete_many(plain, rng, cells)
+    return cells
 
 
 @lru_cache(maxsize=4)
@@ -77,8 +111,30 @@ def _problem(spec: str, convention: str) -> Problem:
 
 
 @lru_cache(maxsize=64)
-def _spaces(spec: str, convention: str, n: int, name: str) -> tuple[kernels.Space, kernels.Space]:
+def _space(spec: str, convention: str, n: int, name: str) -> kernels.Space:
     problem = _problem(spec, convention)
-    plain = make_space(problem, n)
-    cls = find_class(problem.ground(n), name)
-    return (plain if cls.order == 1 else make_space(problem, n, cls)), plain
+    return make_space(problem, n, find_class(problem.ground(n), name))
+
+
+def _plain(spec: str, convention: str, n: int) -> kernels.Space:
+    return _space(spec, convention, n, "trivial")
+
+
+@lru_cache(maxsize=12)
+def _orbit_space(
+    spec: str, convention: str, n: int, name: str, band: int
+) -> tuple[kernels.Space, np.ndarray, np.ndarray]:
+    """Return the choices of a tabu search, on pair tables where they fit in memory.
+
+    With them, int32 ``(M,)`` the elements of each choice, and int32 ``(m,)`` the choice of each
+    element, -1 for none.
+    """
+    problem = _problem(spec, convention)
+    ground = problem.ground(n)
+    mask = border_band(ground.coords, band) if band else None
+    space = make_space(problem, n, find_class(ground, name), mask, traps=False)
+    sizes = np.diff(space.start).astype(np.int32)
+    of = np.full(ground.m, -1, np.int32)
+    of[space.elements] = np.repeat(np.arange(len(sizes)), sizes)
+    tables = with_tables(space, TABLE_BYTES) if problem.arity <= 3 else None
+    return tables or space, sizes, of

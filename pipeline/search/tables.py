@@ -73,8 +73,9 @@ def _conflicts(space, unfriendly):
 
 
 @njit
-def _pair_lists(space, unfriendly, places, lists, limit):
-    """Fill the lists of all pairs, or count their entries if ``lists`` is empty.
+def _pair_lists(space, unfriendly, rows, places, lists, limit):
+    """Fill the lists of the pairs (a, b), a in ``rows`` and b < a, or count their entries if
+    ``lists`` is empty.
 
     Returns the number of entries, or -1 once it exceeds ``limit``.
     """
@@ -89,7 +90,7 @@ def _pair_lists(space, unfriendly, places, lists, limit):
     # Entry 0 is the empty list that pairs in conflict share.
     used = np.int64(1)
     fill = len(lists) > 0
-    for a in range(choices):
+    for a in rows:
         for b in range(a):
             if unfriendly[a, b]:
                 continue
@@ -156,15 +157,21 @@ def with_tables(space: Space, limit: int = 1 << 30) -> Space | None:
     _conflicts(space, unfriendly)
     places = np.zeros(choices * choices, np.int32)
     most = min((limit - table) // _ENTRY.itemsize, 2**31 - 1)
-    used = _pair_lists(space, unfriendly, places, np.empty(0, np.uint16), most)
+    every, none = np.arange(choices), np.empty(0, np.uint16)
+    # A few rows tell what all would take, before minutes go into counting what cannot fit.
+    some = every[choices // 64 :: max(choices // 24, 1)]
+    part = _pair_lists(space, unfriendly, some, places, none, 2**62)
+    if part * every.sum() > 1.5 * most * max(some.sum(), 1):
+        return None
+    used = _pair_lists(space, unfriendly, every, places, none, most)
     if used < 0:
         return None
     lists = np.zeros(used + used % 2, np.uint16)
-    _pair_lists(space, unfriendly, places, lists, most)
+    _pair_lists(space, unfriendly, every, places, lists, most)
     rows, others = np.nonzero(unfriendly)
     starts = np.searchsorted(rows, np.arange(choices + 1)).astype(np.int32)
     one = np.arange(choices, dtype=np.int32)
-    none = np.zeros(0, np.int32)
+    nothing = np.zeros(0, np.int32)
     return space._replace(
         hook=table_hook,
         start=np.arange(choices + 1, dtype=np.int32),
@@ -173,9 +180,9 @@ def with_tables(space: Space, limit: int = 1 << 30) -> Space | None:
         key=one,
         weight=np.ones(choices, np.int32),
         pair_start=np.zeros(choices + 1, np.int32),
-        pair_other=none,
-        pair_out=none,
-        pair_in=none,
+        pair_other=nothing,
+        pair_out=nothing,
+        pair_in=nothing,
         coords=np.stack([one, one], axis=1),
         tables=(places, lists.view(np.int32), starts, others.astype(np.int32)),
         exact=True,

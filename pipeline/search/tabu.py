@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pipeline.compiling import inlined, kernel, njit
-from pipeline.search.kernels import CHOICES, VIOLATIONS, below, clear, join, leave, load, part
+from pipeline.search.kernels import CHOICES, VIOLATIONS, below, join, leave, load, part
 
 # A choice's key is its load times SCALE, plus its field, plus what forbids it.
 SCALE = 16
@@ -247,10 +247,3 @@ def _tabu(space, state, rng, sizes, field, how, found, memory):
                 memory.penalty[c] += _PRESENT
             fewest, since = state.totals[VIOLATIONS], step
     return stored, largest, step
-
-
-@njit
-def tabu_from_nothing(space, state, rng, sizes, field, how, found):
-    """The same from the empty set."""
-    clear(state)
-    return tabu(space, state, rng, sizes, field, how, found)

@@ -1,0 +1,85 @@
+"""All commands under one name, and what becomes of an error that one of them meets."""
+
+import contextlib
+import os
+import sys
+from typing import Any
+
+import click
+
+from pipeline import __version__
+from pipeline.cli.check import doctor, problems, verify
+from pipeline.cli.look import best, hist, ls, show
+from pipeline.cli.run import resume, run
+from pipeline.errors import PipelineError
+
+
+class _ReaderGone(Exception):
+    """Nobody reads what is printed any more (say, `| head`)."""
+
+
+class _Group(click.Group):
+    """A group that tells a broken pipe from an exit code, of which click and rich make one."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise _ReaderGone from None
+        except SystemExit as stop:
+            if isinstance(stop.__context__, BrokenPipeError):
+                raise _ReaderGone from None
+            raise
+
+
+@click.group(
+    cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
+@click.version_option(__version__, prog_name="pipeline")
+def cli() -> None:
+    """Search for extremal constructions: local search, and a GPT that learns from the best.
+
+    \b
+    pipeline run isosceles --n 16      the whole loop, about three minutes on two cores
+    pipeline resume latest --rounds +2
+    pipeline hist latest
+    """
+
+
+for _command in (run, resume, ls, show, hist, best, verify, problems, doctor):
+    cli.add_command(_command)
+
+
+def call(arguments: list[str] | None = None) -> int:
+    """Run the command line and return its exit code; every error is one line."""
+    code: Any
+    try:
+        code = cli.main(args=arguments, prog_name="pipeline", standalone_mode=False)
+    except click.UsageError as error:
+        path = error.ctx.command_path if error.ctx else "pipeline"
+        code = _fail(f"{_one_line(error.format_message())} (see: {path} --help)", 2)
+    except click.ClickException as error:
+        code = _fail(_one_line(error.format_message()), error.exit_code)
+    except PipelineError as error:
+        code = _fail(_one_line(str(error)), error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        code = _fail("stopped", 130)
+    except _ReaderGone:
+        with contextlib.suppress(OSError):  # let nothing more flush into it
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    except OSError as error:
+        where = f" {error.filename}" if error.filename else ""
+        code = _fail(f"the system refused:{where} {error.strerror or error}", 1)
+    except MemoryError:
+        code = _fail("out of memory; choose a smaller n, batch or number of constructions", 1)
+    return code if isinstance(code, int) else 0
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"pipeline: {message}", file=sys.stderr)
+    return code
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

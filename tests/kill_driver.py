@@ -1,0 +1,85 @@
+"""Play a run once for each number on the command line, killed at that moment (kill -9).
+
+A moment is an event of the session, or a call that puts something on the disk; they are numbered
+as they come, so each falls at the same place every time. Prints how many a whole session has when
+the moment is 0. Each play is a process of its own, forked before anything was computed.
+"""
+
+import os
+import shutil
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet
+import safetensors.torch
+
+from pipeline.executor import Serial
+from pipeline.problem import load_problem
+from pipeline.runs import Run
+from pipeline.session import play
+
+
+class Countdown:
+    def __init__(self, at: int) -> None:
+        self.at, self.passed = at, 0
+
+    def tick(self) -> None:
+        self.passed += 1
+        if self.passed == self.at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def around(self, owner: Any, name: str) -> None:
+        """Count a call twice: before it, and once it is done."""
+        original = getattr(owner, name)
+
+        def counted(*args: Any, **kwargs: Any) -> Any:
+            self.tick()
+            result = original(*args, **kwargs)
+            self.tick()
+            return result
+
+        setattr(owner, name, counted)
+
+
+def session(folder: Path, at: int) -> None:
+    clock = Countdown(at)
+    run = Run(folder)
+    with run.lock():
+        for owner, name in (
+            (os, "fsync"),
+            (Path, "rename"),
+            (Path, "replace"),
+            (Path, "mkdir"),
+            (Path, "write_bytes"),
+            (Path, "write_text"),
+            (pyarrow.parquet.ParquetWriter, "close"),
+            (safetensors.torch, "save"),
+        ):
+            clock.around(owner, name)
+
+        def report(*_: Any, **__: Any) -> None:
+            clock.tick()
+
+        problem = load_problem(run.config.problem, run.config.convention or None)
+        play(run, problem, Serial(), report)
+    if not at:
+        print(clock.passed, flush=True)
+
+
+def main(fresh: str, root: str, *moments: str) -> None:
+    for moment in moments:
+        folder = Path(root) / f"killed-{moment}"
+        shutil.copytree(fresh, folder)
+        child = os.fork()
+        if child == 0:
+            session(folder, int(moment))
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        expected = signal.SIGKILL if int(moment) else 0
+        assert os.waitstatus_to_exitcode(status) == -expected, (moment, status)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

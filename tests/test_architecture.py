@@ -1,0 +1,141 @@
+"""The house: imports run one way, what is heavy comes late, and nothing is pickled."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+FILES = sorted(p for part in ("pipeline", "problems") for p in (ROOT / part).rglob("*.py"))
+NAMES = [str(p.relative_to(ROOT)) for p in FILES]
+
+
+def imports(name: str) -> set[str]:
+    """Return the full names of all modules a file imports, late imports too."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse((ROOT / name).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{name}: relative import"
+            found.add(node.module or "")
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def uses(name: str, module: str) -> bool:
+    return any(found == module or found.startswith(f"{module}.") for found in imports(name))
+
+
+def inside(name: str, *folders: str) -> bool:
+    return name.startswith(folders)
+
+
+@pytest.mark.parametrize(
+    ("module", "homes"),
+    [
+        ("torch", ("pipeline/model/", "pipeline/lab/")),
+        ("safetensors", ("pipeline/model/", "pipeline/lab/")),
+        ("click", ("pipeline/cli/",)),
+        ("rich", ("pipeline/cli/", "pipeline/report/")),
+        ("ray", ("pipeline/executor.py",)),
+        ("pipeline.cli", ("pipeline/cli/", "pipeline/__main__.py")),
+        ("filelock", ("pipeline/runs.py",)),
+    ],
+)
+def test_a_library_is_used_in_its_own_room_alone(module, homes):
+    assert [name for name in NAMES if uses(name, module) and not inside(name, *homes)] == []
+
+
+@pytest.mark.parametrize("module", ["pickle", "marshal", "shelve", "dill", "joblib", "cloudpickle"])
+def test_nothing_is_pickled(module):
+    assert [name for name in NAMES if uses(name, module)] == []
+    assert [n for n in NAMES if "torch.load(" in (ROOT / n).read_text(encoding="utf-8")] == []
+
+
+#: For each file or folder, what it must not import.
+LOWER = {
+    "pipeline/packing.py": ["problem", "population", "symmetry", "search", "model", "loop"],
+    "pipeline/population.py": ["problem", "search", "model", "loop", "runs", "config"],
+    "pipeline/symmetry.py": ["problem", "search", "model", "loop", "runs", "config"],
+    "pipeline/problem.py": ["search", "model", "loop", "runs", "config", "tokens"],
+    "pipeline/tokens.py": ["search", "model", "loop", "runs", "config"],
+    "pipeline/config.py": ["problem", "search", "model", "loop", "runs", "session"],
+    "pipeline/search/": ["model", "loop", "runs", "session", "cli"],
+    "pipeline/model/": ["search", "loop", "runs", "session", "cli", "problem"],
+    "pipeline/loop.py": ["runs", "session", "results", "constructions", "cli", "report"],
+    "pipeline/runs.py": ["loop", "model", "search", "session", "results", "cli"],
+    "pipeline/results.py": ["loop", "model", "session", "cli"],
+    "pipeline/constructions.py": ["loop", "model", "session", "results", "runs", "cli"],
+    "pipeline/report/": ["loop", "model", "session", "runs", "cli"],
+    "pipeline/session.py": ["cli"],
+}
+
+
+@pytest.mark.parametrize("place", LOWER)
+def test_imports_run_one_way(place):
+    names = [name for name in NAMES if inside(name, place)]
+    assert names
+    for name in names:
+        for above in LOWER[place]:
+            assert not uses(name, f"pipeline.{above}"), f"{name} imports pipeline.{above}"
+
+
+def test_the_framework_knows_no_problem():
+    assert [name for name in NAMES if inside(name, "pipeline/") and uses(name, "problems")] == []
+
+
+def test_problems_know_the_plugin_interface_alone():
+    allowed = ("pipeline.problem", "pipeline.symmetry", "pipeline.population", "problems")
+    for name in NAMES:
+        if inside(name, "problems/"):
+            for found in imports(name):
+                top = found.split(".")[0]
+                ours = top in ("pipeline", "problems")
+                fine = any(found == a or found.startswith(f"{a}.") for a in allowed)
+                outside = top in ("numpy", "numba") or top in sys.stdlib_module_names
+                assert fine if ours else outside, f"{name} imports {found}"
+
+
+def test_the_loop_has_no_file_system():
+    for module in ("os", "pathlib", "shutil", "tempfile", "io", "json", "pyarrow"):
+        assert not uses("pipeline/loop.py", module)
+    tree = ast.parse((ROOT / "pipeline/loop.py").read_text(encoding="utf-8"))
+    assert "open" not in {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_error_is_caught_without_a_name(name):
+    for node in ast.walk(ast.parse((ROOT / name).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ExceptHandler):
+            assert node.type is not None, f"{name}, line {node.lineno}: bare except"
+
+
+_LATE = """
+import sys
+from pipeline.cli import main
+try:
+    main(sys.argv[2:])
+except SystemExit as stopped:
+    assert stopped.code == 0, stopped.code
+found = [m for m in sys.argv[1].split(",") if m in sys.modules]
+assert not found, found
+"""
+
+
+def late(heavy: str, *arguments: str | Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _LATE, heavy, *map(str, arguments)], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_help_loads_nothing_heavy():
+    late("torch,numba,numpy,pyarrow,rich.progress", "--help")
+
+
+@pytest.mark.parametrize("command", ["ls", "show", "hist", "best", "verify"])
+def test_looking_at_a_run_never_loads_torch(command, played):
+    late("torch", command, *(["--runs", played.parent] if command == "ls" else [played]))

@@ -1,0 +1,307 @@
+"""Configuration: defaults, every key there and back, and what is said of a wrong one."""
+
+from dataclasses import asdict, replace
+from typing import Any
+
+import pytest
+
+from pipeline.config import (
+    BudgetConfig,
+    Config,
+    config_from,
+    differences,
+    parse_toml,
+    read_toml,
+    resolved,
+    to_toml,
+    with_budget,
+    with_setting,
+)
+from pipeline.errors import UsageError
+
+BASE = Config("isosceles", 6)
+
+#: For each key another valid value than the default.
+OTHER: dict[str, Any] = {
+    "problem": "no-3-in-line",
+    "n": 7,
+    "convention": "flat-allowed",
+    "sizes": (3, 6),
+    "seed": 2**63 - 1,
+    "budget.rounds": 0,
+    "budget.time": 1.5,
+    "budget.target": 9,
+    "seeding.method": "greedy",
+    "seeding.count": 7,
+    "seeding.smaller": 1.0,
+    "seeding.proposals": 11,
+    "seeding.symmetry": ("mirror", "half-turn"),
+    "seeding.penalty": 0.25,
+    "seeding.hot": 0.5,
+    "seeding.cold": 0.01,
+    "search.proposals": 0,
+    "search.penalty": 1.0,
+    "search.hot": 0.3,
+    "search.cold": 0.09,
+    "select.keep": 1,
+    "select.smaller": 0.0,
+    "model.layers": 1,
+    "model.heads": 2,
+    "model.width": 32,
+    "model.tokens": "dense",
+    "model.order": "random",
+    "model.symmetry": "mirror",
+    "train.steps": 1,
+    "train.batch": 3,
+    "train.learning_rate": 0.1,
+    "train.warmup": 0,
+    "train.weight_decay": 0.0,
+    "train.holdout": 0.5,
+    "train.evaluate_every": 5,
+    "train.patience": 0,
+    "train.clip": 0.0,
+    "train.from_scratch": True,
+    "sample.count": 1,
+    "sample.batch": 2,
+    "sample.temperature": 0.5,
+    "sample.top_p": 0.5,
+    "sample.constrained": False,
+    "sample.adapt": False,
+    "compute.device": "cpu",
+    "compute.workers": 3,
+    "compute.threads": 2,
+}
+
+
+def flat(config: Config) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in asdict(config).items():
+        inner = value if isinstance(value, dict) else None
+        found |= {key: value} if inner is None else {f"{key}.{k}": v for k, v in inner.items()}
+    return found
+
+
+def nested(key: str, value: Any) -> dict[str, Any]:
+    section, dot, name = key.partition(".")
+    return {section: {name: value}} if dot else {section: value}
+
+
+def test_an_empty_file_with_a_problem_and_a_size_gives_the_defaults():
+    assert config_from(parse_toml('problem = "isosceles"\nn = 6', "x"), "x") == BASE
+    assert BASE.sizes == (2, 3, 4, 5, 6)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_default_sizes_begin_at_one(n):
+    assert Config("isosceles", n).sizes == tuple(range(1, n + 1))
+
+
+def test_every_key_is_tried_below():
+    known = flat(BASE)
+    assert set(OTHER) == set(known)
+    assert not [key for key, value in OTHER.items() if value == known[key]]
+
+
+@pytest.mark.parametrize("key", OTHER)
+def test_every_key_goes_to_toml_and_back(key):
+    data = {"problem": "isosceles", "n": 6} | nested(key, OTHER[key])
+    config = config_from(data, "x")
+    assert flat(config)[key] == OTHER[key]
+    back = config_from(parse_toml(to_toml(config), "x"), "x", complete=True)
+    assert back == config
+    assert back.identity == config.identity
+
+
+@pytest.mark.parametrize("key", OTHER)
+def test_every_key_but_the_budget_and_the_workers_is_part_of_the_identity(key):
+    changed = config_from({"problem": "isosceles", "n": 6} | nested(key, OTHER[key]), "x")
+    free = key.startswith("budget.") or key == "compute.workers"
+    assert (changed.identity == BASE.identity) == free
+    assert any(line.split()[0] == key for line in differences(BASE, changed)) != free
+
+
+@pytest.mark.parametrize("key", OTHER)
+def test_a_complete_file_may_lack_no_key(key):
+    data = {k: dict(v) if isinstance(v, dict) else v for k, v in asdict(BASE).items()}
+    section, dot, name = key.partition(".")
+    del (data[section] if dot else data)[name if dot else section]
+    with pytest.raises(UsageError, match=f"^x: the key '{key}' is missing$"):
+        config_from(data, "x", complete=True)
+
+
+@pytest.mark.parametrize("key", ["problem", "n"])
+def test_only_the_problem_and_the_size_are_required(key):
+    data = {"problem": "isosceles", "n": 6}
+    del data[key]
+    with pytest.raises(UsageError, match=f"'{key}' is missing"):
+        config_from(data, "x")
+
+
+@pytest.mark.parametrize("key", OTHER)
+def test_a_wrong_type_names_the_key_and_what_it_must_be(key):
+    wrong: Any = {"a": 1}
+    with pytest.raises(UsageError, match=f"^x: {key} must be (a|true|a list)") as caught:
+        config_from({"problem": "isosceles", "n": 6} | nested(key, wrong), "x")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("n", True),
+        ("n", 6.0),
+        ("train.steps", "8"),
+        ("sizes", [5, "6"]),
+        ("sizes", 5),
+        ("seeding.symmetry", "mirror"),
+        ("sample.adapt", 1),
+        ("sample.top_p", True),
+    ],
+)
+def test_types_are_not_stretched(key, value):
+    with pytest.raises(UsageError, match=f"^x: {key} must be "):
+        config_from({"problem": "isosceles", "n": 6} | nested(key, value), "x")
+
+
+@pytest.mark.parametrize("key", ["n", "seed", "seeding.count", "sample.temperature"])
+def test_a_number_no_machine_holds_is_refused(key):
+    with pytest.raises(UsageError, match=f"^x: {key} must be below 2\\*\\*63$"):
+        config_from({"problem": "isosceles", "n": 6} | nested(key, 10**400), "x")
+
+
+def test_a_whole_number_passes_for_a_number():
+    config = config_from({"problem": "isosceles", "n": 6, "sample": {"temperature": 2}}, "x")
+    assert config.sample.temperature == 2.0
+    assert isinstance(config.sample.temperature, float)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("n", 0),
+        ("n", -3),
+        ("seed", -1),
+        ("sizes", [0, 6]),
+        ("sizes", [6, 7]),
+        ("budget.rounds", -1),
+        ("budget.time", -1.0),
+        ("budget.target", -1),
+        ("seeding.count", -1),
+        ("seeding.smaller", 1.5),
+        ("seeding.hot", 0.01),
+        ("seeding.penalty", 0.0),
+        ("search.cold", 0.0),
+        ("select.keep", 0),
+        ("model.layers", 0),
+        ("model.width", 63),
+        ("train.steps", 0),
+        ("train.holdout", 0.6),
+        ("train.learning_rate", 0.0),
+        ("sample.count", 0),
+        ("sample.temperature", 0.0),
+        ("sample.top_p", 0.0),
+        ("sample.top_p", 1.1),
+        ("compute.workers", -1),
+        ("sample.temperature", float("nan")),
+        ("train.clip", -1.0),
+    ],
+)
+def test_a_value_out_of_range_is_refused_by_name(key, value):
+    with pytest.raises(UsageError, match=f"{key} must be .*, got "):
+        config_from({"problem": "isosceles", "n": 6} | nested(key, value), "x")
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan")])
+@pytest.mark.parametrize("key", [k for k, v in OTHER.items() if isinstance(v, float)])
+def test_no_number_may_be_infinite_or_none_at_all(key, value):
+    with pytest.raises(UsageError, match=f"{key} must be "):
+        config_from({"problem": "isosceles", "n": 6} | nested(key, value), "x")
+
+
+@pytest.mark.parametrize(
+    ("key", "nearest"),
+    [
+        ("seedz", "seed"),
+        ("trian", "train"),
+        ("train.stepz", "train.steps"),
+        ("sample.temprature", "sample.temperature"),
+        ("compute.worker", "compute.workers"),
+    ],
+)
+def test_an_unknown_key_suggests_the_nearest(key, nearest):
+    with pytest.raises(UsageError, match=f"unknown key '{key}'; did you mean '{nearest}'"):
+        config_from({"problem": "isosceles", "n": 6} | nested(key, 1), "x")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "nearest"),
+    [("seeding.method", "aneal", "anneal"), ("compute.device", "gpu", "cpu")],
+)
+def test_an_unknown_word_suggests_the_nearest(key, value, nearest):
+    with pytest.raises(UsageError, match=f"did you mean '{nearest}'"):
+        config_from({"problem": "isosceles", "n": 6} | nested(key, value), "x")
+
+
+def test_a_section_must_be_one():
+    with pytest.raises(UsageError, match=r"^x: train must be a section, got 3$"):
+        config_from({"problem": "isosceles", "n": 6, "train": 3}, "x")
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [(b"n = [", "is not TOML"), (b"n = 1\nn = 2", "is not TOML"), (b"\xff\xfe", "cannot read")],
+)
+def test_a_file_that_is_not_toml_is_named(tmp_path, data, message):
+    file = tmp_path / "c.toml"
+    file.write_bytes(data)
+    with pytest.raises(UsageError, match=message) as caught:
+        read_toml(file)
+    assert str(file) in str(caught.value)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(UsageError, match=r"nope\.toml"):
+        read_toml(tmp_path / "nope.toml")
+
+
+def test_settings_are_toml_values_or_bare_words():
+    data: dict[str, Any] = {}
+    for setting in ("train.steps=8", "model.tokens=dense", "sizes=[5, 6]", "sample.adapt=false"):
+        with_setting(data, setting)
+    with_setting(data, 'seeding.symmetry=["mirror"]')
+    assert data == {
+        "train": {"steps": 8},
+        "model": {"tokens": "dense"},
+        "sizes": [5, 6],
+        "sample": {"adapt": False},
+        "seeding": {"symmetry": ["mirror"]},
+    }
+
+
+@pytest.mark.parametrize("setting", ["train.steps", "n.x=3"])
+def test_a_setting_of_another_form_is_refused(setting):
+    with pytest.raises(UsageError, match="--set"):
+        with_setting({"n": 3}, setting)
+
+
+def test_the_size_searched_for_is_always_among_the_sizes():
+    assert Config("isosceles", 6, sizes=(3, 4)).sizes == (3, 4, 6)
+
+
+def test_threads_are_written_out_once_and_kept():
+    config = resolved(BASE)
+    assert 1 <= config.compute.threads <= 4
+    assert resolved(config) is config
+
+
+def test_a_new_budget_changes_nothing_else():
+    config = with_budget(BASE, rounds=9, time=None, target=5)
+    assert config == replace(BASE, budget=BudgetConfig(rounds=9, target=5))
+    assert not differences(BASE, config)
+
+
+def test_quotas_of_smaller_sizes_are_a_share():
+    config = config_from(
+        {"problem": "isosceles", "n": 6, "select": {"keep": 10, "smaller": 0.25}}, "x"
+    )
+    assert (config.quota(6), config.quota(5)) == (10, 2)

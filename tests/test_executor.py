@@ -1,0 +1,183 @@
+"""Executors: one after the other or in processes, the same results; leaving, dying, stopping."""
+
+import multiprocessing
+import os
+import select
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.errors import PipelineError
+from pipeline.executor import Processes, Serial, cores, make_executor
+from pipeline.packing import width
+from pipeline.problem import load_problem
+from pipeline.search.shards import Shard, run_shard
+from pipeline.streams import integer, state
+
+
+def square(x: int) -> int:
+    return x * x
+
+
+def fail_at_three(x: int) -> int:
+    if x == 3:
+        raise PipelineError("three is too many")
+    return x
+
+
+def die(_: int) -> None:
+    os._exit(1)
+
+
+def note(task: tuple[Path, int]) -> int:
+    """Leave a file; the task of number 1 first waits until its fifo is opened for writing."""
+    folder, i = task
+    if i == 1:
+        (folder / "fifo").read_text()
+    (folder / f"ran-{i}").touch()
+    return i
+
+
+@pytest.fixture
+def two():
+    """Two worker processes."""
+    executor = Processes(2)
+    yield executor
+    executor.close()
+
+
+def shards() -> list[Shard]:
+    problem = load_problem("isosceles")
+    return [
+        Shard(
+            "isosceles",
+            problem.convention,
+            n,
+            "mirror" if method == "anneal" else "trivial",
+            method,
+            np.zeros((5, width(problem.ground(n).m)), np.uint8),
+            state(1, 0, "seed", i),
+            proposals=2000,
+        )
+        for i, (n, method) in enumerate(
+            (n, method) for n in (4, 6) for method in ("greedy", "complete", "anneal")
+        )
+    ]
+
+
+def test_processes_give_what_one_process_gives(two):
+    expected = list(Serial().map(run_shard, shards()))
+    found = list(two.map(run_shard, shards()))
+    assert len(found) == len(expected) == 6
+    for a, b in zip(expected, found, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("kind", ["serial", "processes"])
+def test_results_come_in_the_order_of_the_tasks(kind, two):
+    executor = Serial() if kind == "serial" else two
+    assert list(executor.map(square, range(20))) == [i * i for i in range(20)]
+    assert list(executor.map(square, [])) == []
+
+
+def test_an_error_of_ours_reaches_the_caller_and_the_pool_goes_on(two):
+    found = []
+    with pytest.raises(PipelineError, match="three is too many"):
+        found.extend(two.map(fail_at_three, range(6)))
+    assert list(two.map(square, [7])) == [49]
+
+
+def test_leaving_early_cancels_what_has_not_begun(tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    executor = Processes(1)
+    results = executor.map(note, [(tmp_path, i) for i in range(12)])
+    assert next(iter(results)) == 0
+    results.close()  # type: ignore[attr-defined]
+    (tmp_path / "fifo").write_text("go on")
+    executor.close()
+    ran = {int(p.name.removeprefix("ran-")) for p in tmp_path.glob("ran-*")}
+    assert {0, 1} <= ran
+    assert 11 not in ran
+    assert len(ran) <= 4  # a process pool hands each worker a task or two ahead
+
+
+def test_serial_does_nothing_that_is_not_asked_for(tmp_path):
+    results = Serial().map(note, [(tmp_path, i) for i in (0, 2, 3)])
+    assert next(iter(results)) == 0
+    assert [p.name for p in tmp_path.iterdir()] == ["ran-0"]
+
+
+def test_a_worker_that_dies_gives_one_line_and_the_next_map_has_new_workers(two):
+    with pytest.raises(PipelineError, match=r"a worker process died .* fewer --workers") as caught:
+        list(two.map(die, [1]))
+    assert "\n" not in str(caught.value)
+    assert list(two.map(square, [3])) == [9]
+
+
+def test_killing_does_not_wait_for_the_task_under_way(tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    executor = Processes(1)
+    results = executor.map(note, [(tmp_path, 0), (tmp_path, 1)])
+    assert next(iter(results)) == 0
+    executor.kill()
+    assert not multiprocessing.active_children()
+    assert not (tmp_path / "ran-1").exists()
+
+
+def test_closing_twice_or_before_any_work_is_harmless():
+    executor = Processes(1)
+    executor.close()
+    executor.kill()
+    Serial().close()
+    Serial().kill()
+
+
+_ORPHANS = """
+import os, sys
+from pipeline.executor import Processes
+if __name__ == "__main__":
+    executor = Processes(1)
+    for _ in executor.map(abs, [1]):
+        pass
+    print(*executor._pool._processes, flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="watches a process as Linux does")
+def test_workers_of_a_killed_parent_end_by_themselves(tmp_path):
+    script = tmp_path / "orphans.py"
+    script.write_text(_ORPHANS)
+    parent = subprocess.Popen(
+        [sys.executable, script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert parent.stdout is not None
+    worker = os.pidfd_open(int(parent.stdout.readline()))
+    try:
+        assert not select.select([worker], [], [], 0)[0]
+        parent.send_signal(signal.SIGKILL)
+        parent.communicate()
+        assert select.select([worker], [], [], 60)[0]
+    finally:
+        os.close(worker)
+
+
+def test_the_number_of_workers_decides_the_executor():
+    assert isinstance(make_executor(1), Serial)
+    assert isinstance(make_executor(3), Processes)
+    assert isinstance(make_executor(0), Serial if cores() == 1 else Processes)
+    with pytest.raises(ValueError, match="at least 1"):
+        Processes(0)
+
+
+def test_streams_depend_on_their_name_alone():
+    names = [(r, stage, i) for r in (0, 1) for stage in ("seed", "train", "search") for i in (0, 1)]
+    first = [int(state(5, *name)[0]) for name in names]
+    assert first == [int(state(5, *name)[0]) for name in reversed(names)][::-1]
+    assert len(set(first)) == len(names)
+    assert not set(first) & {int(state(6, *name)[0]) for name in names}
+    assert all(0 <= integer(5, *name) < 2**63 for name in names)

@@ -1,0 +1,389 @@
+"""The loop without a file system: pools, provenance, temperature, statistics, wrong hooks."""
+
+import statistics as naive
+from collections import Counter
+from dataclasses import replace
+from itertools import combinations, pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import oracles
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.config import Config, config_from
+from pipeline.errors import PipelineError, UsageError
+from pipeline.executor import Serial
+from pipeline.loop import Loop, State
+from pipeline.packing import ids
+from pipeline.population import ORIGINS, Population
+from pipeline.problem import Problem, load_problem
+from pipeline.statistics import distribution
+from pipeline.symmetry import canonical
+
+TINY: dict[str, Any] = {
+    "problem": "isosceles",
+    "n": 6,
+    "sizes": [5, 6],
+    "seeding": {"count": 40, "proposals": 3000},
+    "search": {"proposals": 2000},
+    "select": {"keep": 12},
+    "model": {"width": 16, "heads": 2, "layers": 1},
+    "train": {"steps": 8, "evaluate_every": 4},
+    "sample": {"count": 30},
+    "compute": {"device": "cpu", "threads": 1, "workers": 1},
+}
+
+
+def tiny(**changes: Any) -> Config:
+    data = dict(TINY)
+    for key, value in changes.items():
+        data[key] = {**data.get(key, {}), **value} if isinstance(value, dict) else value
+    return config_from(data, "the test")
+
+
+def loop_of(config: Config, told: list[tuple[str, dict]] | None = None) -> Loop:
+    def report(event: str, **particulars: Any) -> None:
+        if told is not None:
+            told.append((event, particulars))
+
+    return Loop(load_problem(config.problem, config.convention or None), config, Serial(), report)
+
+
+def rounds_of(config: Config, number: int) -> list[State]:
+    loop = loop_of(config)
+    states = [loop.seed({})]
+    for _ in range(number):
+        states.append(loop.next(states[-1]))
+    return states
+
+
+@pytest.fixture(scope="module")
+def states() -> list[State]:
+    return rounds_of(tiny(), 3)
+
+
+def points_of(problem: Problem, pool: Population, i: int) -> list[tuple[int, ...]]:
+    return [tuple(row) for row in problem.ground(pool.n).coords[pool.points(i)].tolist()]
+
+
+# ---------------------------------------------------------------------------------- pools
+
+
+def test_pools_hold_only_valid_constructions_with_their_own_score(states):
+    problem = load_problem("isosceles")
+    for state in states:
+        for pool in state.pools.values():
+            for i in range(len(pool)):
+                points = points_of(problem, pool, i)
+                assert oracles.no_isosceles(points)
+                assert pool.score[i] == len(points)
+
+
+def test_pools_hold_no_two_constructions_equal_up_to_symmetry(states):
+    problem = load_problem("isosceles")
+    for state in states:
+        for n, pool in state.pools.items():
+            forms = canonical(pool.cells, problem.ground(n))
+            assert len(np.unique(forms, axis=0)) == len(pool)
+
+
+def test_pools_keep_to_their_quotas_best_first(states):
+    config = tiny()
+    for state in states:
+        assert set(state.pools) == {5, 6}
+        for n, pool in state.pools.items():
+            assert 0 < len(pool) <= config.quota(n)
+            assert (np.diff(pool.score) <= 0).all()
+
+
+def test_a_pool_never_gets_worse(states):
+    for before, after in pairwise(states):
+        assert after.best(6) >= before.best(6)
+        assert after.pools[6].score.sum() >= before.pools[6].score.sum()
+        assert after.pools[5] is before.pools[5]
+
+
+def test_where_a_construction_came_from_is_kept(states):
+    first = states[0].pools[6]
+    assert {ORIGINS[k] for k in first.origin} == {"seed"}
+    assert not first.round.any()
+    assert not first.parent.any()
+    assert states[0].samples is None
+    from_model = 0
+    for state in states[1:]:
+        assert state.samples is not None
+        made = set(state.samples.ids().tolist())
+        pool = state.pools[6]
+        new = pool.round == state.round
+        from_model += int(new.sum())
+        assert {ORIGINS[k] for k in pool.origin[new]} <= {"model"}
+        assert set(pool.parent[new].tolist()) <= made
+        assert (state.samples.round == state.round).all()
+        assert state.stats["kept_from_model"] == new.sum()
+    assert from_model
+
+
+def test_samples_are_distinct_up_to_symmetry_and_unsearched(states):
+    problem = load_problem("isosceles")
+    for state in states[1:]:
+        samples = state.samples
+        assert len(np.unique(canonical(samples.cells, problem.ground(6)), axis=0)) == len(samples)
+        assert state.stats["searched"]["count"] == len(samples)
+
+
+def test_starts_enter_the_pool_as_imports():
+    config = tiny()
+    loop = loop_of(config)
+    best = rounds_of(config, 0)[0].pools[6].take([0])
+    start = Population.build(6, 36, best.cells, best.score, origin="import")
+    pool = loop.seed({6: start}).pools[6]
+    (place,) = np.flatnonzero(pool.ids() == start.ids()[0])
+    assert ORIGINS[pool.origin[place]] == "import"
+
+
+def test_the_same_rng_seed_gives_the_same_states(states):
+    again = rounds_of(tiny(), 2)
+    for a, b in zip(states, again, strict=False):
+        assert a.stats == b.stats
+        for n in a.pools:
+            np.testing.assert_array_equal(a.pools[n].cells, b.pools[n].cells)
+
+
+def test_another_rng_seed_gives_others(states):
+    other = rounds_of(tiny(seed=1), 0)[0]
+    assert not np.array_equal(other.pools[6].ids(), states[0].pools[6].ids())
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+@pytest.mark.parametrize("tokens", ["points", "dense", "orbits"])
+def test_the_smallest_grids_go_through_the_whole_loop(n, tokens):
+    for problem, most in (("isosceles", (1, 2, 4)), ("no-3-in-line", (1, 4, 6))):
+        config = tiny(problem=problem, n=n, sizes=[n], model={"tokens": tokens})
+        state = rounds_of(config, 2)[-1]
+        assert state.best(n) == most[n - 1]
+
+
+def test_orbit_tokens_keep_to_their_symmetry():
+    config = tiny(
+        seeding={"symmetry": ["both-mirrors"]},
+        model={"tokens": "orbits", "symmetry": "both-mirrors"},
+    )
+    problem = load_problem("isosceles")
+    state = rounds_of(config, 1)[-1]
+    assert state.samples is not None
+    assert len(state.samples)
+    for i in range(len(state.samples)):
+        points = set(points_of(problem, state.samples, i))
+        assert {(5 - r, c) for r, c in points} == {(r, 5 - c) for r, c in points} == points
+
+
+def test_a_target_ends_the_search_early():
+    told: list[tuple[str, dict]] = []
+    loop = loop_of(tiny(budget={"target": 7}, seeding={"count": 400}), told)
+    state = loop.seed({})
+    (stage,) = (p for event, p in told if event == "stage")
+    done = [p["done"] for event, p in told if event == "progress"]
+    assert state.best(6) >= 7
+    assert done[-1] < stage["total"]
+
+
+def test_a_report_that_raises_stops_the_round():
+    class Stop(Exception):
+        pass
+
+    def report(event: str, **_: Any) -> None:
+        if event == "progress":
+            raise Stop
+
+    loop = Loop(load_problem("isosceles"), tiny(), Serial(), report)
+    with pytest.raises(Stop):
+        loop.seed({})
+
+
+# ---------------------------------------------------------------------------- temperature
+
+
+def test_the_temperature_rises_while_repeats_dominate_and_falls_back():
+    loop = loop_of(tiny())
+    heat = loop._next_temperature
+    assert heat(1.0, 0.6) == pytest.approx(1.1)
+    assert heat(1.1, 0.6) == pytest.approx(1.21)
+    assert heat(1.95, 0.9) == 2.0
+    assert heat(1.21, 0.3) == 1.21
+    assert heat(1.21, 0.1) == pytest.approx(1.1)
+    assert heat(1.05, 0.0) == 1.0
+    assert loop_of(tiny(sample={"adapt": False}))._next_temperature(1.0, 1.0) == 1.0
+
+
+def test_a_round_hands_its_temperature_to_the_next():
+    config = tiny(n=2, sizes=[2])  # so few constructions that nearly all samples repeat
+    states = rounds_of(config, 3)
+    for before, after in pairwise(states):
+        assert after.stats["temperature"] == before.temperature
+        assert after.stats["next_temperature"] == after.temperature
+    assert states[-1].temperature > 1.0
+
+
+# ----------------------------------------------------------------------------- statistics
+
+
+@given(
+    st.lists(st.integers(0, 40), max_size=60),
+    st.integers(0, 9),
+    st.integers(0, 9),
+)
+def test_statistics_are_those_of_a_naive_computation(scores, invalid, wrong):
+    found = distribution(np.array(scores, np.int32), invalid, wrong)
+    best = sorted(scores, reverse=True)
+    assert found["count"] == len(scores) + invalid + wrong
+    assert (found["valid"], found["invalid"], found["wrong_format"]) == (
+        len(scores),
+        invalid,
+        wrong,
+    )
+    assert found["histogram"] == {str(k): v for k, v in sorted(Counter(scores).items())}
+    assert list(found["histogram"]) == [str(k) for k in sorted(set(scores))]
+    if not scores:
+        assert [found[k] for k in ("mean", "median", "top20", "max")] == [None] * 4
+        return
+    fifth = best[: max(1, len(best) // 5)]
+    assert found["mean"] == pytest.approx(naive.fmean(scores))
+    assert found["median"] == naive.median(scores)
+    assert found["top20"] == pytest.approx(naive.fmean(fifth))
+    assert found["max"] == best[0]
+
+
+def test_stats_hold_four_statistics_and_failures_of_all_that_was_made(states):
+    for state in states:
+        parts = [state.stats["pool"][str(n)] for n in (5, 6)]
+        parts += list(state.stats.get("seeded", {}).values())
+        parts += [state.stats[k] for k in ("sampled", "searched") if k in state.stats]
+        for part in parts:
+            assert {"mean", "median", "top20", "max", "invalid", "wrong_format"} <= part.keys()
+        if state.round:
+            sampled = state.stats["sampled"]
+            assert sampled["count"] == 30
+            assert state.stats["validity"] == sampled["valid"] / 30
+            for share in ("validity", "novelty", "duplicates", "repeats"):
+                assert 0 <= state.stats[share] <= 1
+        else:
+            assert state.stats["seeded"]["6"]["count"] == 40
+            assert state.stats["seeded"]["5"]["count"] == 10
+
+
+def test_free_samples_count_as_failures_where_they_fail():
+    config = tiny(sample={"constrained": False, "count": 60, "temperature": 2.0})
+    state = rounds_of(config, 1)[-1]
+    sampled = state.stats["sampled"]
+    assert sampled["invalid"] + sampled["wrong_format"] > 0
+    assert sampled["count"] == 60
+    valid = load_problem("isosceles").validate(state.pools[6].cells, 6)
+    assert valid.all()
+
+
+def test_duplicates_and_novelty_are_those_of_a_naive_computation():
+    config = tiny(sample={"count": 200})
+    loop = loop_of(config)
+    before = loop.seed({})
+    judged: list[tuple[np.ndarray, dict]] = []
+    judge = loop._judge
+
+    def spy(number, tokens, last):
+        fresh, told = judge(number, tokens, last)
+        judged.append((tokens, told))
+        return fresh, told
+
+    loop._judge = spy  # type: ignore[method-assign]
+    loop.next(before)
+    tokens, told = judged[0]
+    ground = loop.grounds[6]
+    cells, well_formed = loop.encoder.decode(tokens, 6)
+    cells = cells[well_formed]
+    names = ids(canonical(cells, ground)).tolist()
+    seen = set(ids(canonical(before.pools[6].cells, ground)).tolist())
+    valid = loop.problem.validate(cells, 6)
+    of_valid = {name for name, ok in zip(names, valid, strict=True) if ok}
+    first_time = set(names) - seen
+    assert told["duplicates"] == pytest.approx(1 - len(set(names)) / len(names))
+    assert told["novelty"] == pytest.approx(len(of_valid - seen) / len(of_valid))
+    assert told["repeats"] == pytest.approx(1 - len(first_time) / len(names))
+
+
+# -------------------------------------------------------------------------- what stops it
+
+
+WRONG_HOOK = '''
+"""Isosceles with a hook that misses everything: search calls anything valid."""
+
+from pipeline.problem import blocking_hook
+from problems.isosceles import Isosceles
+
+
+@blocking_hook
+def block_nothing(v, members, size, inside, slot, counts, delta, coords, tables):
+    counts[slot[len(inside)]] += delta
+
+
+class Wrong(Isosceles):
+    name = "wrong"
+    hook = block_nothing
+'''
+
+
+def test_a_hook_that_the_validator_contradicts_stops_with_one_line(tmp_path: Path):
+    plugin = tmp_path / "wrong_hook.py"
+    plugin.write_text(WRONG_HOOK)
+    loop = loop_of(tiny(problem=f"{plugin}:Wrong", seeding={"method": "greedy"}))
+    with pytest.raises(PipelineError, match="the hook of wrong calls valid fail") as caught:
+        loop.seed({})
+    assert "\n" not in str(caught.value)
+    assert "ProblemContract" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"seeding": {"symmetry": ["mirorr"]}}, "did you mean 'mirror'"),
+        ({"model": {"symmetry": "mirorr"}}, "did you mean 'mirror'"),
+        (
+            {"sizes": [1, 6], "model": {"tokens": "orbits", "symmetry": "mirror"}},
+            r"at n=1: no symmetry class 'mirror'.*leave that size out with --sizes",
+        ),
+        ({"compute": {"device": "cuda"}}, "no CUDA device"),
+    ],
+)
+def test_what_cannot_be_had_is_refused_before_any_work(changes, message):
+    import torch
+
+    if "compute" in changes and torch.cuda.is_available():
+        pytest.skip("this machine has CUDA")
+    with pytest.raises(UsageError, match=message):
+        loop_of(tiny(**changes))
+
+
+def test_a_symmetry_no_construction_has_is_refused():
+    with pytest.raises(UsageError, match=r"quarter-turn; usable: trivial, "):
+        loop_of(tiny(seeding={"symmetry": ["quarter-turn"]})).seed({})
+
+
+def test_tokens_that_can_write_nothing_in_the_pools_say_what_to_do():
+    loop = loop_of(tiny(model={"tokens": "orbits", "symmetry": "all"}))
+    state = loop.seed({})
+    lone = Population.build(6, 36, np.array([[1, 0, 0, 0, 0]], np.uint8), 1)  # one corner
+    with pytest.raises(PipelineError, match=r"no construction can be written .*seeding\.symmetry"):
+        loop.next(replace(state, pools={6: lone}))
+
+
+def test_oracle_and_pool_agree_on_no_three_in_line():
+    problem = load_problem("no-3-in-line")
+    state = rounds_of(tiny(problem="no-3-in-line"), 1)[-1]
+    for n, pool in state.pools.items():
+        for i in range(len(pool)):
+            points = points_of(problem, pool, i)
+            assert oracles.no_three_in_line(points)
+            assert max(Counter(r for r, _ in points).values()) <= 2
+            assert len(list(combinations(points, 2))) == pool.score[i] * (pool.score[i] - 1) // 2
+        assert state.best(n) <= 2 * n

@@ -1,0 +1,526 @@
+"""Run folders: commit, lock, resume, kill -9, a full disk, and every way a run can be damaged."""
+
+import errno
+import json
+import multiprocessing
+import os
+import pickle
+import random
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import TINY, contents, only_run
+
+from pipeline.config import Config, to_toml, with_budget
+from pipeline.errors import PipelineError, RunError
+from pipeline.executor import Serial
+from pipeline.population import Population
+from pipeline.problem import load_problem
+from pipeline.results import best_of, load_pool, verify_run
+from pipeline.runs import Run, all_runs, find_run, runs_root
+from pipeline.session import play
+
+DRIVER = Path(__file__).parent / "kill_driver.py"
+
+
+def silent(*_: Any, **__: Any) -> None:
+    pass
+
+
+def resume(folder: Path, **budget: Any) -> None:
+    run = Run(folder)
+    with run.lock():
+        run.set_budget(with_budget(run.config, **budget))
+        play(run, load_problem(run.config.problem), Serial(), silent)
+
+
+def redo_manifest(run: Path, number: int) -> None:
+    """Make a round's manifest fit its files, as an attacker or a tool might."""
+    import hashlib
+
+    folder = run / "rounds" / f"{number:04d}"
+    names = [p.name for p in folder.iterdir() if p.name != "manifest.json"]
+    sums = {n: hashlib.sha256((folder / n).read_bytes()).hexdigest() for n in sorted(names)}
+    (folder / "manifest.json").write_text(json.dumps(sums))
+
+
+# -------------------------------------------------------------------------- same bytes
+
+
+def test_one_round_then_one_more_ends_like_two_at_once(played, tmp_path, cli):
+    assert cli("run", "isosceles", "--n", 6, *TINY, "--rounds", 1, "--runs", tmp_path).code == 0
+    run = only_run(tmp_path)
+    assert len(list((run / "rounds").iterdir())) == 2
+    assert cli("resume", run, "--rounds", "+1").code == 0
+    assert contents(run) == contents(played)
+
+
+def test_processes_end_with_the_same_bytes_as_one(played, tmp_path, cli):
+    assert cli("run", "isosceles", "--n", 6, *TINY, "--workers", 2, "--runs", tmp_path).code == 0
+    assert contents(only_run(tmp_path)) == contents(played)
+
+
+def _killed_at(played: Path, tmp_path: Path, moments: list[int]) -> dict[int, Path]:
+    fresh = tmp_path / "fresh"
+    shutil.copytree(played, fresh, ignore=shutil.ignore_patterns("0*", "best"))
+    subprocess.run(
+        [sys.executable, DRIVER, fresh, tmp_path, *map(str, moments)],
+        check=True,
+        capture_output=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    return {moment: tmp_path / f"killed-{moment}" for moment in moments}
+
+
+def _moments_in_all(played: Path, tmp_path: Path) -> int:
+    fresh = tmp_path / "whole"
+    shutil.copytree(played, fresh, ignore=shutil.ignore_patterns("0*", "best"))
+    done = subprocess.run(
+        [sys.executable, DRIVER, fresh, tmp_path, "0"],
+        check=True,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert contents(tmp_path / "killed-0") == contents(played)
+    return int(done.stdout)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_run_killed_at_any_of_some_moments_ends_with_the_same_bytes(played, tmp_path):
+    # In the commit of round 0, right after its rename, in training, as best/ is written.
+    for folder in _killed_at(played, tmp_path, [14, 32, 60, 118]).values():
+        resume(folder)
+        assert contents(folder) == contents(played)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_run_killed_at_any_moment_ends_with_the_same_bytes(played, tmp_path):
+    total = _moments_in_all(played, tmp_path)
+    chosen = [*random.Random(5).sample(range(1, total), 40), total]
+    for folder in _killed_at(played, tmp_path, sorted(chosen)).values():
+        resume(folder)
+        assert contents(folder) == contents(played)
+
+
+def test_a_run_killed_between_the_last_commit_and_its_best_is_mended(played):
+    before = contents(played)
+    shutil.rmtree(played / "best")
+    resume(played)
+    assert contents(played) == before
+
+
+def test_what_a_killed_process_was_writing_is_cleared_away(played):
+    before = contents(played)
+    (played / "rounds" / ".writing-0003").mkdir()
+    (played / "rounds" / ".writing-0003" / "n6.parquet").write_bytes(b"half")
+    (played / "best" / ".writing-n6.json").write_bytes(b"half")
+    (played / ".writing-run.json").write_bytes(b"half")
+    resume(played)
+    assert contents(played) == before
+    assert not list(played.rglob(".writing-*"))
+
+
+# ------------------------------------------------------------------------------- commit
+
+
+@pytest.fixture
+def fresh(tmp_path) -> Run:
+    return Run.create(tmp_path, Config("isosceles", 6), "isosceles", ["run"])
+
+
+def test_a_round_is_there_whole_or_not_at_all(fresh):
+    seen: list[list[str]] = []
+
+    def write(folder: Path) -> None:
+        (folder / "a").write_text("1")
+        seen.append(sorted(p.name for p in (fresh.path / "rounds").iterdir()))
+
+    fresh.commit(0, write)
+    assert seen == [[".writing-0000"]]
+    assert [p.name for p in (fresh.path / "rounds").iterdir()] == ["0000"]
+    assert fresh.file(0, "a").read_text() == "1"
+    fresh.check_round(0)
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, RunError])
+def test_a_round_whose_writing_fails_leaves_nothing(fresh, error):
+    def write(folder: Path) -> None:
+        (folder / "a").write_text("1")
+        raise error("no")
+
+    with pytest.raises(error):
+        fresh.commit(0, write)
+    assert not list((fresh.path / "rounds").iterdir())
+
+
+def test_a_folder_whose_creation_fails_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "fsync", _full)
+    with pytest.raises(PipelineError, match="No space left on device"):
+        Run.create(tmp_path / "runs", Config("isosceles", 6), "isosceles", [])
+    assert not list((tmp_path / "runs").iterdir())
+
+
+def test_run_json_tells_what_made_the_run(played):
+    info = json.loads((played / "run.json").read_text())
+    assert info["problem"] == "isosceles"
+    assert (info["n"], info["seed"], info["schema"]) == (6, 0, 1)
+    (session,) = info["sessions"]
+    assert {"command", "started", "pipeline", "python", "numpy", "machine"} <= session.keys()
+    for line in (played / "events.jsonl").read_text().splitlines():
+        assert {"time", "event"} <= json.loads(line).keys()
+
+
+# --------------------------------------------------------------------------------- lock
+
+
+def _hold(path: str, ready: Any, release: Any) -> None:
+    with Run(Path(path)).lock():
+        ready.set()
+        release.wait()
+
+
+def test_a_run_in_use_is_refused_by_name_of_the_holder_but_can_be_read(played, cli):
+    context = multiprocessing.get_context("spawn")
+    ready, release = context.Event(), context.Event()
+    holder = context.Process(target=_hold, args=(str(played), ready, release))
+    holder.start()
+    try:
+        assert ready.wait(120)
+        found = cli("resume", played, "--rounds", "+1")
+        assert found.code == 4
+        assert f"in use by process {holder.pid} on " in found.error
+        assert cli("hist", played).code == 0
+    finally:
+        release.set()
+        holder.join()
+    assert cli("resume", played).code == 0
+
+
+# ------------------------------------------------------------------------------- resume
+
+
+@pytest.mark.parametrize(
+    ("key", "line", "new"),
+    [
+        ("sample.temperature", "temperature = 1.0", "temperature = 1.5"),
+        ("seed", "seed = 0", "seed = 1"),
+        ("model.layers", "layers = 1", "layers = 2"),
+        ("n", "n = 6", "n = 7"),
+        ("compute.threads", "threads = 1", "threads = 2"),
+    ],
+)
+def test_only_the_budget_may_be_edited(played, cli, key, line, new):
+    file = played / "config.toml"
+    text = file.read_text()
+    assert text.count(f"\n{line}\n") == 1
+    file.write_text(text.replace(f"\n{line}\n", f"\n{new}\n"))
+    before = contents(played)
+    for command in (["resume", played], ["hist", played]):
+        found = cli(*command)
+        assert found.code == 4
+        assert re.search(rf"config\.toml differs .*\b{re.escape(key)} .* -> ", found.error)
+        assert "only the budget may change" in found.error
+    assert contents(played) == before
+
+
+def test_the_budget_may_be_edited_by_hand(played, cli):
+    file = played / "config.toml"
+    file.write_text(file.read_text().replace("rounds = 2", "rounds = 3"))
+    assert cli("resume", played).code == 0
+    assert Run(played).last_round() == 3
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("seed = 0", "seeed = 0", "unknown key 'seeed'; did you mean 'seed'"),
+        ("seed = 0\n", "", "the key 'seed' is missing"),
+        ("seed = 0", 'seed = "0"', "seed must be a whole number"),
+        ("seed = 0", "seed = ", "is not TOML"),
+    ],
+)
+def test_a_config_that_is_not_whole_is_refused(played, cli, old, new, message):
+    file = played / "config.toml"
+    file.write_text(file.read_text().replace(old, new))
+    found = cli("resume", played)
+    assert found.code == 4
+    assert message in found.error
+
+
+def test_an_edited_run_json_is_refused(played, cli):
+    for file in (played / "run.json", played / "config.toml"):
+        file.write_text(
+            file.read_text().replace('"seed": 0', '"seed": 1').replace("d = 0", "d = 1")
+        )
+    found = cli("resume", played)
+    assert found.code == 4
+    assert "run.json was edited" in found.error
+
+
+def test_a_run_of_a_later_format_says_so(played, cli):
+    file = played / "run.json"
+    file.write_text(file.read_text().replace('"schema": 1', '"schema": 2'))
+    found = cli("show", played)
+    assert found.code == 4
+    assert "run format 2" in found.error
+
+
+def test_resume_without_more_rounds_plays_none(played, cli):
+    before = contents(played)
+    assert cli("resume", played).code == 0
+    assert contents(played) == before
+    assert len(json.loads((played / "run.json").read_text())["sessions"]) == 2
+
+
+def test_workers_may_change_on_resume(played, cli):
+    assert cli("resume", played, "--workers", 1, "--rounds", 3).code == 0
+    assert Run(played).last_round() == 3
+
+
+# ----------------------------------------------------------------------------- damage
+
+READERS = (["show"], ["hist"], ["best"], ["verify"], ["ls"])
+
+
+def files_of(run: Path) -> list[str]:
+    return sorted(str(p.relative_to(run)) for p in run.rglob("*") if p.is_file())
+
+
+def test_each_file_of_a_run_cut_in_half_gives_one_line_or_does_no_harm(played, tmp_path, cli):
+    names = [n for n in files_of(played) if not n.startswith("rounds/0001/") and "lock" not in n]
+    assert len(names) > 12
+    for name in names:
+        run = Path(shutil.copytree(played, tmp_path / "cut" / played.name))
+        data = (run / name).read_bytes()
+        (run / name).write_bytes(data[: len(data) // 2])
+        for command in (*READERS, ["resume"]):
+            where = ["--runs", run.parent] if command == ["ls"] else [run]
+            found = cli(*command, *where)
+            assert found.code in (0, 3, 4), (name, command, found)
+            assert "Traceback" not in found.err
+            if found.code:
+                assert found.error.startswith("pipeline: "), (name, command)
+                assert str(run) in found.error, (name, command)
+        shutil.rmtree(run.parent)
+
+
+def test_a_damaged_last_round_is_played_again_with_the_same_result(played, cli):
+    before = contents(played)
+    file = played / "rounds" / "0002" / "n6.parquet"
+    file.write_bytes(file.read_bytes()[:100])
+    found = cli("resume", played)
+    assert found.code == 4
+    assert "delete the folders of round 2 and later" in found.error
+    shutil.rmtree(played / "rounds" / "0002")
+    assert cli("resume", played).code == 0
+    assert contents(played) == before
+
+
+def test_a_missing_round_in_between_is_named(played, cli):
+    shutil.rmtree(played / "rounds" / "0001")
+    for command in ("show", "resume", "best", "verify"):
+        found = cli(command, played)
+        assert found.code == 4
+        assert "lacks round 1" in found.error
+
+
+def test_a_pool_of_another_run_is_refused(played, tmp_path, cli):
+    other = tmp_path / "other"
+    arguments = ["run", "no-3-in-line", "--n", 6, *TINY, "--rounds", 0, "--runs", other]
+    assert cli(*arguments).code == 0
+    theirs = only_run(other) / "rounds" / "0000" / "n6.parquet"
+    shutil.copy(theirs, played / "rounds" / "0002" / "n6.parquet")
+    assert "is damaged" in cli("best", played).error
+    redo_manifest(played, 2)
+    for command in ("best", "verify", "show", "resume"):
+        found = cli(command, played)
+        assert found.code == 4, command
+        assert "belongs to another run (no-3-in-line, n=6)" in found.error
+
+
+def test_an_invalid_construction_in_a_pool_is_found_by_its_witness(played, cli):
+    run = Run(played)
+    problem = load_problem("isosceles")
+    pool = load_pool(run, problem, 2, 6)
+    cells = pool.cells.copy()
+    cells[0] = 255
+    cells[0, -1] = 0b1111
+    file = played / "rounds" / "0002" / "n6.parquet"
+    _, metadata = Population.read(file)
+    kept = {k: metadata[k] for k in ("problem", "convention", "config")}
+    replace(pool, cells=cells).write(file, kept)
+    redo_manifest(played, 2)
+    found = cli("verify", played)
+    assert found.code == 3
+    assert re.search(
+        r"row 0: not valid; witness \[\[\d, \d\], \[\d, \d\], \[\d, \d\]\]", found.error
+    )
+    replace(pool, score=pool.score + 1).write(file, kept)
+    redo_manifest(played, 2)
+    for command in ("verify", "best", "show"):
+        found = cli(command, played)
+        assert found.code == 3
+        assert "the stored score is 10, its points have 9" in found.error
+
+
+def test_a_model_of_another_shape_is_refused(played, tmp_path, cli):
+    other = tmp_path / "other"
+    arguments = ["--set", "model.width=32", "--rounds", 1, "--runs", other]
+    assert cli("run", "isosceles", "--n", 6, *TINY, *arguments).code == 0
+    theirs = only_run(other) / "rounds" / "0001" / "model.safetensors"
+    shutil.copy(theirs, played / "rounds" / "0002" / "model.safetensors")
+    redo_manifest(played, 2)
+    found = cli("resume", played, "--rounds", "+1")
+    assert found.code == 4
+    assert "another shape: width = 32, expected 16" in found.error
+    assert Run(played).last_round() == 2
+
+
+class Bomb:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
+        return Path.touch, (self.path,)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "optimizer.safetensors"])
+def test_a_pickle_where_a_model_should_be_is_never_loaded(played, tmp_path, cli, name):
+    mark = tmp_path / "ran"
+    (played / "rounds" / "0002" / name).write_bytes(pickle.dumps(Bomb(mark)))
+    assert cli("resume", played, "--rounds", "+1").code == 4
+    redo_manifest(played, 2)
+    found = cli("resume", played, "--rounds", "+1")
+    assert found.code == 4
+    assert "pickle" in found.error
+    assert not mark.exists()
+
+
+# -------------------------------------------------------------------------- a full disk
+
+
+def _full(*_: Any, **__: Any) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+class FullAfter:
+    """Lets some calls pass, then the disk is full."""
+
+    def __init__(self, calls: int, original: Any) -> None:
+        self.left, self.original = calls, original
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        self.left -= 1
+        return self.original(*args, **kwargs) if self.left >= 0 else _full()
+
+
+@pytest.mark.parametrize("passed", [0, 1, 2, 5, 9, 11])
+def test_a_full_disk_leaves_nothing_behind_and_earlier_rounds_safe(
+    played, tmp_path, cli, monkeypatch, passed
+):
+    run = Path(shutil.copytree(played, tmp_path / "full"))
+    shutil.rmtree(run / "rounds" / "0002")
+    before = sorted(p.name for p in (run / "rounds").iterdir())
+    sums = {k: v for k, v in contents(run).items() if k.startswith("rounds")}
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", FullAfter(passed, os.fsync))
+        found = cli("resume", run)
+    assert found.code == 1
+    assert "No space left on device" in found.error
+    assert sorted(p.name for p in (run / "rounds").iterdir()) == before
+    assert {k: v for k, v in contents(run).items() if k.startswith("rounds")} == sums
+    assert not list(run.rglob(".writing-*"))
+    assert cli("resume", run).code == 0
+    assert contents(run) == contents(played)
+
+
+@pytest.mark.parametrize("writer", ["Population.write", "save_model", "save_optimizer"])
+def test_a_disk_that_fills_in_the_middle_of_a_file_says_how_to_go_on(
+    played, cli, monkeypatch, writer
+):
+    shutil.rmtree(played / "rounds" / "0002")
+    with monkeypatch.context() as patch:
+        patch.setattr(f"pipeline.session.{writer}", _full)
+        found = cli("resume", played)
+    assert found.code == 1
+    assert f"No space left on device; free some space and run: pipeline resume {played.name}" in (
+        found.error
+    )
+    assert sorted(p.name for p in (played / "rounds").iterdir()) == ["0000", "0001"]
+
+
+# -------------------------------------------------------------------------- finding runs
+
+
+def test_runs_are_found_by_path_name_prefix_or_latest(played, tmp_path, monkeypatch):
+    root = played.parent
+    for spec in (str(played), f"{played}/", played.name, played.name[:-2], "iso", "latest"):
+        assert find_run(spec, root).path.resolve() == played
+    monkeypatch.chdir(root)
+    assert find_run(played.name, Path("elsewhere")).name == played.name
+    second = Run.create(root, Config("isosceles", 6), "isosceles", [])
+    assert find_run("latest", root).name == second.name
+    with pytest.raises(RunError, match=r"'iso' fits 2 runs .*write more of the name"):
+        find_run("iso", root)
+    with pytest.raises(RunError, match="no run 'nope'"):
+        find_run("nope", root)
+    assert len(all_runs(root)) == 2
+
+
+def test_a_folder_still_being_made_is_no_run(played):
+    shutil.copytree(played, played.parent / f".writing-{played.name}")
+    assert all_runs(played.parent) == [played]
+
+
+def test_the_folder_of_runs_is_given_or_from_the_environment(monkeypatch):
+    monkeypatch.delenv("PIPELINE_RUNS", raising=False)
+    assert runs_root() == Path("runs")
+    monkeypatch.setenv("PIPELINE_RUNS", "/elsewhere")
+    assert runs_root() == Path("/elsewhere")
+    assert runs_root("here") == Path("here")
+
+
+@pytest.mark.parametrize("spec", ["latest", "nope", "./nope"])
+def test_a_run_that_is_not_there_is_one_line(tmp_path, cli, spec):
+    for command in ("show", "hist", "best", "resume", "verify"):
+        found = cli(command, spec, "--runs", tmp_path)
+        assert found.code == 4
+        assert len(found.err.strip().splitlines()) == 1
+
+
+def test_a_run_without_a_round_says_how_to_play_it(fresh, cli):
+    for command in ("hist", "best", "verify"):
+        found = cli(command, fresh.path)
+        assert found.code == 4
+        assert f"pipeline resume {fresh.name}" in found.error
+    shown = cli("show", fresh.path)
+    assert shown.code == 0
+    assert f"pipeline resume {fresh.name}" in shown.out
+
+
+# ------------------------------------------------------------------------------- results
+
+
+def test_what_a_run_found_is_read_back_and_verified(played):
+    run, problem = Run(played), load_problem("isosceles")
+    found = best_of(run, problem)
+    assert found["score"] == len(found["points"]) == 9
+    assert json.loads((played / "best" / "n6.json").read_text()) == found
+    sizes = {n: (count, score) for n, count, score in verify_run(run, problem)}
+    assert sizes[6][1] == 9
+    assert sizes[5][1] == best_of(run, problem, 5)["score"]
+    with pytest.raises(RunError, match="no constructions of size 4; it has 5, 6"):
+        best_of(run, problem, 4)
+
+
+def test_the_config_of_a_run_is_complete(played):
+    run = Run(played)
+    assert (played / "config.toml").read_text() == to_toml(run.config)
