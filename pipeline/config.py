@@ -61,8 +61,13 @@ class SeedConfig:
 
 @dataclass(frozen=True)
 class SearchConfig:
-    """What is done to each sample of the model: repair, saturate, a short cool annealing."""
+    """What is done to each sample of the model: repair, saturate, a short cool annealing.
 
+    ``methods`` and ``batches`` are for runs that search alone.
+    """
+
+    methods: tuple[str, ...] = ()  # tabu, enumerate, anneal, greedy; empty: a portfolio of them
+    batches: int = 4  # of 16 shards each, in one round
     proposals: int = 200_000  # of the annealing; 0: repair and saturate alone
     penalty: float = 0.5
     hot: float = 0.14
@@ -70,6 +75,7 @@ class SearchConfig:
 
     def __post_init__(self) -> None:
         """Check the ranges."""
+        _need(self.batches >= 1, "search.batches", self.batches, "1 or more")
         _need(self.proposals >= 0, "search.proposals", self.proposals, "0 or more")
         _check_schedule("search", self.penalty, self.hot, self.cold)
 
@@ -187,6 +193,7 @@ class Config:
     convention: str = ""  # empty: the problem's default
     sizes: tuple[int, ...] = ()  # sizes to learn from, n among them; empty: n-4 to n
     seed: int = 0  # the rng seed
+    proposer: str = "model"  # what a round begins with: model, or search for search alone
     budget: BudgetConfig = field(default_factory=BudgetConfig)
     seeding: SeedConfig = field(default_factory=SeedConfig)
     search: SearchConfig = field(default_factory=SearchConfig)
@@ -199,6 +206,9 @@ class Config:
     def __post_init__(self) -> None:
         """Check the ranges and put the sizes in order, n always among them."""
         _need(self.n >= 1, "n", self.n, "at least 1")
+        if self.proposer not in ("model", "search"):
+            hint = nearest(self.proposer, ("model", "search"))
+            raise UsageError(f"proposer: unknown {self.proposer!r}{hint}")
         _need(0 <= self.seed < 2**63, "seed", self.seed, "between 0 and 2**63 - 1")
         sizes = self.sizes or tuple(range(max(1, self.n - 4), self.n + 1))
         _need(min(sizes) >= 1, "sizes", min(sizes), "at least 1")

@@ -1,7 +1,6 @@
 """One round of the loop, without a file system: seed, then train, sample, repair, search, keep."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -18,14 +17,12 @@ from pipeline.packing import ids, width
 from pipeline.population import Population, distinct
 from pipeline.problem import Problem
 from pipeline.search.guide import Guide
-from pipeline.search.shards import NO_TARGET, Shard, run_shard
+from pipeline.search.shards import Shard
 from pipeline.search.space import usable_classes
 from pipeline.statistics import Distribution, distribution
 from pipeline.symmetry import canonical, find_class
 from pipeline.tokens import EOS, PAD, Encoder, make_encoder
-
-#: Called with the name of what happened and its particulars; may raise to stop the round.
-Report = Callable[..., None]
+from pipeline.workshop import Report, State, Workshop
 
 #: Constructions in one shard, by method: a fraction of a second of work.
 _SHARD = {"anneal": 25, "greedy": 1000, "complete": 200}
@@ -33,35 +30,7 @@ _SHARD = {"anneal": 25, "greedy": 1000, "complete": 200}
 _SEEDS = {"anneal": 3000, "greedy": 20_000}
 
 
-@dataclass(frozen=True, eq=False)
-class State:
-    """What a round leaves behind, and all that the next one needs.
-
-    Attributes:
-        round: 0 for the seeding.
-        pools: the best constructions of each size, best first.
-        temperature: at which the next round samples.
-        model, optimizer: None after the seeding.
-        samples: the distinct well-formed samples of this round, before any search; the
-            ``parent`` of a construction that came from the model is the id of one of these.
-        stats: what happened, ready for JSON; nothing in it depends on the clock.
-    """
-
-    round: int
-    pools: Mapping[int, Population]
-    temperature: float
-    model: GPT | None = None
-    optimizer: Mapping[str, Any] | None = None
-    samples: Population | None = None
-    stats: dict[str, Any] = field(default_factory=dict)
-
-    def best(self, n: int) -> int:
-        """Return the best score of size n, 0 without any."""
-        pool = self.pools.get(n)
-        return int(pool.score.max()) if pool is not None and len(pool) else 0
-
-
-class Loop:
+class Loop(Workshop):
     """The rounds of one run, over a problem, a configuration and an executor."""
 
     def __init__(
@@ -72,11 +41,8 @@ class Loop:
         Raises:
             UsageError: a size, symmetry class, token kind or device that cannot be had.
         """
-        self.problem, self.config, self.executor, self.report = problem, config, executor, report
-        self.spec = config.problem
+        super().__init__(problem, config, executor, report)
         self.device = prepare(config.compute.device, resolved(config).compute.threads)
-        self.grounds = {n: problem.ground(n) for n in config.sizes}
-        self.target = config.budget.target or NO_TARGET
         self._encoder: Encoder | None = None
         for name in config.seeding.symmetry:
             find_class(self.grounds[config.n], name)
@@ -95,13 +61,13 @@ class Loop:
 
     def seed(self, starts: Mapping[int, Population]) -> State:
         """Play round 0: constructions by local search, and any that the user gave."""
-        found = self._search(self._seed_shards(), round_=0, origin="seed", stage="seed")
+        found = self._search(self._seed_shards(), 0, "seed", "seed")
         pools = {
-            n: self._keep(n, starts.get(n, self._none(n)), found.get(n, self._none(n)))
+            n: self.keep(n, starts.get(n, self.none(n)), found.get(n, self.none(n)))
             for n in self.config.sizes
         }
         seeded = {str(n): distribution(p.score) for n, p in found.items()}
-        stats = self._stats(0, pools) | {"seeded": seeded}
+        stats = self.stats(0, pools) | {"seeded": seeded}
         return State(0, pools, self.config.sample.temperature, stats=stats)
 
     def next(self, last: State) -> State:
@@ -112,11 +78,11 @@ class Loop:
         samples, told = self._judge(number, tokens, last)
         improved = self._improve(number, samples)
         n = self.config.n
-        pool = self._keep(n, last.pools[n], improved)
+        pool = self.keep(n, last.pools[n], improved)
         pools = {**last.pools, n: pool}
         new = int((pool.round == number).sum())
         temperature = self._next_temperature(last.temperature, told["repeats"])
-        stats = self._stats(number, pools) | {
+        stats = self.stats(number, pools) | {
             "train": training,
             "temperature": last.temperature,
             "next_temperature": temperature,
@@ -139,7 +105,7 @@ class Loop:
             each = _SHARD[seeding.method]
             for i, start in enumerate(range(0, count, each)):
                 shards.append(
-                    self._shard(
+                    self.shard(
                         n,
                         classes[i % len(classes)],
                         seeding.method,
@@ -169,73 +135,26 @@ class Loop:
             )
         return chosen or usable[:1]
 
-    def _shard(
-        self,
-        n: int,
-        symmetry: str,
-        method: str,
-        cells: np.ndarray,
-        rng: np.ndarray,
-        schedule: Any,
-        proposals: int,
-    ) -> Shard:
-        target = self.target if n == self.config.n else NO_TARGET
-        return Shard(
-            self.spec,
-            self.problem.convention,
-            n,
-            symmetry,
-            method,
-            cells,
-            rng,
-            proposals,
-            schedule.penalty,
-            schedule.hot,
-            schedule.cold,
-            target,
-        )
-
     def _search(
         self,
         shards: list[Shard],
-        round_: int,
+        number: int,
         origin: str,
         stage: str,
         parents: list[np.ndarray] | None = None,
     ) -> dict[int, Population]:
-        """Run shards until all are done or one reaches the target; check what comes out."""
+        """Run shards until all are done or one reaches the target."""
         self.report("stage", name=stage, total=len(shards))
         found: dict[int, list[Population]] = {}
         best = 0
-        for i, cells in enumerate(self.executor.map(run_shard, shards)):
-            n = shards[i].n
-            score = self._verified(cells, n)
-            parent = 0 if parents is None else parents[i]
-            built = Population.build(
-                n, self.grounds[n].m, cells, score, round=round_, origin=origin, parent=parent
-            )
-            found.setdefault(n, []).append(built)
-            if n == self.config.n:
-                best = max(best, int(score.max(initial=0)))
-            self.report("progress", done=i + 1, best=best)
+        for done, part in enumerate(self.run(shards, number, origin, parents), start=1):
+            found.setdefault(part.n, []).append(part)
+            if part.n == self.config.n:
+                best = max(best, int(part.score.max(initial=0)))
+            self.report("progress", done=done, best=best)
             if best >= self.target:
                 break
         return {n: Population.concat(parts) for n, parts in found.items()}
-
-    def _verified(self, cells: np.ndarray, n: int) -> np.ndarray:
-        """Return the scores of constructions that search calls valid.
-
-        Raises:
-            PipelineError: the validator does not agree.
-        """
-        valid = self.problem.validate(cells, n)
-        if not valid.all():
-            raise PipelineError(
-                f"{(~valid).sum()} of {len(cells)} constructions that the hook of "
-                f"{self.problem.name} calls valid fail its validator at n={n}; one of the two is "
-                "wrong: run pipeline.testing.ProblemContract on the problem"
-            )
-        return np.asarray(self.problem.score(cells, n), dtype=np.int32)
 
     def _improve(self, number: int, samples: Population) -> Population:
         """Repair and saturate each sample, then anneal it shortly."""
@@ -248,11 +167,11 @@ class Loop:
             rng = streams.state(self.config.seed, number, "search", len(shards))
             symmetry = self.config.model.symmetry or "trivial"
             shards.append(
-                self._shard(n, symmetry, method, part.cells, rng, search, search.proposals)
+                self.shard(n, symmetry, method, part.cells, rng, search, search.proposals)
             )
             parents.append(part.ids())
         found = self._search(shards, number, "model", "search", parents)
-        return found.get(n, self._none(n))
+        return found.get(n, self.none(n))
 
     # ------------------------------------------------------------------------------- model
 
@@ -385,21 +304,3 @@ class Loop:
         if repeats > 0.5:
             return min(temperature * 1.1, 2 * base)
         return max(temperature / 1.1, base) if repeats < 0.25 else temperature
-
-    # ------------------------------------------------------------------------------ select
-
-    def _keep(self, n: int, *populations: Population) -> Population:
-        """Return the best of all, no two equal up to symmetry, as many as the quota allows."""
-        everything = Population.concat(populations)
-        ranked = everything.top(len(everything))
-        return distinct(ranked, canonical(ranked.cells, self.grounds[n])).top(self.config.quota(n))
-
-    def _none(self, n: int) -> Population:
-        return Population.empty(n, self.grounds[n].m)
-
-    def _stats(self, number: int, pools: Mapping[int, Population]) -> dict[str, Any]:
-        return {
-            "round": number,
-            "n": self.config.n,
-            "pool": {str(n): distribution(pool.score) for n, pool in pools.items()},
-        }

@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,8 +13,7 @@ from pipeline.config import Config
 from pipeline.constructions import read_constructions
 from pipeline.errors import PipelineError, UsageError, VerificationError
 from pipeline.executor import Executor, Serial
-from pipeline.loop import Loop, Report, State
-from pipeline.model.checkpoint import load_model, load_optimizer, save_model, save_optimizer
+from pipeline.hunt import Hunt
 from pipeline.population import Population
 from pipeline.problem import Problem
 from pipeline.report.board import board_svg
@@ -21,6 +21,10 @@ from pipeline.results import described, load_pool, metadata_of
 from pipeline.runs import Run
 from pipeline.search.space import make_space
 from pipeline.symmetry import find_class
+from pipeline.workshop import Report, State, Workshop
+
+if TYPE_CHECKING:
+    from pipeline.loop import Loop
 
 
 def play(run: Run, problem: Problem, executor: Executor, report: Report) -> State:
@@ -36,8 +40,8 @@ def play(run: Run, problem: Problem, executor: Executor, report: Report) -> Stat
     """
     config = run.config
     began = time.monotonic()
-    loop = Loop(problem, config, executor, report)
-    state = load_state(run, loop)
+    player = _player(problem, config, executor, report, began)
+    state = load_state(run, player)
     if state is not None:
         run.write_best(_best(problem, config, state))  # in case a kill came between the two
     longest = 0.0
@@ -45,7 +49,8 @@ def play(run: Run, problem: Problem, executor: Executor, report: Report) -> Stat
         number = 0 if state is None else state.round + 1
         report("round", number=number, rounds=config.budget.rounds)
         start = time.monotonic()
-        state = loop.seed(_starts(run, problem, config)) if state is None else loop.next(state)
+        starts = _starts(run, problem, config) if state is None else {}
+        state = player.seed(starts) if state is None else player.next(state)
         run.commit(state.round, partial(_write_round, run, problem, state))
         run.write_best(_best(problem, config, state))
         took = time.monotonic() - start
@@ -61,11 +66,30 @@ def check(problem: Problem, config: Config) -> None:
     Raises:
         UsageError: a size, symmetry class, kind of tokens, shape or device that cannot be had.
     """
-    loop = Loop(problem, config, Serial(), lambda *_, **__: None)
-    loop.model_config()
-    loop.seed_classes(config.n)
-    if config.model.symmetry:
-        make_space(problem, config.n, find_class(loop.grounds[config.n], config.model.symmetry))
+    player = _player(problem, config, Serial(), lambda *_, **__: None, 0.0)
+    if not isinstance(player, Hunt):
+        player.model_config()
+        player.seed_classes(config.n)
+        if config.model.symmetry:
+            make_space(
+                problem, config.n, find_class(player.grounds[config.n], config.model.symmetry)
+            )
+
+
+def _player(
+    problem: Problem, config: Config, executor: Executor, report: Report, began: float
+) -> "Loop | Hunt":
+    """Return who plays the rounds: search alone needs no model, and loads no torch."""
+    if config.proposer == "search":
+        limit = config.budget.time
+
+        def out_of_time() -> bool:
+            return bool(limit) and time.monotonic() - began > limit
+
+        return Hunt(problem, config, executor, report, out_of_time)
+    from pipeline.loop import Loop
+
+    return Loop(problem, config, executor, report)
 
 
 def _finished(config: Config, state: State | None, began: float, longest: float) -> bool:
@@ -75,12 +99,14 @@ def _finished(config: Config, state: State | None, began: float, longest: float)
     budget = config.budget
     if budget.target and state.best(config.n) >= budget.target:
         return True
-    if budget.time and time.monotonic() - began + longest > budget.time:
+    # A search that is cut short keeps what it has; a round of the model would be lost.
+    ahead = 0.0 if config.proposer == "search" else longest
+    if budget.time and time.monotonic() - began + ahead > budget.time:
         return True
     return state.round >= budget.rounds
 
 
-def load_state(run: Run, loop: Loop) -> State | None:
+def load_state(run: Run, player: Workshop) -> State | None:
     """Return the state after the last committed round, None when there is none.
 
     Raises:
@@ -92,12 +118,16 @@ def load_state(run: Run, loop: Loop) -> State | None:
     number = rounds[-1]
     run.check_round(number)
     config = run.config
-    pools = {n: load_pool(run, loop.problem, number, n) for n in config.sizes}
+    pools = {n: load_pool(run, player.problem, number, n) for n in config.sizes}
     memory = json.loads(run.file(number, "rng.json").read_text(encoding="utf-8"))
     temperature, stats = float(memory["temperature"]), run.stats(number)
-    if number == 0:
-        return State(0, pools, temperature, stats=stats)
-    model = load_model(run.file(number, "model.safetensors"), loop.model_config(), loop.device)
+    if not (run.folder(number) / "model.safetensors").is_file():
+        return State(number, pools, temperature, stats=stats)
+    from pipeline.loop import Loop
+    from pipeline.model.checkpoint import load_model, load_optimizer
+
+    assert isinstance(player, Loop)
+    model = load_model(run.file(number, "model.safetensors"), player.model_config(), player.device)
     optimizer = load_optimizer(run.file(number, "optimizer.safetensors"))
     return State(number, pools, temperature, model, optimizer, stats=stats)
 
@@ -150,6 +180,8 @@ def _write_round(run: Run, problem: Problem, state: State, folder: Path) -> None
     if state.samples is not None:
         state.samples.write(folder / "samples.parquet", metadata)
     if state.model is not None and state.optimizer is not None:
+        from pipeline.model.checkpoint import save_model, save_optimizer
+
         save_model(folder / "model.safetensors", state.model)
         save_optimizer(folder / "optimizer.safetensors", state.optimizer)
     memory = {

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 #: The stages of a round that draw random numbers; the numbers are part of a run's identity.
-STAGES: Final = {"seed": 0, "initialise": 1, "train": 2, "sample": 3, "search": 4}
+STAGES: Final = {"seed": 0, "initialise": 1, "train": 2, "sample": 3, "search": 4, "portfolio": 5}
 
 
 def _sequence(seed: int, round_: int, stage: str, shard: int) -> np.random.SeedSequence:

@@ -442,13 +442,20 @@ def test_a_full_disk_leaves_nothing_behind_and_earlier_rounds_safe(
     assert contents(run) == contents(played)
 
 
-@pytest.mark.parametrize("writer", ["Population.write", "save_model", "save_optimizer"])
+@pytest.mark.parametrize(
+    "writer",
+    [
+        "population.Population.write",
+        "model.checkpoint.save_model",
+        "model.checkpoint.save_optimizer",
+    ],
+)
 def test_a_disk_that_fills_in_the_middle_of_a_file_says_how_to_go_on(
     played, cli, monkeypatch, writer
 ):
     shutil.rmtree(played / "rounds" / "0002")
     with monkeypatch.context() as patch:
-        patch.setattr(f"pipeline.session.{writer}", _full)
+        patch.setattr(f"pipeline.{writer}", _full)
         found = cli("resume", played)
     assert found.code == 1
     assert f"No space left on device; free some space and run: pipeline resume {played.name}" in (

@@ -11,6 +11,7 @@ from pipeline import __version__
 from pipeline.cli.check import doctor, problems, verify
 from pipeline.cli.look import best, hist, ls, show
 from pipeline.cli.run import resume, run
+from pipeline.cli.search import search
 from pipeline.errors import PipelineError
 
 
@@ -40,13 +41,14 @@ def cli() -> None:
     """Search for extremal constructions: local search, and a GPT that learns from the best.
 
     \b
-    pipeline run isosceles --n 16      the whole loop, about three minutes on two cores
+    pipeline run isosceles --n 16      the whole loop, about two minutes on two cores
+    pipeline search isosceles --n 48 --time 30
     pipeline resume latest --rounds +2
     pipeline hist latest
     """
 
 
-for _command in (run, resume, ls, show, hist, best, verify, problems, doctor):
+for _command in (run, search, resume, ls, show, hist, best, verify, problems, doctor):
     cli.add_command(_command)
 
 

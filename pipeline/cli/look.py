@@ -117,7 +117,7 @@ def hist(run_: str, round_: int | None, n: int | None, runs: str | None, as_json
         return
     out = console()
     for what, distribution in found:
-        out.print(histogram(distribution, f"round {number}, n={size}: {what}", out.width))
+        out.print(histogram(distribution, what, f"round {number}, n={size}", out.width))
     out.print(statistics_table([stats], size))
 
 
@@ -152,7 +152,7 @@ def print_summary(opened: Any, plugin: Any, found: dict[str, Any], out: Any) -> 
     out.print()
     what, distribution = parts(rounds[-1], opened.config.n)[0]
     number = rounds[-1]["round"]
-    out.print(histogram(distribution, f"round {number}, n={opened.config.n}: {what}", out.width))
+    out.print(histogram(distribution, what, f"round {number}, n={opened.config.n}", out.width))
     print_best(plugin, found, out)
 
 

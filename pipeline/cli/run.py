@@ -12,10 +12,10 @@ from pipeline.cli.common import (
     open_run,
     parse_sizes,
     parse_time,
-    print_json,
     problem_of,
     runs_option,
 )
+from pipeline.cli.play import begin, finish, load, play
 from pipeline.errors import UsageError
 
 _STOP = "[default: none]"
@@ -50,25 +50,9 @@ def run(problem: str, file: str | None, settings: tuple[str, ...], **options: An
 
     PROBLEM is a name (see `pipeline problems`) or a plugin, as in ./mine.py:MyProblem.
     """
-    from dataclasses import replace
+    from pipeline.config import to_toml
 
-    from pipeline.config import config_from, read_toml, resolved, to_toml, with_setting
-    from pipeline.problem import load_problem, problem_spec
-    from pipeline.runs import Run, runs_root
-
-    data = read_toml(existing_file(file)) if file else {}
-    data |= {"problem": problem_spec(problem)}
-    _overlay(data, options)
-    for setting in settings:
-        with_setting(data, setting)
-    if "n" not in data:
-        raise UsageError(f"name a size, as in: pipeline run {problem} --n 16")
-    config = resolved(config_from(data, file or "the options"))
-    plugin = load_problem(config.problem, config.convention or None)
-    if "sizes" not in data:
-        config = replace(config, sizes=tuple(k for k in config.sizes if k >= plugin.smallest))
-    for n in reversed(config.sizes):
-        plugin.ground(n)
+    config, plugin = configure(problem, file, settings, options)
     if options["print_config"]:
         click.echo(to_toml(config), nl=False)
         return
@@ -78,13 +62,10 @@ def run(problem: str, file: str | None, settings: tuple[str, ...], **options: An
         kind = ".parquet" if start.suffix == ".parquet" else ".json"
         files = {f"start{kind}": start.read_bytes()}
         _check_start(plugin, config, start)
-    _load()
-    from pipeline.session import check
-
-    check(plugin, config)
-    made = Run.create(runs_root(options["runs"]), config, plugin.name, sys.argv[1:], files)
+    made = begin(config, plugin, options["runs"], files)
     with made.lock():
-        _play(made, plugin, options["as_json"])
+        found = play(made, plugin, options["as_json"])
+        finish(made, plugin, found, options["as_json"])
 
 
 @click.command()
@@ -125,8 +106,37 @@ def resume(
         plugin = problem_of(opened)
         opened.set_budget(config)
         opened.add_session(sys.argv[1:])
-        _load()
-        _play(opened, plugin, as_json)
+        load()
+        finish(opened, plugin, play(opened, plugin, as_json), as_json)
+
+
+def configure(
+    problem: str, file: str | None, settings: tuple[str, ...], options: dict[str, Any]
+) -> tuple[Any, Any]:
+    """Return the configuration that a file, options and settings make up, and its problem.
+
+    Raises:
+        UsageError: an unknown key, a wrong value, or a size that cannot be had.
+    """
+    from dataclasses import replace
+
+    from pipeline.config import config_from, read_toml, resolved, with_setting
+    from pipeline.problem import load_problem, problem_spec
+
+    data = read_toml(existing_file(file)) if file else {}
+    data |= {"problem": problem_spec(problem)}
+    _overlay(data, options)
+    for setting in settings:
+        with_setting(data, setting)
+    if "n" not in data:
+        raise UsageError(f"name a size, as in: pipeline run {problem} --n 16")
+    config = resolved(config_from(data, file or "the options"))
+    plugin = load_problem(config.problem, config.convention or None)
+    if "sizes" not in data:
+        config = replace(config, sizes=tuple(k for k in config.sizes if k >= plugin.smallest))
+    for n in reversed(config.sizes):
+        plugin.ground(n)
+    return config, plugin
 
 
 def _rounds(text: str | None, opened: Any) -> int | None:
@@ -157,19 +167,24 @@ def _overlay(data: dict[str, Any], options: dict[str, Any]) -> None:
         "top_p": ("sample", "top_p"),
         "device": ("compute", "device"),
         "workers": ("compute", "workers"),
+        "keep": ("select", "keep"),
+        "proposer": ("proposer",),
     }
+    options = {name: value for name, value in options.items() if value is not None}
     given: dict[tuple[str, ...], Any] = {
-        place: options[name] for name, place in places.items() if options[name] is not None
+        place: options[name] for name, place in places.items() if name in options
     }
-    if options["sizes"] is not None:
+    if "sizes" in options:
         given["sizes",] = parse_sizes(options["sizes"])
-    if options["time_"] is not None:
+    if "time_" in options:
         given["budget", "time"] = parse_time(options["time_"])
-    if options["symmetry"] is not None:
+    if "symmetry" in options:
         given["seeding", "symmetry"] = [s.strip() for s in options["symmetry"].split(",")]
-    if options["free"]:
+    if "method" in options:
+        given["search", "methods"] = [s.strip() for s in options["method"].split(",")]
+    if options.get("free"):
         given["sample", "constrained"] = False
-    if options["from_scratch"]:
+    if options.get("from_scratch"):
         given["train", "from_scratch"] = True
     for (*sections, key), value in given.items():
         inner = data
@@ -189,50 +204,3 @@ def _check_start(plugin: Any, config: Any, start: Path) -> None:
             f"--start {start} has constructions of size {extra[0]}, which is not among the sizes "
             f"{', '.join(map(str, config.sizes))}; add it with --sizes"
         )
-
-
-def _load() -> None:
-    """Import what takes a while, torch and the compiled kernels, and say so."""
-    from pipeline.report.terminal import console
-
-    console(stderr=True).print("loading (the first time also compiling, about ten seconds)")
-    import pipeline.session  # noqa: F401
-
-
-def _play(opened: Any, plugin: Any, as_json: bool) -> None:
-    """Play a locked run to the end of its budget, and show what came of it."""
-    from pipeline.cli.live import Interrupted, Live
-    from pipeline.executor import make_executor
-    from pipeline.model.device import describe, prepare
-    from pipeline.report.terminal import console
-    from pipeline.results import best_of
-    from pipeline.session import play
-
-    out, err = console(), console(stderr=True)
-    compute = opened.config.compute
-    executor = make_executor(compute.workers)
-    try:
-        with Live(opened, err) as live:
-            if not as_json:
-                click.echo(str(opened.path))
-            err.print(f"model on {describe(prepare(compute.device, compute.threads))}")
-            try:
-                play(opened, plugin, executor, live.report)
-            except KeyboardInterrupt:
-                executor.kill()
-                raise
-            finally:
-                executor.close()
-    except (Interrupted, KeyboardInterrupt):
-        executor.kill()
-        done = opened.rounds()
-        kept = f"rounds 0 to {done[-1]} are kept" if done else "no round was finished yet"
-        err.print(f"stopped; {kept}. Go on with: pipeline resume {opened.name}", soft_wrap=True)
-        sys.exit(130)
-    found = best_of(opened, plugin)
-    if as_json:
-        print_json({"run": str(opened.path), "best": found})
-        return
-    from pipeline.cli.look import print_summary
-
-    print_summary(opened, plugin, found, out)

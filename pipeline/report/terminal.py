@@ -52,8 +52,12 @@ def parts(stats: dict[str, Any], n: int) -> list[tuple[str, Distribution]]:
     return found
 
 
-def histogram(found: Distribution, title: str, width: int = 80) -> Text:
-    """Draw one bar for each score, then one each for invalid and wrongly formatted output."""
+def histogram(found: Distribution, what: str, title: str, width: int = 80) -> Text:
+    """Draw one bar for each score; what a model wrote has two more, for its failures.
+
+    Args:
+        what: "sampled" for what a model wrote, which alone can fail.
+    """
     scores = {int(score): count for score, count in found["histogram"].items()}
     rows: list[tuple[str, int, str]] = []
     if scores:
@@ -62,10 +66,10 @@ def histogram(found: Distribution, title: str, width: int = 80) -> Text:
         for first in range(low, high + 1, step):
             label = str(first) if step == 1 else f"{first}-{min(first + step - 1, high)}"
             rows.append((label, sum(scores.get(first + i, 0) for i in range(step)), "cyan"))
-    if found["invalid"] or found["wrong_format"]:
+    if what == "sampled":
         rows.append(("invalid", found["invalid"], "red"))
         rows.append(("wrong format", found["wrong_format"], "magenta"))
-    text = Text(f"{title} ({found['count']:,})\n", style="bold")
+    text = Text(f"{title}: {what} ({found['count']:,})\n", style="bold")
     most = max((count for _, count, _ in rows), default=0) or 1
     margin = max((len(label) for label, _, _ in rows), default=0)
     room = max(width - margin - len(f"{most:,}") - 4, 10)

@@ -123,13 +123,22 @@ def _pair_rows(choice_of: np.ndarray, table: np.ndarray, choices: int) -> tuple[
     return start.astype(np.int32), (keys % max(choices, 1)).astype(np.int32), out, back
 
 
+def usable_orbits(problem: Problem, n: int, cls: SymmetryClass) -> np.ndarray:
+    """Return bool ``(M,)``: the orbits of a class that hold nothing forbidden by themselves."""
+    ground, parts = problem.ground(n), orbits(problem.ground(n), cls)
+    bad, _ = kernels.orbit_pairs(
+        problem.hook,
+        ground.coords,
+        problem.hook_tables(n),
+        parts.start,
+        parts.elements,
+        parts.of,
+        np.empty((0, 3), np.int32),
+    )
+    return bad == 0
+
+
 def usable_classes(problem: Problem, n: int) -> tuple[SymmetryClass, ...]:
     """Return the symmetry classes that have a usable orbit, found by trying."""
-    found = []
-    for cls in symmetry_classes(problem.ground(n)):
-        try:
-            make_space(problem, n, cls)
-        except UsageError:
-            continue
-        found.append(cls)
-    return tuple(found)
+    classes = symmetry_classes(problem.ground(n))
+    return tuple(cls for cls in classes if usable_orbits(problem, n, cls).any())

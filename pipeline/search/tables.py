@@ -73,11 +73,10 @@ def _conflicts(space, unfriendly):
 
 
 @njit
-def _pair_lists(space, unfriendly, rows, places, lists, limit):
-    """Fill the lists of the pairs (a, b), a in ``rows`` and b < a, or count their entries if
-    ``lists`` is empty.
+def _pair_lists(space, unfriendly, rows, places, lists):
+    """Fill the lists of the pairs (a, b), a in ``rows`` and b < a.
 
-    Returns the number of entries, or -1 once it exceeds ``limit``.
+    Returns the number of entries. Those beyond the room in ``lists`` are counted, not written.
     """
     choices = len(space.start) - 1
     most = 0
@@ -89,7 +88,7 @@ def _pair_lists(space, unfriendly, rows, places, lists, limit):
     counts = np.zeros((choices // block + 1) * block + block, np.int32)
     # Entry 0 is the empty list that pairs in conflict share.
     used = np.int64(1)
-    fill = len(lists) > 0
+    room = np.int64(len(lists))
     for a in rows:
         for b in range(a):
             if unfriendly[a, b]:
@@ -123,17 +122,15 @@ def _pair_lists(space, unfriendly, rows, places, lists, limit):
                 for c in range(first, min(first + block, choices)):
                     closed = counts[c] != 0 and c != a and c != b
                     if closed and not (unfriendly[a, c] or unfriendly[b, c]):
-                        if fill:
+                        if used < room:
                             lists[used] = c
                         used += 1
                     counts[c] = 0
             counts[choices] = 0
-            if fill:
+            if head < room:
                 lists[head] = used - head - 1
                 places[a * choices + b] = head
                 places[b * choices + a] = head
-        if used > limit:
-            return np.int64(-1)
     return used
 
 
@@ -157,17 +154,19 @@ def with_tables(space: Space, limit: int = 1 << 30) -> Space | None:
     _conflicts(space, unfriendly)
     places = np.zeros(choices * choices, np.int32)
     most = min((limit - table) // _ENTRY.itemsize, 2**31 - 1)
-    every, none = np.arange(choices), np.empty(0, np.uint16)
-    # A few rows tell what all would take, before minutes go into counting what cannot fit.
+    # A few rows tell what all would take, before minutes go into filling what cannot fit.
+    every = np.arange(choices)
     some = every[choices // 64 :: max(choices // 24, 1)]
-    part = _pair_lists(space, unfriendly, some, places, none, 2**62)
-    if part * every.sum() > 1.5 * most * max(some.sum(), 1):
-        return None
-    used = _pair_lists(space, unfriendly, every, places, none, most)
-    if used < 0:
-        return None
-    lists = np.zeros(used + used % 2, np.uint16)
-    _pair_lists(space, unfriendly, every, places, lists, most)
+    part = _pair_lists(space, unfriendly, some, places, np.empty(0, np.uint16))
+    room = int(1.1 * part * every.sum() / max(some.sum(), 1)) + 4096
+    while True:
+        if room > most:
+            return None
+        lists = np.zeros(room + room % 2, np.uint16)
+        used = _pair_lists(space, unfriendly, every, places, lists)
+        if used <= room:
+            break
+        room = used
     rows, others = np.nonzero(unfriendly)
     starts = np.searchsorted(rows, np.arange(choices + 1)).astype(np.int32)
     one = np.arange(choices, dtype=np.int32)

@@ -1,0 +1,120 @@
+"""pipeline search: the portfolio alone, no model."""
+
+import time
+from typing import Any
+
+import click
+
+from pipeline.cli.common import json_option, parse_sizes, print_json, runs_option
+from pipeline.cli.play import begin, finish, play
+from pipeline.cli.run import configure
+from pipeline.errors import UsageError
+
+#: Rounds of a search that the clock or the target ends.
+_ROUNDS = 1_000_000
+_TIME = "60"
+
+
+@click.command()
+@click.argument("problem")
+@click.option("--n", "sizes", help="The size, or several in turn: 20:34 or 20,24.")
+@click.option("--time", "time_", help=f"For each size, as 90, 2m or 1h.  [default: {_TIME} s]")
+@click.option("--rounds", type=int, help="Stop after that many rounds, not by the clock.")
+@click.option("--target", type=int, help="Stop at this score.  [default: what is proved]")
+@click.option("--method", help="tabu, enumerate, anneal, greedy.  [default: a portfolio]")
+@click.option("--symmetry", help="Symmetry classes, as mirror,half-turn.  [default: all]")
+@click.option("--keep", type=int, help="Constructions to keep, no two equal.  [default: 2000]")
+@click.option("--seed", type=int, help="The rng seed.  [default: 0]")
+@click.option("--convention", help="A convention of the problem; see `pipeline problems`.")
+@click.option("--workers", type=int, help="Search processes.  [default: one for each core]")
+@click.option("--table", is_flag=True, help="Print a table beside the best known, no boards.")
+@click.option("--config", "file", metavar="FILE", help="A TOML file; the options go over it.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any key of a config.")
+@runs_option
+@json_option
+def search(
+    problem: str,
+    sizes: str | None,
+    file: str | None,
+    settings: tuple[str, ...],
+    table: bool,
+    as_json: bool,
+    runs: str | None,
+    **options: Any,
+) -> None:
+    """Search for constructions of PROBLEM at size n with local search alone, on all cores.
+
+    A portfolio of tabu searches, enumerations and annealings in all symmetry classes, each given
+    the more time the more it brings. A search bounded by --rounds is the same everywhere.
+    """
+    if sizes is None:
+        raise UsageError(f"name a size, as in: pipeline search {problem} --n 48")
+    by_clock = options["rounds"] is None
+    if by_clock:
+        options["time_"] = options["time_"] or _TIME
+        options["rounds"] = _ROUNDS
+    several = parse_sizes(sizes)
+    prepared = []
+    for n in several:
+        given = {**options, "n": n, "sizes": str(n), "proposer": "search"}
+        config, plugin = configure(problem, file, settings, given)
+        prepared.append((_with_target(config, plugin), plugin))
+    rows: list[dict[str, Any]] = []
+    for config, plugin in prepared:
+        began = time.monotonic()
+        made = begin(config, plugin, runs)
+        with made.lock():
+            found = play(made, plugin, quiet=as_json or table)
+        seconds = round(time.monotonic() - began, 1)
+        if not table and len(several) == 1:
+            finish(made, plugin, found, as_json)
+            return
+        rows.append({"run": str(made.path), "seconds": seconds, "best": found})
+    if as_json:
+        print_json({"runs": rows})
+    else:
+        _print_table(rows)
+
+
+def _with_target(config: Any, plugin: Any) -> Any:
+    """Stop where more is proved impossible; refuse to be sent beyond.
+
+    Raises:
+        UsageError: the target is above a proved value.
+    """
+    from pipeline.config import with_budget
+
+    known = plugin.known(config.n)
+    if known is None or not known.proved:
+        return config
+    if config.budget.target > known.value:
+        raise UsageError(
+            f"--target {config.budget.target}: {known.value} is proved to be the most for "
+            f"{plugin.name} at n={config.n} ({known.source})"
+        )
+    return config if config.budget.target else with_budget(config, target=known.value)
+
+
+def _print_table(rows: list[dict[str, Any]]) -> None:
+    from rich.table import Table
+
+    from pipeline.report.terminal import console
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("n", "found", "best known", "gap", "seconds"):
+        table.add_column(name, justify="right")
+    table.add_column("run", no_wrap=True)
+    for row in rows:
+        best = row["best"]
+        known = best["best_known"]
+        gap = "-" if known is None else str(best["score"] - known)
+        proved = " (proved)" if best["best_known_proved"] else ""
+        table.add_row(
+            str(best["n"]),
+            str(best["score"]),
+            "-" if known is None else f"{known}{proved}",
+            gap,
+            f"{row['seconds']:.1f}",
+            row["run"],
+        )
+    console().print(table)

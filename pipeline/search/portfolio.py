@@ -1,0 +1,203 @@
+"""A portfolio: ways to search, and a budget shared out among them by what they bring.
+
+The work is cut into batches of shards. A batch is handed out by what all batches before it
+brought, never by the clock or by how many workers there are, so that a search bounded by a number
+of batches is the same everywhere.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from pipeline.errors import UsageError, nearest
+from pipeline.problem import Problem
+from pipeline.search.space import border_band, usable_classes, usable_orbits
+from pipeline.symmetry import find_class, orbits
+
+METHODS = ("tabu", "enumerate", "anneal", "greedy")
+
+#: Shards handed out at once; more than any sensible number of workers would have to wait for.
+BATCH = 16
+
+# Above this many orbits making the pair tables of a tabu search takes longer than most searches,
+# and annealing, whose rejected proposals cost nothing, is the better use of time. Classes of
+# order 4 and more are given more, since they win at large n.
+_TABU_ORBITS = 1200
+_TABU_ORBITS_LARGE = 2500
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way to search: a method on the orbits of a class, within a band along the border.
+
+    Attributes:
+        band: the width of the band; 0 for none.
+    """
+
+    method: str
+    symmetry: str
+    band: int = 0
+
+    @property
+    def name(self) -> str:
+        """How it is called in reports."""
+        band = f", band {self.band}" if self.band else ""
+        return f"{self.method}, {self.symmetry}{band}"
+
+
+@dataclass
+class Record:
+    """What an arm has brought so far.
+
+    Attributes:
+        shards: how many it was given.
+        best: the largest set it found.
+        hits: how many of its shards ended at that size.
+        core: the most elements of a set of its that lie in whole orbits of its class.
+    """
+
+    shards: int = 0
+    best: int = 0
+    hits: int = 0
+    core: int = 0
+
+
+class Portfolio:
+    """Arms and their records; hands out batches."""
+
+    def __init__(self, arms: Sequence[Arm]) -> None:
+        """Begin with arms that have brought nothing yet."""
+        self.arms = list(arms)
+        self.records = {arm: Record() for arm in arms}
+
+    @property
+    def best(self) -> int:
+        """The largest set any arm has found."""
+        return max((record.best for record in self.records.values()), default=0)
+
+    def batch(self, rng: np.random.Generator) -> list[Arm]:
+        """Return the arms of the next batch of shards.
+
+        Arms that had no turn yet take the whole of the first batch and half of later ones. Of
+        the other shards three quarters go by what an arm has brought: half as many for every
+        element its best falls short of the best of all, and among equals more to those that
+        reach it often. The rest are given out evenly, since an arm that starts slowly may still
+        win.
+        """
+        fresh = [a for a in self.arms if not self.records[a].shards and self._ready(a)]
+        tried = [a for a in self.arms if self.records[a].shards]
+        chosen = fresh[: BATCH // 2 if tried else BATCH]
+        if not tried:
+            return chosen
+        rates = np.array([(self.records[a].hits + 1) / (self.records[a].shards + 2) for a in tried])
+        short = np.array([self.best - self.records[a].best for a in tried], dtype=float)
+        weight = rates * 0.5**short
+        share = 0.75 * weight / weight.sum() + 0.25 / len(tried)
+        drawn = rng.choice(len(tried), size=BATCH - len(chosen), p=share)
+        return chosen + [tried[i] for i in drawn]
+
+    def goal(self, arm: Arm) -> int:
+        """Return the size a tabu search of this arm begins at.
+
+        To enumerate: the largest core its class and band have had; to climb: a little below.
+        """
+        core = max(self.records[a].core for a in self.arms if _same_orbits(a, arm))
+        return max(core if arm.method == "enumerate" else int(0.85 * core), 1)
+
+    def _ready(self, arm: Arm) -> bool:
+        """Tell whether an arm can begin: enumeration needs to know what size is in reach."""
+        return arm.method != "enumerate" or any(
+            self.records[a].core for a in self.arms if _same_orbits(a, arm)
+        )
+
+    def add(self, arm: Arm, best: int, core: int) -> None:
+        """Take the result of one shard."""
+        record = self.records[arm]
+        record.shards += 1
+        record.core = max(record.core, core)
+        if best > record.best:
+            record.best, record.hits = best, 0
+        record.hits += best == record.best
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """Return the records, best arms first."""
+        rows = [asdict(arm) | asdict(self.records[arm]) for arm in self.arms]
+        return sorted(rows, key=lambda row: (-row["best"], -row["hits"] / max(row["shards"], 1)))
+
+    def restore(self, rows: Sequence[dict[str, Any]]) -> None:
+        """Take up the records of an earlier round."""
+        for row in rows:
+            arm = Arm(row["method"], row["symmetry"], row["band"])
+            if arm in self.records:
+                kept = {key: row[key] for key in ("shards", "best", "hits", "core")}
+                self.records[arm] = Record(**kept)
+
+
+def make_arms(
+    problem: Problem,
+    n: int,
+    methods: Sequence[str] = (),
+    symmetries: Sequence[str] = (),
+) -> list[Arm]:
+    """Return the arms for a problem at n, or those of the given methods and classes alone.
+
+    Raises:
+        UsageError: an unknown method or class, or a class no construction can have.
+    """
+    ground = problem.ground(n)
+    for method in methods:
+        if method not in METHODS:
+            raise UsageError(f"unknown method {method!r}{nearest(method, METHODS)}")
+    usable = {cls.name: cls for cls in usable_classes(problem, n)}
+    for name in symmetries:
+        find_class(ground, name)
+        if name not in usable:
+            raise UsageError(
+                f"{problem.name} at n={n} has no construction with the symmetry {name!r}; "
+                f"usable: {', '.join(usable)}"
+            )
+    chosen = [usable[name] for name in symmetries] or sorted(
+        usable.values(), key=lambda cls: -cls.order
+    )
+    bands = (0, *_bands(ground.coords))
+    arms: list[Arm] = []
+    for method in methods or ("tabu", "anneal", "enumerate"):
+        for cls in chosen:
+            if method not in ("tabu", "enumerate"):
+                arms.append(Arm(method, cls.name))
+                continue
+            most = _TABU_ORBITS_LARGE if cls.order >= 4 else _TABU_ORBITS
+            usable_here = usable_orbits(problem, n, cls)
+            for band in bands:
+                choices = usable_here
+                if band:
+                    outside = orbits(ground, cls).of[~border_band(ground.coords, band)]
+                    choices = np.delete(usable_here, np.unique(outside))
+                if 0 < choices.sum() <= (len(usable_here) if methods else most):
+                    arms.append(Arm(method, cls.name, band))
+    return arms
+
+
+def core_size(bits: np.ndarray, of: np.ndarray) -> int:
+    """Return the most elements that lie in whole orbits, over sets ``bits``, bool ``(B, m)``."""
+    sizes = np.bincount(of)
+    best = 0
+    for row in bits:
+        held = np.bincount(of[row], minlength=len(sizes))
+        best = max(best, int(sizes[held == sizes].sum()))
+    return best
+
+
+def _same_orbits(a: Arm, b: Arm) -> bool:
+    return (a.symmetry, a.band) == (b.symmetry, b.band)
+
+
+def _bands(coords: np.ndarray) -> list[int]:
+    """Return widths of bands worth trying: a fifth and a quarter of the side, where they cut."""
+    side = int((coords.max(axis=0) - coords.min(axis=0)).max()) + 1
+    if side < 20:
+        return []
+    widths = sorted({-(-side // 5), -(-side // 4)})
+    return [w for w in widths if 0.2 < border_band(coords, w).mean() < 1]
