@@ -28,6 +28,7 @@ _TITLES = {
 }
 #: What is said to the first Ctrl-C.
 STOPPING = "stopping after this piece of work; once more to stop at once"
+_BEFORE_ETA = 3  # pieces of work that must be done; the first may hold the compiling
 _LINE_EVERY = 10.0  # seconds between lines where there is no terminal
 
 
@@ -127,7 +128,7 @@ class Live:
             self._bars.update(self._task, completed=done, note=note)
             return
         now = time.monotonic()
-        if now - self._said > _LINE_EVERY and done:
+        if now - self._said > _LINE_EVERY and done >= _BEFORE_ETA:
             self._said = now
             left = (now - self._began) / done * (self._total - done)
             title = f"{self._where}: {_TITLES.get(self._stage, self._stage)}"
