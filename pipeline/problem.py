@@ -21,7 +21,7 @@ from numba.core.errors import NumbaError
 
 from pipeline.compiling import inlined, njit
 from pipeline.errors import PipelineError, UsageError, nearest
-from pipeline.packing import popcounts, row_points
+from pipeline.packing import mismatch, popcounts, row_points
 from pipeline.symmetry import GroundSet
 
 _I32 = types.Array(types.int32, 1, "C")
@@ -94,6 +94,40 @@ class Known:
     proved: bool = False
 
 
+@dataclass(frozen=True, eq=False)
+class Quotas:
+    """How often a set of the wanted size meets each class of elements, with C classes.
+
+    Attributes:
+        classes: int32 ``(m, q)``; row v holds the q classes, 0..C-1, that element v counts in.
+        capacity: int32 ``(C,)``; a valid set of the wanted size meets class c exactly
+            ``capacity[c]`` times, and any set that does has that size. Where nothing else
+            decides, a search fills the classes with higher numbers first.
+
+    Raises:
+        ValueError: an attribute of another dtype, shape or range.
+    """
+
+    classes: np.ndarray
+    capacity: np.ndarray
+
+    def __post_init__(self) -> None:
+        for name, array, shape in (("classes", self.classes, 2), ("capacity", self.capacity, 1)):
+            if array.dtype != np.int32 or array.ndim != shape or not array.size:
+                raise mismatch(name, f"int32 with {shape} dimensions, not empty", array)
+        if self.classes.min() < 0 or self.classes.max() >= len(self.capacity):
+            found = f"{self.classes.min()} .. {self.classes.max()}"
+            raise mismatch("classes", f"classes in 0 .. {len(self.capacity) - 1}", found)
+        if self.capacity.min() < 0 or self.capacity.sum() % self.classes.shape[1]:
+            expected = f"numbers from 0 with a sum divisible by {self.classes.shape[1]}"
+            raise mismatch("capacity", expected, self.capacity.tolist())
+
+    @property
+    def size(self) -> int:
+        """The number of elements of a set that meets every quota."""
+        return int(self.capacity.sum()) // self.classes.shape[1]
+
+
 class Problem(ABC):
     """A family of ground sets, one for each n, and what is forbidden in them.
 
@@ -140,6 +174,10 @@ class Problem(ABC):
 
     def known(self, n: int) -> Known | None:
         """Return the best known score at n under this convention, if there is one on record."""
+        return None
+
+    def quotas(self, n: int) -> Quotas | None:
+        """Return what every set of the wanted size must meet exactly, if the problem has such."""
         return None
 
     def encoders(self) -> Mapping[str, type]:
@@ -348,7 +386,7 @@ def _load_file(spec: str) -> Any:
         except SyntaxError as error:
             del sys.modules[name]
             raise PipelineError(f"{path}, line {error.lineno}: {error.msg}") from error
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             del sys.modules[name]
             raise PipelineError(f"{path} cannot be imported: {_one_line(error)}") from error
     if not hasattr(loaded, attribute):
@@ -361,7 +399,7 @@ def _load_file(spec: str) -> Any:
     return getattr(loaded, attribute)
 
 
-def _one_line(error: Exception) -> str:
+def _one_line(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if isinstance(error, NumbaError) and len(lines) > 1:
         # The first line only says that numba gave up: what it met, and where, come later.

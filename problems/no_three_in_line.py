@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pipeline.problem import Known, Problem, blocking_hook, checker
+from pipeline.problem import Known, Problem, Quotas, blocking_hook, checker
 from pipeline.symmetry import GroundSet
 from problems.grid import bump, read, square_grid
 
@@ -92,6 +92,21 @@ class NoThreeInLine(Problem):
         dr, dc = (axis.ravel() - pad for axis in np.indices((2 * n - 1, 2 * n - 1)))
         g = np.maximum(np.gcd(dr, dc), 1)
         return at, dr // g * stride + dc // g, np.array([n])
+
+    def quotas(self, n: int) -> Quotas | None:
+        """Return the rows and columns, two cells in each; the outer ones have lower numbers.
+
+        A search that breaks ties in favour of the inner ones is several times faster.
+        """
+        if n < 2:
+            return None
+        line = np.arange(n)
+        outer_first = np.argsort(np.tile(np.minimum(line, n - 1 - line), 2), kind="stable")
+        number = np.empty(2 * n, np.int32)
+        number[outer_first] = np.arange(2 * n)
+        row, column = (axis.ravel() for axis in np.indices((n, n)))
+        classes = np.stack([number[row], number[n + column]], axis=1)
+        return Quotas(classes, np.full(2 * n, 2, np.int32))
 
     def known(self, n: int) -> Known | None:
         """Return 2n where so many points are known to be possible, which is then the most."""
