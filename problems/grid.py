@@ -21,6 +21,26 @@ def bump(counts, slot, u, change):
     counts[np.uint64(slot[np.uint64(u)])] += change
 
 
+@helper
+def walk(at, cell, step, outside, counts, slot, change):
+    """Add ``change`` to the count of each element from ``cell`` on, until the grid ends."""
+    u = read(at, cell)
+    while u != outside:
+        bump(counts, slot, u, change)
+        cell += step
+        u = read(at, cell)
+
+
+def padded(n: int) -> np.ndarray:
+    """Return the element of each cell of the grid padded by n - 1 on each side, n * n outside.
+
+    int32 ``(3n - 2, 3n - 2)``: a step between two cells of the grid never leaves it.
+    """
+    at = np.full((3 * n - 2, 3 * n - 2), n * n, np.int32)
+    at[n - 1 : 2 * n - 1, n - 1 : 2 * n - 1] = np.arange(n * n).reshape(n, n)
+    return at
+
+
 def square_grid(n: int) -> GroundSet:
     """Return the n x n grid; element ``r * n + c`` is the cell in row r and column c (0-based).
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from pipeline.problem import Known, Problem, blocking_hook, checker
+from pipeline.problem import Known, Problem, blocking_hook, checker, helper
 from pipeline.symmetry import GroundSet
-from problems.grid import bump, read, square_grid
+from problems.grid import bump, padded, read, square_grid, walk
 
 FLAT_FORBIDDEN, FLAT_ALLOWED = "flat-forbidden", "flat-allowed"
 FLAT_IS_ALLOWED = 1
@@ -40,18 +40,8 @@ def block(v, members, size, inside, slot, counts, delta, coords, tables):
         step = np.int64(read(pairs, k + 3))
         if step != 0:
             first = home + read(pairs, k + 2)
-            cell = first
-            u = read(at, cell)
-            while u != outside:
-                bump(counts, slot, u, change)
-                cell += step
-                u = read(at, cell)
-            cell = first - step
-            u = read(at, cell)
-            while u != outside:
-                bump(counts, slot, u, change)
-                cell -= step
-                u = read(at, cell)
+            walk(at, first, step, outside, counts, slot, change)
+            walk(at, first - step, -step, outside, counts, slot, change)
         if head[1] == FLAT_IS_ALLOWED:
             # Take back the flat triples: v, w and the reflection of one in the other, and
             # their midpoint where it is a cell.
@@ -61,63 +51,52 @@ def block(v, members, size, inside, slot, counts, delta, coords, tables):
                 bump(counts, slot, read(at, home + dr // 2 * stride + dc // 2), -change)
 
 
-@checker
-def check_flat_forbidden(points, size, coords, witness):
-    """Find an apex with two points at one distance; O(size**2)."""
-    span = 0
-    for i in range(size):
-        span = max(span, coords[points[i], 0], coords[points[i], 1])
-    seen_by = np.full(2 * span * span + 1, -1, np.int32)
-    partner = np.empty(2 * span * span + 1, np.int32)
-    for i in range(size):
-        a = points[i]
-        for j in range(size):
-            b = points[j]
-            if a != b:
-                dr = coords[a, 0] - coords[b, 0]
-                dc = coords[a, 1] - coords[b, 1]
-                d = dr * dr + dc * dc
-                if seen_by[d] == i:
-                    witness[0], witness[1], witness[2] = partner[d], a, b
-                    return 3
-                seen_by[d] = i
-                partner[d] = b
-    return 0
+@helper
+def _find(points, size, coords, witness, flat_is_allowed):
+    """Find an apex with two points at one distance; O(size**2).
 
-
-@checker
-def check_flat_allowed(points, size, coords, witness):
-    """The same, but a point midway between the other two is no triangle; O(size**2).
-
-    At most two points at one distance may stand opposite each other, so comparing with the
-    first at that distance is enough: a third is opposite to at most one of the two.
+    Where flat triples are allowed, two points opposite each other are none. Comparing with the
+    first at a distance is enough then: a third is opposite to at most one of the two.
     """
     span = 0
     for i in range(size):
         span = max(span, coords[points[i], 0], coords[points[i], 1])
     seen_by = np.full(2 * span * span + 1, -1, np.int32)
-    partner = np.empty(2 * span * span + 1, np.int32)
+    first = np.empty(2 * span * span + 1, np.int32)
     for i in range(size):
         a = points[i]
         for j in range(size):
             b = points[j]
-            if a != b:
-                dr = coords[a, 0] - coords[b, 0]
-                dc = coords[a, 1] - coords[b, 1]
-                d = dr * dr + dc * dc
-                if seen_by[d] == i:
-                    c = partner[d]
-                    opposite = (
-                        coords[b, 0] + coords[c, 0] == 2 * coords[a, 0]
-                        and coords[b, 1] + coords[c, 1] == 2 * coords[a, 1]
-                    )
-                    if not opposite:
-                        witness[0], witness[1], witness[2] = c, a, b
-                        return 3
-                else:
-                    seen_by[d] = i
-                    partner[d] = b
+            if a == b:
+                continue
+            dr = coords[a, 0] - coords[b, 0]
+            dc = coords[a, 1] - coords[b, 1]
+            d = dr * dr + dc * dc
+            if seen_by[d] != i:
+                seen_by[d] = i
+                first[d] = b
+                continue
+            c = first[d]
+            opposite = (
+                coords[b, 0] + coords[c, 0] == 2 * coords[a, 0]
+                and coords[b, 1] + coords[c, 1] == 2 * coords[a, 1]
+            )
+            if not (flat_is_allowed and opposite):
+                witness[0], witness[1], witness[2] = c, a, b
+                return 3
     return 0
+
+
+@checker
+def check_flat_forbidden(points, size, coords, witness):
+    """Find an isosceles triple, three points on a line among them."""
+    return _find(points, size, coords, witness, False)
+
+
+@checker
+def check_flat_allowed(points, size, coords, witness):
+    """Find an isosceles triangle of positive area."""
+    return _find(points, size, coords, witness, True)
 
 
 class Isosceles(Problem):
@@ -163,9 +142,6 @@ def _geometry(n: int, flat_allowed: bool) -> tuple[np.ndarray, ...]:
     bisector between the origin and (dr, dc); step 0 when no lattice point lies on it.
     """
     stride, pad = 3 * n - 2, n - 1
-    at = np.full((stride, stride), n * n, np.int32)
-    at[pad : pad + n, pad : pad + n] = np.arange(n * n).reshape(n, n)
-
     dr, dc = (axis.ravel() - pad for axis in np.indices((2 * n - 1, 2 * n - 1)))
     square = dr * dr + dc * dc
     order = np.argsort(square, kind="stable")
@@ -190,7 +166,7 @@ def _geometry(n: int, flat_allowed: bool) -> tuple[np.ndarray, ...]:
     start = np.where(has_bisector, q_r * stride + q_c, 0)
     step = np.where(has_bisector, -uc * stride + ur, 0)
     pairs = np.stack([first, last, start, step], axis=1)
-    return at, offsets, pairs, np.array([n, FLAT_IS_ALLOWED if flat_allowed else 0])
+    return padded(n), offsets, pairs, np.array([n, FLAT_IS_ALLOWED if flat_allowed else 0])
 
 
 def _bezout(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

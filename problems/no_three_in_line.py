@@ -4,7 +4,7 @@ import numpy as np
 
 from pipeline.problem import Known, Problem, Quotas, blocking_hook, checker
 from pipeline.symmetry import GroundSet
-from problems.grid import bump, read, square_grid
+from problems.grid import bump, padded, read, square_grid, walk
 
 
 @blocking_hook
@@ -20,18 +20,8 @@ def block(v, members, size, inside, slot, counts, delta, coords, tables):
         dr = np.int64(coords[w, 0]) - coords[v, 0]
         dc = np.int64(coords[w, 1]) - coords[v, 1]
         step = np.int64(read(steps, (dr + pad) * width + dc + pad))
-        cell = home + step
-        u = read(at, cell)
-        while u != outside:
-            bump(counts, slot, u, change)
-            cell += step
-            u = read(at, cell)
-        cell = home - step
-        u = read(at, cell)
-        while u != outside:
-            bump(counts, slot, u, change)
-            cell -= step
-            u = read(at, cell)
+        walk(at, home + step, step, outside, counts, slot, change)
+        walk(at, home - step, -step, outside, counts, slot, change)
         # The walk passed w itself, which closes nothing.
         bump(counts, slot, w, -change)
 
@@ -87,11 +77,9 @@ class NoThreeInLine(Problem):
     def tables(self, n: int) -> tuple[np.ndarray, ...]:
         """Return the grid padded by n - 1 on each side, and the step of each difference."""
         stride, pad = 3 * n - 2, n - 1
-        at = np.full((stride, stride), n * n, np.int32)
-        at[pad : pad + n, pad : pad + n] = np.arange(n * n).reshape(n, n)
         dr, dc = (axis.ravel() - pad for axis in np.indices((2 * n - 1, 2 * n - 1)))
         g = np.maximum(np.gcd(dr, dc), 1)
-        return at, dr // g * stride + dc // g, np.array([n])
+        return padded(n), dr // g * stride + dc // g, np.array([n])
 
     def quotas(self, n: int) -> Quotas | None:
         """Return the rows and columns, two cells in each; the outer ones have lower numbers.

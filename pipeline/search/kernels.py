@@ -138,6 +138,22 @@ def part(space, state, choice):
 
 
 @inlined
+def _block(space, state, u, size, delta):
+    """Have the hook count what element u blocks, with the first ``size`` members."""
+    space.hook(
+        u,
+        state.members,
+        size,
+        state.inside,
+        space.slot,
+        state.counts,
+        delta,
+        space.coords,
+        space.tables,
+    )
+
+
+@inlined
 def join(space, state, choice):
     """Add an absent choice and return the violations it brings; O(one hook call per element
     joined, one in all where the space is exact)."""
@@ -148,17 +164,7 @@ def join(space, state, choice):
         own = state.counts[choice]
         pairs = state.pair_load[choice]
         brought += own + pairs
-        space.hook(
-            space.elements[start],
-            state.members,
-            size,
-            state.inside,
-            space.slot,
-            state.counts,
-            stop - start,
-            space.coords,
-            space.tables,
-        )
+        _block(space, state, space.elements[start], size, stop - start)
         state.counts[choice] = own + 2 * pairs
         for e in range(space.pair_start[choice], space.pair_start[choice + 1]):
             other = space.pair_other[e]
@@ -168,17 +174,7 @@ def join(space, state, choice):
         u = space.elements[i]
         if not space.exact:
             brought += state.counts[u]
-            space.hook(
-                u,
-                state.members,
-                size,
-                state.inside,
-                space.slot,
-                state.counts,
-                1,
-                space.coords,
-                space.tables,
-            )
+            _block(space, state, u, size, 1)
         state.where[u] = size
         state.members[size] = u
         state.inside[u] = 1
@@ -205,32 +201,12 @@ def leave(space, state, choice):
         state.where[last] = state.where[u]
         state.inside[u] = 0
         if not space.exact:
-            space.hook(
-                u,
-                state.members,
-                size,
-                state.inside,
-                space.slot,
-                state.counts,
-                -1,
-                space.coords,
-                space.tables,
-            )
+            _block(space, state, u, size, -1)
             gone += state.counts[u]
     if space.exact:
         own = state.counts[choice] - 2 * state.pair_load[choice]
         gone += own + state.pair_load[choice]
-        space.hook(
-            space.elements[start],
-            state.members,
-            size,
-            state.inside,
-            space.slot,
-            state.counts,
-            start - stop,
-            space.coords,
-            space.tables,
-        )
+        _block(space, state, space.elements[start], size, start - stop)
         state.counts[choice] = own
         for e in range(space.pair_start[choice], space.pair_start[choice + 1]):
             other = space.pair_other[e]
