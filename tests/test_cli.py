@@ -221,7 +221,7 @@ def test_the_environment_names_the_folder_of_runs(played, cli, monkeypatch):
 
 def test_show_tells_command_rounds_and_best(played, cli):
     found = cli("show", played)
-    assert "pipeline run isosceles --n 6" in found.out or "  pipeline " in found.out
+    assert "  pipeline run isosceles --n 6 " in found.out
     assert "n=6: 9 points, verified" in found.out
     told = json.loads(cli("show", played, "--json").out)
     assert [stats["round"] for stats in told["rounds"]] == [0, 1, 2]

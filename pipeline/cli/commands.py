@@ -56,7 +56,8 @@ def call(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code; every error is one line."""
     code: Any
     try:
-        code = cli.main(args=arguments, prog_name="pipeline", standalone_mode=False)
+        words = sys.argv[1:] if arguments is None else arguments
+        code = cli.main(args=words, prog_name="pipeline", standalone_mode=False, obj=words)
     except click.UsageError as error:
         path = error.ctx.command_path if error.ctx else "pipeline"
         code = _fail(f"{_one_line(error.format_message())} (see: {path} --help)", 2)

@@ -8,6 +8,11 @@ import click
 from pipeline.cli.common import print_json
 
 
+def words() -> list[str]:
+    """Return the words of the command line that is being carried out."""
+    return click.get_current_context().obj
+
+
 def load() -> None:
     """Import what takes a while, and say so."""
     from pipeline.report.terminal import console
@@ -30,7 +35,7 @@ def begin(config: Any, plugin: Any, runs: str | None, files: dict[str, bytes] | 
     from pipeline.session import check
 
     check(plugin, config)
-    return Run.create(runs_root(runs), config, plugin.name, sys.argv[1:], files)
+    return Run.create(runs_root(runs), config, plugin.name, words(), files)
 
 
 def play(opened: Any, plugin: Any, quiet: bool = False) -> dict[str, Any]:

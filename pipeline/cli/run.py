@@ -1,6 +1,5 @@
 """pipeline run, pipeline resume."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from pipeline.cli.common import (
     problem_of,
     runs_option,
 )
-from pipeline.cli.play import begin, finish, load, play
+from pipeline.cli.play import begin, finish, load, play, words
 from pipeline.errors import UsageError
 
 _STOP = "[default: none]"
@@ -105,7 +104,7 @@ def resume(
             config = replace(config, compute=replace(config.compute, workers=workers))
         plugin = problem_of(opened)
         opened.set_budget(config)
-        opened.add_session(sys.argv[1:])
+        opened.add_session(words())
         load()
         finish(opened, plugin, play(opened, plugin, as_json), as_json)
 
