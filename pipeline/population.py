@@ -143,7 +143,9 @@ class Population:
         return packing.points(self.cells[i], self.m)
 
     def best(self) -> int:
-        """Return the index of the first that :meth:`top` would return.
+        """Return the index of the best; among equals the earliest round's, then the least id.
+
+        So the credit for a score goes to what reached it first.
 
         Raises:
             ValueError: the population is empty.
@@ -151,6 +153,7 @@ class Population:
         if not len(self):
             raise mismatch("population", "at least one construction", "none")
         leaders = np.flatnonzero(self.score == self.score.max())
+        leaders = leaders[self.round[leaders] == self.round[leaders].min()]
         return int(leaders[np.argmin(packing.ids(self.cells[leaders]))])
 
     def top(self, k: int) -> "Population":

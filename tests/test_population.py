@@ -127,7 +127,14 @@ def test_the_best_do_not_depend_on_the_order_of_arrival(order, k):
     assert np.array_equal(mixed.top(k).cells, best.cells)
     keys = sorted(zip(-whole.score, whole.ids(), strict=True))[:k]
     assert list(zip(-best.score, best.ids(), strict=True)) == keys
-    assert np.array_equal(mixed.cells[mixed.best()], whole.top(1).cells[0])
+    assert np.array_equal(mixed.cells[mixed.best()], whole.cells[whole.best()])
+
+
+def test_the_best_is_the_first_round_to_reach_the_score():
+    cells = packing.pack(np.eye(4, dtype=bool))
+    rounds = np.array([0, 3, 1, 2], np.int32)
+    found = Population.build(2, 4, cells, np.array([1, 5, 5, 5], np.int32), round=rounds)
+    assert found.best() == 2
 
 
 def test_equal_constructions_keep_their_order():

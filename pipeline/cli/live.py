@@ -25,6 +25,7 @@ _TITLES = {
     "train": "training",
     "sample": "sampling",
     "search": "repair and search",
+    "portfolio": "search",
 }
 #: What is said to the first Ctrl-C.
 STOPPING = "stopping after this piece of work; once more to stop at once"
@@ -108,7 +109,8 @@ class Live:
         getattr(self, f"_on_{event}")(**particulars)
 
     def _on_round(self, number: int, rounds: int) -> None:
-        self._where = f"round {number} of {rounds}"
+        # A search that the clock ends has no number of rounds worth showing.
+        self._where = f"round {number}" + (f" of {rounds}" if rounds < 10_000 else "")
 
     def _on_stage(self, name: str, total: int) -> None:
         self._stage, self._total = name, total
