@@ -84,7 +84,7 @@ class NoThreeInLine(Problem):
     def quotas(self, n: int) -> Quotas | None:
         """Return the rows and columns, two cells in each; the outer ones have lower numbers.
 
-        A search that breaks ties in favour of the inner ones is several times faster.
+        A search that breaks ties in favour of the inner ones finds three times as much at even n.
         """
         if n < 2:
             return None
