@@ -1,6 +1,7 @@
 """Search alone: rounds in which a portfolio of searches works, and no model."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -17,8 +18,9 @@ from pipeline.symmetry import find_class, orbits
 from pipeline.workshop import Report, State, Workshop
 
 #: Constructions a shard gives back, by method.
-_ROWS = {"tabu": 32, "enumerate": 64, "anneal": 25, "greedy": 1000}
-_TABU_STEPS = 200_000
+_ROWS = {"tabu": 32, "enumerate": 64, "anneal": 25, "greedy": 1000, "cover": 16}
+#: What bounds a shard of a method: steps, or nodes. Others go by the seeding's proposals.
+_BOUNDS = {"tabu": 200_000, "enumerate": 200_000, "cover": 4_000_000}
 
 
 class Hunt(Workshop):
@@ -44,6 +46,13 @@ class Hunt(Workshop):
         self._out_of_time = out_of_time
         self.arms = make_arms(problem, config.n, config.search.methods, config.seeding.symmetry)
 
+    def prepare(self) -> None:
+        """Compile what the arms need."""
+        kinds = {arm.method: arm for arm in reversed(self.arms)}
+        portfolio = Portfolio(self.arms)
+        shards = [self._arm_shard(0, 0, arm, portfolio) for arm in kinds.values()]
+        self.warm_up([replace(s, cells=s.cells[:1], proposals=1) for s in shards])
+
     def seed(self, starts: Mapping[int, Population]) -> State:
         """Play round 0."""
         n = self.config.n
@@ -62,18 +71,21 @@ class Hunt(Workshop):
         of = {
             arm.symmetry: orbits(ground, find_class(ground, arm.symmetry)).of
             for arm in portfolio.arms
+            if arm.method != "cover"
         }
         found, made, done = [before], [], 0
+        total = config.search.batches * BATCH
         best = int(before.score.max(initial=0))
-        self.report("stage", name="portfolio", total=config.search.batches * BATCH)
-        while done < config.search.batches * BATCH and not self._over(best):
-            arms = portfolio.batch(rng)
+        self.report("stage", name="portfolio", total=total)
+        while done < total and not self._over(best):
+            arms = portfolio.batch(rng)[: total - done]
             shards = [self._arm_shard(number, done + i, a, portfolio) for i, a in enumerate(arms)]
             for arm, part in zip(arms, self.run(shards, number, "search"), strict=False):
                 done += 1
                 top = int(part.score.max(initial=0))
                 bits = unpack(part.cells[part.score == top][:8], ground.m)
-                portfolio.add(arm, top, core_size(bits, of[arm.symmetry]))
+                core = core_size(bits, of[arm.symmetry]) if arm.symmetry in of else 0
+                portfolio.add(arm, top, core)
                 best = max(best, top)
                 made.append(part)
                 self.report("progress", done=done, best=best)
@@ -93,8 +105,9 @@ class Hunt(Workshop):
 
     def _arm_shard(self, number: int, index: int, arm: Arm, portfolio: Portfolio) -> Shard:
         m = self.grounds[self.config.n].m
-        tabu = arm.method in ("tabu", "enumerate")
         seeding = self.config.seeding
+        tabu = arm.method in ("tabu", "enumerate")
+        bound = _BOUNDS.get(arm.method, seeding.proposals or max(400_000, 100 * m))
         return self.shard(
             self.config.n,
             arm.symmetry,
@@ -102,7 +115,7 @@ class Hunt(Workshop):
             np.zeros((_ROWS[arm.method], width(m)), np.uint8),
             streams.state(self.config.seed, number, "search", index),
             seeding,
-            proposals=_TABU_STEPS if tabu else seeding.proposals or max(400_000, 100 * m),
+            proposals=bound,
             goal=portfolio.goal(arm) if tabu else 1,
             band=arm.band,
         )

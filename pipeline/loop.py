@@ -57,6 +57,16 @@ class Loop(Workshop):
             except UsageError as error:
                 raise UsageError(f"at n={n}: {error}; leave that size out with --sizes") from error
 
+    def prepare(self) -> None:
+        """Compile what the search of this run needs."""
+        method = self.config.seeding.method
+        n = self.config.n
+        cells = np.zeros((1, width(self.grounds[n].m)), np.uint8)
+        state = np.zeros(1, np.uint64)
+        self.warm_up(
+            [self.shard(n, "trivial", method, cells, state, self.config.seeding, proposals=1)]
+        )
+
     # ---------------------------------------------------------------------- the two rounds
 
     def seed(self, starts: Mapping[int, Population]) -> State:

@@ -39,13 +39,16 @@ def play(run: Run, problem: Problem, executor: Executor, report: Report) -> Stat
         PipelineError: whatever stops a round (a full disk, a hook the validator contradicts).
     """
     config = run.config
-    began = time.monotonic()
-    player = _player(problem, config, executor, report, began)
+    clock = _Clock()
+    player = _player(problem, config, executor, report, clock)
     state = load_state(run, player)
     if state is not None:
         run.write_best(_best(problem, config, state))  # in case a kill came between the two
+    if not _finished(config, state, clock, 0.0):
+        player.prepare()
+    clock.start()
     longest = 0.0
-    while not _finished(config, state, began, longest):
+    while not _finished(config, state, clock, longest):
         number = 0 if state is None else state.round + 1
         report("round", number=number, rounds=config.budget.rounds)
         start = time.monotonic()
@@ -66,7 +69,7 @@ def check(problem: Problem, config: Config) -> None:
     Raises:
         UsageError: a size, symmetry class, kind of tokens, shape or device that cannot be had.
     """
-    player = _player(problem, config, Serial(), lambda *_, **__: None, 0.0)
+    player = _player(problem, config, Serial(), lambda *_, **__: None, _Clock())
     if not isinstance(player, Hunt):
         player.model_config()
         player.seed_classes(config.n)
@@ -77,14 +80,14 @@ def check(problem: Problem, config: Config) -> None:
 
 
 def _player(
-    problem: Problem, config: Config, executor: Executor, report: Report, began: float
+    problem: Problem, config: Config, executor: Executor, report: Report, clock: "_Clock"
 ) -> "Loop | Hunt":
     """Return who plays the rounds: search alone needs no model, and loads no torch."""
     if config.proposer == "search":
         limit = config.budget.time
 
         def out_of_time() -> bool:
-            return bool(limit) and time.monotonic() - began > limit
+            return bool(limit) and clock.seconds() > limit
 
         return Hunt(problem, config, executor, report, out_of_time)
     from pipeline.loop import Loop
@@ -92,7 +95,20 @@ def _player(
     return Loop(problem, config, executor, report)
 
 
-def _finished(config: Config, state: State | None, began: float, longest: float) -> bool:
+class _Clock:
+    """The time a session has had, compiling left out."""
+
+    def __init__(self) -> None:
+        self.start()
+
+    def start(self) -> None:
+        self._began = time.monotonic()
+
+    def seconds(self) -> float:
+        return time.monotonic() - self._began
+
+
+def _finished(config: Config, state: State | None, clock: _Clock, longest: float) -> bool:
     """Tell whether the budget is used, or the next round would overrun it."""
     if state is None:
         return False
@@ -101,7 +117,7 @@ def _finished(config: Config, state: State | None, began: float, longest: float)
         return True
     # A search that is cut short keeps what it has; a round of the model would be lost.
     ahead = 0.0 if config.proposer == "search" else longest
-    if budget.time and time.monotonic() - began + ahead > budget.time:
+    if budget.time and clock.seconds() + ahead > budget.time:
         return True
     return state.round >= budget.rounds
 

@@ -1,6 +1,6 @@
 """What every kind of round shares: shards run and checked, the best kept; no torch, no files."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -89,6 +89,15 @@ class Workshop:
             target=self.target if n == self.config.n else NO_TARGET,
             **tabu,
         )
+
+    def warm_up(self, shards: Sequence[Shard]) -> None:
+        """Run tiny shards, so that compiling and loading are over when the clock starts.
+
+        One worker compiles what all will use; left to themselves each would.
+        """
+        self.report("stage", name="warm-up", total=len(shards))
+        for done, _ in enumerate(self.executor.map(run_shard, shards), start=1):
+            self.report("progress", done=done)
 
     def run(
         self,

@@ -21,6 +21,7 @@ from rich.text import Text
 from pipeline.runs import Run
 
 _TITLES = {
+    "warm-up": "loading search",
     "seed": "local search",
     "train": "training",
     "sample": "sampling",
@@ -56,7 +57,7 @@ class Live:
         self._run, self._console = run, console
         self._bars: Progress | None = None
         self._task: Any = None
-        self._stage, self._total, self._began, self._said = "", 0, 0.0, 0.0
+        self._title, self._total, self._began, self._said = "", 0, 0.0, 0.0
         self._where = ""
         self._asked = 0
         self._previous: dict[int, Any] = {}
@@ -113,10 +114,10 @@ class Live:
         self._where = f"round {number}" + (f" of {rounds}" if rounds < 10_000 else "")
 
     def _on_stage(self, name: str, total: int) -> None:
-        self._stage, self._total = name, total
+        self._total = total
         self._began = self._said = time.monotonic()
         self._run.event("stage", name=name, total=total, where=self._where)
-        title = f"{self._where}: {_TITLES.get(name, name)}"
+        self._title = title = ": ".join(filter(None, [self._where, _TITLES.get(name, name)]))
         if self._bars is None:
             self._console.print(title)
             return
@@ -133,9 +134,8 @@ class Live:
         if now - self._said > _LINE_EVERY and done >= _BEFORE_ETA:
             self._said = now
             left = (now - self._began) / done * (self._total - done)
-            title = f"{self._where}: {_TITLES.get(self._stage, self._stage)}"
             self._console.print(
-                f"{title} {done}/{self._total}, ETA {left:.0f} s, {note}".rstrip(", ")
+                f"{self._title} {done}/{self._total}, ETA {left:.0f} s, {note}".rstrip(", ")
             )
 
     def _on_committed(self, stats: dict[str, Any], seconds: float) -> None:

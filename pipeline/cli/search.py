@@ -1,11 +1,12 @@
 """pipeline search: the portfolio alone, no model."""
 
 import time
+from pathlib import Path
 from typing import Any
 
 import click
 
-from pipeline.cli.common import json_option, parse_sizes, print_json, runs_option
+from pipeline.cli.common import existing_file, json_option, parse_sizes, print_json, runs_option
 from pipeline.cli.play import begin, finish, play
 from pipeline.cli.run import configure
 from pipeline.errors import UsageError
@@ -21,7 +22,7 @@ _TIME = "60"
 @click.option("--time", "time_", help=f"For each size, as 90, 2m or 1h.  [default: {_TIME} s]")
 @click.option("--rounds", type=int, help="Stop after that many rounds, not by the clock.")
 @click.option("--target", type=int, help="Stop at this score.  [default: what is proved]")
-@click.option("--method", help="tabu, enumerate, anneal, greedy.  [default: a portfolio]")
+@click.option("--method", help="tabu, enumerate, anneal, greedy, cover.  [default: a portfolio]")
 @click.option("--symmetry", help="Symmetry classes, as mirror,half-turn.  [default: all]")
 @click.option("--keep", type=int, help="Constructions to keep, no two equal.  [default: 2000]")
 @click.option("--seed", type=int, help="The rng seed.  [default: 0]")
@@ -49,10 +50,11 @@ def search(
     """
     if sizes is None:
         raise UsageError(f"name a size, as in: pipeline search {problem} --n 48")
-    by_clock = options["rounds"] is None
-    if by_clock:
-        options["time_"] = options["time_"] or _TIME
+    told = _told(file, settings)
+    if options["rounds"] is None and "rounds" not in told:
         options["rounds"] = _ROUNDS
+        if "time" not in told:
+            options["time_"] = options["time_"] or _TIME
     several = parse_sizes(sizes)
     prepared = []
     for n in several:
@@ -74,6 +76,16 @@ def search(
         print_json({"runs": rows})
     else:
         _print_table(rows)
+
+
+def _told(file: str | None, settings: tuple[str, ...]) -> set[str]:
+    """Return the keys of the budget that a file or settings give."""
+    from pipeline.config import read_toml
+
+    budget = read_toml(existing_file(file)).get("budget") if file else None
+    keys = {setting.partition("=")[0] for setting in settings}
+    told = {key.removeprefix("budget.") for key in keys if key.startswith("budget.")}
+    return told | (set(budget) if isinstance(budget, dict) else set())
 
 
 def _with_target(config: Any, plugin: Any) -> Any:
@@ -102,8 +114,8 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("n", "found", "best known", "gap", "seconds"):
-        table.add_column(name, justify="right")
-    table.add_column("run", no_wrap=True)
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("run", overflow="fold")
     for row in rows:
         best = row["best"]
         known = best["best_known"]
@@ -115,6 +127,6 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
             "-" if known is None else f"{known}{proved}",
             gap,
             f"{row['seconds']:.1f}",
-            row["run"],
+            Path(row["run"]).name,
         )
     console().print(table)

@@ -13,10 +13,11 @@ import numpy as np
 
 from pipeline.errors import UsageError, nearest
 from pipeline.problem import Problem
+from pipeline.search.cover_tables import cover_tables
 from pipeline.search.space import border_band, usable_classes, usable_orbits
-from pipeline.symmetry import find_class, orbits
+from pipeline.symmetry import SymmetryClass, find_class, orbits
 
-METHODS = ("tabu", "enumerate", "anneal", "greedy")
+METHODS = ("tabu", "enumerate", "anneal", "greedy", "cover")
 
 #: Shards handed out at once; more than any sensible number of workers would have to wait for.
 BATCH = 16
@@ -26,6 +27,7 @@ BATCH = 16
 # order 4 and more are given more, since they win at large n.
 _TABU_ORBITS = 1200
 _TABU_ORBITS_LARGE = 2500
+_COVER_ORDER = 4
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,8 @@ class Portfolio:
         the other shards three quarters go by what an arm has brought: half as many for every
         element its best falls short of the best of all, and among equals more to those that
         reach it often. The rest are given out evenly, since an arm that starts slowly may still
-        win.
+        win. A search by quotas finds everything or nothing, so its records say little: as long
+        as it has found nothing, such arms get half of all.
         """
         fresh = [a for a in self.arms if not self.records[a].shards and self._ready(a)]
         tried = [a for a in self.arms if self.records[a].shards]
@@ -95,6 +98,9 @@ class Portfolio:
         short = np.array([self.best - self.records[a].best for a in tried], dtype=float)
         weight = rates * 0.5**short
         share = 0.75 * weight / weight.sum() + 0.25 / len(tried)
+        covers = np.array([a.method == "cover" and not self.records[a].best for a in tried])
+        if covers.any() and not covers.all():
+            share = np.where(covers, 0.5 / covers.sum(), 0.5 * share / share[~covers].sum())
         drawn = rng.choice(len(tried), size=BATCH - len(chosen), p=share)
         return chosen + [tried[i] for i in drawn]
 
@@ -107,10 +113,9 @@ class Portfolio:
         return max(core if arm.method == "enumerate" else int(0.85 * core), 1)
 
     def _ready(self, arm: Arm) -> bool:
-        """Tell whether an arm can begin: enumeration needs to know what size is in reach."""
-        return arm.method != "enumerate" or any(
-            self.records[a].core for a in self.arms if _same_orbits(a, arm)
-        )
+        """Tell whether an arm can begin: enumeration waits to be told what size is in reach."""
+        others = [a for a in self.arms if _same_orbits(a, arm) and a.method != "enumerate"]
+        return arm.method != "enumerate" or not others or any(self.records[a].core for a in others)
 
     def add(self, arm: Arm, best: int, core: int) -> None:
         """Take the result of one shard."""
@@ -163,7 +168,10 @@ def make_arms(
     )
     bands = (0, *_bands(ground.coords))
     arms: list[Arm] = []
-    for method in methods or ("tabu", "anneal", "enumerate"):
+    for method in methods or ("cover", "tabu", "anneal", "enumerate"):
+        if method == "cover":
+            arms += [Arm(method, name) for name in _cover_classes(problem, n, chosen, methods)]
+            continue
         for cls in chosen:
             if method not in ("tabu", "enumerate"):
                 arms.append(Arm(method, cls.name))
@@ -178,6 +186,33 @@ def make_arms(
                 if 0 < choices.sum() <= (len(usable_here) if methods else most):
                     arms.append(Arm(method, cls.name, band))
     return arms
+
+
+def _cover_classes(
+    problem: Problem, n: int, chosen: Sequence[SymmetryClass], methods: Sequence[str]
+) -> list[str]:
+    """Return the symmetries in which quotas can be met, alone or else mixed with another.
+
+    Raises:
+        UsageError: asked for by name, and the problem offers no quotas.
+    """
+    if problem.quotas(n) is None:
+        if methods:
+            raise UsageError(f"{problem.name} at n={n} offers no quotas, which 'cover' needs")
+        return []
+    # The larger the class the smaller the tree; small ones are for small n or on demand.
+    large = [cls for cls in chosen if methods or cls.order >= _COVER_ORDER]
+    names: list[str] = []
+    for cls in large:
+        mixed = [f"{cls.name}/{other.name}" for other in large if other.order == cls.order]
+        for name in (cls.name, *mixed):
+            try:
+                cover_tables(problem, n, name)
+            except UsageError:
+                continue
+            names.append(name)
+            break
+    return names
 
 
 def core_size(bits: np.ndarray, of: np.ndarray) -> int:

@@ -9,6 +9,7 @@ from pipeline.errors import UsageError
 from pipeline.packing import pack, unpack, width
 from pipeline.problem import Problem, crashes_raised, load_problem
 from pipeline.search import kernels
+from pipeline.search.cover import cover
 from pipeline.search.space import border_band, make_space
 from pipeline.search.tables import with_tables
 from pipeline.search.tabu import Tabu, tabu
@@ -17,6 +18,9 @@ from pipeline.symmetry import find_class
 #: What the pair tables of one symmetry class may take; without them the hook is walked, which
 #: is a few times slower. Both mirrors at n = 100 take 150 MB.
 TABLE_BYTES = 400_000_000
+
+# Nodes after which a search by quotas begins afresh.
+_COVER_CAP = 100_000
 
 #: No target: larger than any construction.
 NO_TARGET = 2**62
@@ -31,10 +35,11 @@ class Shard:
         n: the size.
         symmetry: name of the symmetry class whose orbits are searched.
         method: greedy (from nothing), complete (repair, saturate), anneal, or one from nothing
-            that gives up to B sets: tabu (ever larger ones) or enumerate (many of size ``goal``).
+            that gives up to B sets: tabu (ever larger ones), enumerate (many of size ``goal``)
+            or cover (by the problem's quotas).
         cells: packed uint8 ``(B, ceil(m / 8))``, where each search starts.
         rng: uint64 ``(1,)``, from ``streams.state``.
-        proposals: of each annealing, or the steps of a tabu search.
+        proposals: of each annealing, the steps of a tabu search, or the nodes of a cover.
         penalty, hot, cold: of the annealing (see ``kernels.anneal``).
         target: stop at a set of this size.
         goal, band: of the tabu search: the size it begins at, and the band along the border it
@@ -68,6 +73,11 @@ def run_shard(shard: Shard) -> np.ndarray:
     with crashes_raised(f"the hook of {shard.problem}"):
         if shard.method in ("tabu", "enumerate"):
             return _tabu(shard, *_orbit_space(*where, shard.symmetry, shard.band), _plain(*where))
+        if shard.method == "cover":
+            problem = _problem(shard.problem, shard.convention)
+            rng, most = shard.rng.copy(), len(shard.cells)
+            how = {"nodes": shard.proposals, "cap": _COVER_CAP, "rng": rng, "most": most}
+            return cover(problem, shard.n, shard.symmetry, **how).cells
         return _search(shard, _space(*where, shard.symmetry), _plain(*where))
 
 
