@@ -114,7 +114,8 @@ class Portfolio:
 
     def _ready(self, arm: Arm) -> bool:
         """Tell whether an arm can begin: enumeration waits to be told what size is in reach."""
-        others = [a for a in self.arms if _same_orbits(a, arm) and a.method != "enumerate"]
+        quiet = ("enumerate", "cover")
+        others = [a for a in self.arms if _same_orbits(a, arm) and a.method not in quiet]
         return arm.method != "enumerate" or not others or any(self.records[a].core for a in others)
 
     def add(self, arm: Arm, best: int, core: int) -> None:
@@ -152,6 +153,7 @@ def make_arms(
         UsageError: an unknown method or class, or a class no construction can have.
     """
     ground = problem.ground(n)
+    methods, symmetries = tuple(dict.fromkeys(methods)), tuple(dict.fromkeys(symmetries))
     for method in methods:
         if method not in METHODS:
             raise UsageError(f"unknown method {method!r}{nearest(method, METHODS)}")

@@ -146,5 +146,4 @@ def _orbit_space(
     sizes = np.diff(space.start).astype(np.int32)
     of = np.full(ground.m, -1, np.int32)
     of[space.elements] = np.repeat(np.arange(len(sizes)), sizes)
-    tables = with_tables(space, TABLE_BYTES) if problem.arity <= 3 else None
-    return tables or space, sizes, of
+    return with_tables(space, problem.arity, TABLE_BYTES) or space, sizes, of

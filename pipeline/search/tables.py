@@ -134,21 +134,23 @@ def _pair_lists(space, unfriendly, rows, places, lists):
     return used
 
 
-def with_tables(space: Space, limit: int = 1 << 30) -> Space | None:
+def with_tables(space: Space, arity: int, limit: int = 1 << 30) -> Space | None:
     """Return the same choices as a space whose hook reads pair tables.
 
     Its elements are the choices: packed sets of it hold one bit for each choice.
 
     Args:
-        space: an exact one, of configurations of at most three elements.
+        space: the choices.
+        arity: of the problem, the elements of its largest forbidden configuration.
         limit: bytes the tables may take.
 
     Returns:
-        None where they would take more, or there are more than 65,535 choices.
+        None where they would take more, there are more than 65,535 choices, or configurations
+        of more than three elements.
     """
     choices = len(space.start) - 1
     table = 4 * choices * choices
-    if not space.exact or choices > MOST_CHOICES or table + choices * choices > limit:
+    if arity > 3 or choices > MOST_CHOICES or table + choices * choices > limit:
         return None
     unfriendly = np.zeros((choices, choices), np.uint8)
     _conflicts(space, unfriendly)

@@ -1,0 +1,657 @@
+"""Search without a model: the portfolio, the rounds it is played in, and pipeline search."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import oracles
+import pytest
+from conftest import contents, only_run
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.config import Config, config_from
+from pipeline.errors import UsageError
+from pipeline.executor import Executor, Processes, Serial
+from pipeline.hunt import Hunt
+from pipeline.population import ORIGINS, Population
+from pipeline.problem import load_problem
+from pipeline.runs import find_run
+from pipeline.search.portfolio import BATCH, Arm, Portfolio, core_size, make_arms
+from pipeline.search.space import usable_classes
+from pipeline.symmetry import canonical, find_class, orbits
+from pipeline.workshop import State
+
+PLUGINS = Path(__file__).parent / "plugins"
+FOUR_CYCLE = f"{PLUGINS / 'four_cycle_free.py'}:FourCycleFree"
+
+
+#: The methods that any problem has.
+METHODS = ("tabu", "enumerate", "anneal", "greedy")
+
+
+def rng(seed=1):
+    return np.random.default_rng(seed)
+
+
+# ------------------------------------------------------------------------------------- batches
+
+
+def arms_of(number):
+    return [Arm("tabu", f"class {i}") for i in range(number)]
+
+
+def played(portfolio, brings, batches, seed=1):
+    """Return the arms of so many batches, ``brings(arm)`` telling what a shard of it finds."""
+    chance, given_out = rng(seed), []
+    for _ in range(batches):
+        batch = portfolio.batch(chance)
+        for arm in batch:
+            portfolio.add(arm, *brings(arm))
+        given_out += batch
+    return given_out
+
+
+@given(st.integers(1, 60), st.integers(0, 2**32))
+def test_every_arm_gets_a_turn_and_no_batch_is_larger_than_it_may_be(number, seed):
+    portfolio = Portfolio(arms_of(number))
+    first = portfolio.batch(rng(seed))
+    assert first == arms_of(number)[:BATCH]
+    played(portfolio, lambda arm: (5, 5), 1 + -(-number // (BATCH // 2)), seed)
+    assert all(portfolio.records[arm].shards for arm in portfolio.arms)
+    assert len(portfolio.batch(rng(seed))) == BATCH
+
+
+def test_a_batch_depends_on_the_records_and_the_rng_alone():
+    def bring(arm):
+        return (20, 18) if arm.symmetry == "class 3" else (17, 16)
+
+    one, two = Portfolio(arms_of(20)), Portfolio(arms_of(20))
+    assert played(one, bring, 8) == played(two, bring, 8)
+    again = Portfolio(arms_of(20))
+    again.restore(one.to_json())
+    for seed in range(20):
+        assert again.batch(rng(seed)) == one.batch(rng(seed))
+    assert len({tuple(a.name for a in one.batch(rng(seed))) for seed in range(20)}) > 1
+
+
+def test_the_arm_that_finds_more_gets_more_and_no_arm_is_given_up():
+    def bring(arm):
+        return (20, 20) if arm.symmetry == "class 2" else (16, 16)
+
+    given_out = Counter(played(Portfolio(arms_of(5)), bring, 40))
+    best = given_out.pop(Arm("tabu", "class 2"))
+    assert best > 4 * max(given_out.values())
+    assert min(given_out.values()) >= 10
+
+
+def test_among_equals_the_arm_that_gets_there_more_often_gets_more():
+    turns = Counter()
+
+    def bring(arm):
+        turns[arm] += 1
+        often = arm.symmetry == "class 0" or turns[arm] % 5 == 1
+        return (20, 20) if often else (15, 15)
+
+    given_out = Counter(played(Portfolio(arms_of(3)), bring, 60))
+    assert given_out[Arm("tabu", "class 0")] > 1.5 * given_out[Arm("tabu", "class 1")]
+
+
+def test_records_keep_the_best_how_often_it_was_reached_and_the_largest_core():
+    arm = Arm("tabu", "mirror")
+    portfolio = Portfolio([arm, Arm("anneal", "mirror")])
+    for best, core in [(10, 10), (12, 8), (12, 11), (11, 9), (12, 2)]:
+        portfolio.add(arm, best, core)
+    assert vars(portfolio.records[arm]) == {"shards": 5, "best": 12, "hits": 3, "core": 11}
+    assert portfolio.best == 12
+
+
+def test_records_survive_being_written_and_read():
+    def bring(arm):
+        return (10 + int(arm.symmetry[-1]), 9)
+
+    arms = [*arms_of(9), Arm("enumerate", "class 1", 5), Arm("anneal", "class 1")]
+    portfolio = Portfolio(arms)
+    played(portfolio, bring, 5)
+    rows = json.loads(json.dumps(portfolio.to_json()))
+    assert [row["best"] for row in rows] == sorted((row["best"] for row in rows), reverse=True)
+    again = Portfolio(arms)
+    again.restore(rows)
+    assert again.records == portfolio.records
+    fewer = Portfolio(arms[:3])
+    fewer.restore(rows)
+    assert fewer.records == {arm: portfolio.records[arm] for arm in arms[:3]}
+
+
+def test_enumeration_waits_until_another_arm_has_told_what_size_is_in_reach():
+    climb, many = Arm("tabu", "mirror", 5), Arm("enumerate", "mirror", 5)
+    portfolio = Portfolio([climb, many, Arm("anneal", "mirror")])
+    assert portfolio.goal(climb) == 1
+    assert many not in portfolio.batch(rng())
+    portfolio.add(Arm("anneal", "mirror"), 30, 30)
+    assert many not in portfolio.batch(rng())
+    portfolio.add(climb, 24, 20)
+    assert many in portfolio.batch(rng())
+    assert portfolio.goal(many) == 20
+    assert portfolio.goal(climb) == 17
+
+
+def test_enumeration_alone_begins_from_nothing():
+    many = Arm("enumerate", "mirror")
+    portfolio = Portfolio([many])
+    assert portfolio.batch(rng()) == [many]
+    assert portfolio.goal(many) == 1
+    portfolio.add(many, 12, 10)
+    assert portfolio.batch(rng()) == [many] * BATCH
+    assert portfolio.goal(many) == 10
+
+
+@given(st.integers(0, 2**32), st.sampled_from(["trivial", "mirror", "half-turn", "both-mirrors"]))
+def test_the_core_is_what_lies_in_whole_orbits(seed, symmetry):
+    ground = load_problem("isosceles").ground(5)
+    of = orbits(ground, find_class(ground, symmetry)).of
+    bits = rng(seed).random((4, 25)) < 0.6
+    sizes = []
+    for row in bits:
+        whole = [c for c in range(of.max() + 1) if row[of == c].all()]
+        sizes.append(sum(int((of == c).sum()) for c in whole))
+    assert core_size(bits, of) == max(sizes)
+    assert core_size(bits[:0], of) == 0
+
+
+# ---------------------------------------------------------------------------------------- arms
+
+
+def test_an_unknown_method_or_class_is_refused_with_the_nearest():
+    problem = load_problem("isosceles")
+    with pytest.raises(UsageError, match=r"unknown method 'taboo'.*tabu"):
+        make_arms(problem, 8, ["taboo"])
+    with pytest.raises(UsageError, match=r"no symmetry class 'mirorr'.*mirror"):
+        make_arms(problem, 8, [], ["mirorr"])
+
+
+def test_a_class_that_no_construction_has_is_refused_with_those_that_some_have():
+    with pytest.raises(UsageError, match=r"the symmetry 'quarter-turn'; usable: .*both-mirrors"):
+        make_arms(load_problem("isosceles"), 8, [], ["mirror", "quarter-turn"])
+    assert make_arms(load_problem("no-3-in-line"), 8, [], ["quarter-turn"])
+
+
+@pytest.mark.parametrize(("spec", "n"), [("isosceles", 9), ("no-3-in-line", 6), (FOUR_CYCLE, 7)])
+def test_the_arms_are_every_method_in_every_usable_class(spec, n):
+    problem = load_problem(spec)
+    usable = {cls.name for cls in usable_classes(problem, n)}
+    arms = make_arms(problem, n)
+    assert {(a.method, a.symmetry, a.band) for a in arms if a.method in METHODS} == {
+        (method, name, 0) for method in ("tabu", "anneal", "enumerate") for name in usable
+    }
+    assert len(set(arms)) == len(arms)
+    for method in METHODS:
+        assert {(a.method, a.symmetry) for a in make_arms(problem, n, [method], ["trivial"])} == {
+            (method, "trivial")
+        }
+
+
+def test_large_boards_have_bands_and_no_tabu_on_more_orbits_than_it_can_bear():
+    arms = make_arms(load_problem("isosceles"), 48)
+    bands = {(a.method, a.symmetry): [] for a in arms}
+    for a in arms:
+        bands[a.method, a.symmetry].append(a.band)
+    assert bands["tabu", "both-mirrors"] == bands["enumerate", "both-mirrors"] == [0, 10, 12]
+    assert bands["anneal", "both-mirrors"] == bands["anneal", "trivial"] == [0]
+    assert bands["tabu", "mirror"] == [0, 10, 12]
+    assert ("tabu", "trivial") not in bands
+    asked = make_arms(load_problem("isosceles"), 48, ["tabu"], ["trivial"])
+    assert [a.band for a in asked] == [0, 10, 12]
+    assert asked[1].name == "tabu, trivial, band 10"
+
+
+# -------------------------------------------------------------------------------------- rounds
+
+
+#: Steps and nodes of a shard, so few that a round takes no time.
+FEW = {"tabu": 4000, "enumerate": 4000, "cover": 40_000}
+
+
+@pytest.fixture(autouse=True)
+def _short(monkeypatch):
+    monkeypatch.setattr("pipeline.hunt._BOUNDS", FEW)
+
+
+def hunt_config(**changes: Any) -> Config:
+    data: dict[str, Any] = {
+        "problem": "isosceles",
+        "n": 9,
+        "sizes": [9],
+        "proposer": "search",
+        "seeding": {"proposals": 2000},
+        "search": {"batches": 2},
+        "select": {"keep": 40},
+    }
+    for key, value in changes.items():
+        data[key] = {**data.get(key, {}), **value} if isinstance(value, dict) else value
+    return config_from(data, "the test")
+
+
+def hunt_of(
+    config: Config, executor: Executor | None = None, told: Any = None, **more: Any
+) -> Hunt:
+    def report(event: str, **particulars: Any) -> None:
+        if told is not None:
+            told.append((event, particulars))
+
+    return Hunt(load_problem(config.problem), config, executor or Serial(), report, **more)
+
+
+def rounds_of(config: Config, number: int, executor: Executor | None = None) -> list[State]:
+    hunt = hunt_of(config, executor)
+    states = [hunt.seed({})]
+    for _ in range(number):
+        states.append(hunt.next(states[-1]))
+    return states
+
+
+def same(a: State, b: State) -> bool:
+    pools = [(state.pools[n] for n in sorted(state.pools)) for state in (a, b)]
+    columns = ("cells", "score", "round", "origin", "parent")
+    return a.stats == b.stats and all(
+        np.array_equal(getattr(p, name), getattr(q, name))
+        for p, q in zip(*pools, strict=True)
+        for name in columns
+    )
+
+
+@pytest.fixture(scope="module")
+def states() -> list[State]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pipeline.hunt._BOUNDS", FEW)
+        return rounds_of(hunt_config(), 2)
+
+
+def test_pools_are_valid_distinct_up_to_symmetry_best_first_and_within_the_quota(states):
+    problem = load_problem("isosceles")
+    ground = problem.ground(9)
+    for state in states:
+        (pool,) = state.pools.values()
+        assert 0 < len(pool) <= 40
+        assert (np.diff(pool.score) <= 0).all()
+        assert len(np.unique(canonical(pool.cells, ground), axis=0)) == len(pool)
+        assert {ORIGINS[k] for k in pool.origin} == {"search"}
+        for i in range(len(pool)):
+            points = [tuple(row) for row in ground.coords[pool.points(i)].tolist()]
+            assert oracles.no_isosceles(points)
+            assert len(points) == pool.score[i]
+    assert len(states[-1].pools[9]) == 40
+    assert states[-1].best(9) == 16
+
+
+def test_a_pool_never_gets_worse_and_its_arms_go_on_from_their_records(states):
+    for before, after in pairwise(states):
+        assert after.best(9) >= before.best(9)
+        assert after.pools[9].score.sum() >= before.pools[9].score.sum()
+        shards = [sum(row["shards"] for row in s.stats["arms"]) for s in (before, after)]
+        assert shards[1] - shards[0] == 2 * BATCH
+    assert sum(row["shards"] for row in states[0].stats["arms"]) == 2 * BATCH
+
+
+def test_the_same_rng_seed_gives_the_same_rounds_and_another_gives_others(states):
+    again = rounds_of(hunt_config(), 2)
+    assert all(same(a, b) for a, b in zip(states, again, strict=True))
+    other = rounds_of(hunt_config(seed=1), 0)[0]
+    assert not np.array_equal(other.pools[9].cells, states[0].pools[9].cells)
+
+
+def test_a_round_goes_on_from_what_was_written_of_the_last(states):
+    last = states[1]
+    read = State(1, last.pools, last.temperature, stats=json.loads(json.dumps(last.stats)))
+    assert same(hunt_of(hunt_config()).next(read), states[2])
+
+
+@pytest.fixture(scope="module")
+def two():
+    """Two worker processes."""
+    executor = Processes(2)
+    yield executor
+    executor.close()
+
+
+def test_processes_find_what_one_process_finds(states, two):
+    parallel = rounds_of(hunt_config(), 1, two)
+    assert all(same(a, b) for a, b in zip(states, parallel, strict=False))
+
+
+def test_a_target_ends_a_round_at_the_same_shard_however_many_work(two):
+    config = hunt_config(budget={"target": 15}, search={"batches": 50})
+    told: list[Any] = []
+    alone = hunt_of(config, told=told).seed({})
+    assert alone.best(9) >= 15
+    done = sum(event == "progress" for event, _ in told)
+    assert done == sum(row["shards"] for row in alone.stats["arms"]) < 50 * BATCH
+    assert same(alone, hunt_of(config, two).seed({}))
+
+
+def test_a_target_that_is_there_already_asks_for_no_search(states):
+    hunt = hunt_of(hunt_config(budget={"target": 16}))
+    after = hunt.next(states[-1])
+    assert after.stats["arms"] == states[-1].stats["arms"]
+    assert np.array_equal(after.pools[9].cells, states[-1].pools[9].cells)
+
+
+@pytest.mark.parametrize("looks", [0, 1, 5, 20])
+def test_a_round_that_runs_out_of_time_keeps_what_is_there(looks):
+    left = iter([False] * looks)
+    told: list[Any] = []
+    hunt = hunt_of(hunt_config(), told=told, out_of_time=lambda: next(left, True))
+    state = hunt.seed({})
+    done = [p["done"] for event, p in told if event == "progress"]
+    assert done == list(range(1, len(done) + 1))
+    assert len(done) <= looks
+    assert (len(done) > 0) == (looks > 0)
+    assert (len(state.pools[9]) > 0) == (looks > 0)
+    assert sum(row["shards"] for row in state.stats["arms"]) == len(done)
+
+
+@pytest.mark.parametrize("symmetry", [[], ["mirror"]])
+def test_progress_never_goes_beyond_the_total_it_was_told(symmetry):
+    told: list[Any] = []
+    hunt_of(hunt_config(search={"batches": 1}, seeding={"symmetry": symmetry}), told=told).seed({})
+    ((_, stage),) = [entry for entry in told if entry[0] == "stage"]
+    assert stage["total"] == BATCH
+    assert [p["done"] for event, p in told if event == "progress"] == list(range(1, BATCH + 1))
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("spec", ["isosceles", "no-3-in-line", FOUR_CYCLE])
+def test_every_method_finds_something_by_itself(spec, method):
+    limits = {"batches": 1, "methods": [method]}
+    config = hunt_config(problem=spec, n=7, sizes=[7], search=limits)
+    (state,) = rounds_of(config, 0)
+    pool = state.pools[7]
+    problem = load_problem(spec)
+    assert problem.validate(pool.cells, 7).all()
+    assert (problem.score(pool.cells, 7) == pool.score).all()
+    known = problem.known(7)
+    assert known is not None
+    assert known.value - 1 <= state.best(7) <= known.value
+    assert {row["method"] for row in state.stats["arms"]} == {method}
+
+
+def test_starts_enter_the_pool_as_imports(states):
+    best = states[-1].pools[9].take([0])
+    start = Population.build(9, 81, best.cells, best.score, origin="import")
+    pool = hunt_of(hunt_config(), out_of_time=lambda: True).seed({9: start}).pools[9]
+    assert [ORIGINS[k] for k in pool.origin] == ["import"]
+    assert np.array_equal(pool.cells, start.cells)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4])
+def test_the_smallest_boards_are_searched_too(n):
+    for spec in ("isosceles", "no-3-in-line"):
+        (state,) = rounds_of(hunt_config(problem=spec, n=n, sizes=[n], search={"batches": 1}), 0)
+        known = load_problem(spec).known(n)
+        assert known is not None
+        assert state.best(n) == known.value
+
+
+# ----------------------------------------------------------------------------- pipeline search
+
+TINY = ["--workers", 1, "--set", "seeding.proposals=2000", "--set", "search.batches=1"]
+
+
+def lines(text: str) -> list[str]:
+    return text.strip().splitlines()
+
+
+def refused(found: Any, message: str) -> None:
+    assert found.code == 2, found
+    assert re.search(message, found.error), found.error
+    assert len(lines(found.err)) == 1
+    assert not found.out
+
+
+def runs_in(root: Path) -> list[Path]:
+    return sorted(p.parent for p in root.glob("*/run.json"))
+
+
+def rounds_in(run: Path) -> list[str]:
+    return sorted(p.name for p in (run / "rounds").iterdir())
+
+
+def test_a_search_prints_its_path_first_and_the_best_construction_last(tmp_path, cli):
+    options = [*TINY, "--rounds", 1, "--runs", tmp_path, "--target", 16]
+    found = cli("search", "isosceles", "--n", 9, *options)
+    run = only_run(tmp_path)
+    assert found.code == 0
+    assert lines(found.out)[0] == str(run)
+    assert "isosceles (flat-forbidden), n=9: 16 points, verified" in found.out
+    assert "equal to the best known, 16" in found.out
+    assert "by local search" in found.out
+    assert "round 0 of 1" in found.err
+    assert {p.name for p in (run / "best").iterdir()} == {"n9.json", "n9.svg"}
+    assert cli("verify", run).code == 0
+
+
+def test_a_search_as_json_is_one_object(tmp_path, cli):
+    found = cli("search", "isosceles", "--n", 6, *TINY, "--json", "--runs", tmp_path)
+    told = json.loads(found.out)
+    assert told["run"] == str(only_run(tmp_path))
+    assert told["best"]["score"] == told["best"]["best_known"] == 9
+
+
+def test_several_sizes_are_searched_in_turn_and_make_a_table(tmp_path, cli):
+    options = [*TINY, "--rounds", 0, "--runs", tmp_path]
+    found = cli("search", "no-3-in-line", "--n", "5:6,8", *options, "--table")
+    assert found.code == 0
+    head, *rows = lines(found.out)
+    assert head.split()[:3] == ["n", "found", "best"]
+    assert [row.split()[:2] for row in rows] == [["5", "10"], ["6", "12"], ["8", "16"]]
+    for row, run in zip(rows, runs_in(tmp_path), strict=True):
+        assert "(proved)" in row
+        assert row.split()[-1] == run.name
+        assert cli("show", row.split()[-1], "--runs", tmp_path).code == 0
+    assert "● ·" not in found.out
+
+
+def test_a_table_of_one_size_and_of_what_has_no_best_known(tmp_path, cli):
+    plugin = f"{PLUGINS / 'no_four_on_a_circle.py'}:NoFourOnACircle"
+    options = [*TINY, "--rounds", 0, "--runs", tmp_path / ("long-" * 30), "--table"]
+    found = cli("search", plugin, "--n", 4, *options)
+    assert found.code == 0
+    _, row = lines(found.out)
+    assert row.split()[2:4] == ["-", "-"]
+
+
+def test_several_sizes_as_json_are_a_list_of_runs(tmp_path, cli):
+    options = [*TINY, "--rounds", 0, "--runs", tmp_path, "--json"]
+    told = json.loads(cli("search", "isosceles", "--n", "4,6", *options).out)
+    assert [(row["best"]["n"], row["best"]["score"]) for row in told["runs"]] == [(4, 6), (6, 9)]
+    assert [row["run"] for row in told["runs"]] == [str(run) for run in runs_in(tmp_path)]
+
+
+def test_a_search_of_so_many_rounds_is_the_same_everywhere(tmp_path, cli):
+    # No class has the proved 18 on a 10 x 10 board within so few steps: all rounds are played.
+    options = ["search", "isosceles", "--n", 14, *TINY, "--rounds", 2, "--runs"]
+    for name, more in [("a", []), ("b", []), ("c", ["--workers", 2]), ("d", ["--seed", 1])]:
+        assert cli(*options, tmp_path / name, *more).code == 0
+    first = contents(only_run(tmp_path / "a"))
+    assert rounds_in(only_run(tmp_path / "a")) == ["0000", "0001", "0002"]
+    assert contents(only_run(tmp_path / "b")) == first
+    for name in ("c", "d"):
+        other = contents(only_run(tmp_path / name))
+        same_bytes = {file for file in first if other[file] == first[file]}
+        pools = {file for file in first if file.endswith("n14.parquet")}
+        assert len(pools) == 3
+        assert same_bytes >= pools if name == "c" else not same_bytes & pools
+
+
+def test_a_search_that_is_resumed_ends_with_the_same_bytes(tmp_path, cli):
+    options = ["search", "isosceles", "--n", 14, *TINY, "--runs"]
+    assert cli(*options, tmp_path / "whole", "--rounds", 2).code == 0
+    assert cli(*options, tmp_path / "parts", "--rounds", 0).code == 0
+    whole, parts = only_run(tmp_path / "whole"), only_run(tmp_path / "parts")
+    assert rounds_in(parts) == ["0000"]
+    assert cli("resume", parts, "--rounds", "+1").code == 0
+    assert rounds_in(parts) == ["0000", "0001"]
+    found = cli("resume", "latest", "--rounds", 2, "--workers", 2, "--runs", parts.parent)
+    assert found.code == 0
+    assert "n=14" in found.out
+    assert contents(parts) == contents(whole)
+
+
+def test_a_search_stops_where_more_is_proved_impossible(tmp_path, cli):
+    found = cli("search", "no-3-in-line", "--n", 6, *TINY, "--runs", tmp_path)
+    assert found.code == 0
+    assert "12 points, verified" in found.out
+    run = only_run(tmp_path)
+    assert len(rounds_in(run)) <= 3
+    assert find_run(str(run), tmp_path).config.budget.target == 12
+
+
+def test_a_target_stops_a_search(tmp_path, cli):
+    found = cli("search", "isosceles", "--n", 14, *TINY, "--target", 18, "--runs", tmp_path)
+    assert found.code == 0
+    assert rounds_in(only_run(tmp_path)) == ["0000"]
+
+
+@pytest.mark.parametrize("sizes", ["6", "5,6"])
+def test_a_target_above_a_proved_value_is_refused_before_anything_runs(tmp_path, cli, sizes):
+    found = cli("search", "no-3-in-line", "--n", sizes, "--target", 13, "--runs", tmp_path / "r")
+    refused(found, r"--target 13: 1[02] is proved to be the most for no-3-in-line at n=[56] \(")
+    assert not (tmp_path / "r").exists()
+
+
+def test_a_target_above_what_is_only_known_is_allowed(tmp_path, cli):
+    options = [*TINY, "--rounds", 0, "--target", 40, "--runs", tmp_path]
+    assert cli("search", "isosceles", "--n", 14, *options).code == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ["--symmetry", "quarter-turn"],
+            "no construction with the symmetry 'quarter-turn'; usable",
+        ),
+        (["--symmetry", "mirrror"], "no symmetry class 'mirrror'.*mirror"),
+        (["--method", "taboo"], "unknown .*'taboo'.*tabu"),
+        (["--keep", "0"], "keep"),
+        (["--rounds", "-1"], "rounds"),
+        (["--time", "soon"], "--time soon"),
+        (["--n", "9:6"], "runs backwards"),
+    ],
+)
+def test_what_no_search_could_get_past_is_refused_before_anything_runs(
+    tmp_path, cli, options, message
+):
+    found = cli("search", "isosceles", "--n", 8, *options, "--runs", tmp_path / "r")
+    assert found.code == 2
+    assert re.search(message, found.error), found.error
+    assert "Traceback" not in found.err
+    assert not found.out
+    assert not runs_in(tmp_path / "r")
+
+
+def test_a_search_without_a_size_is_told_how_to_name_one(cli):
+    refused(cli("search", "isosceles"), "name a size, as in: pipeline search isosceles --n 48")
+
+
+def test_a_search_keeps_as_many_as_it_is_told(tmp_path, cli):
+    options = [*TINY, "--rounds", 0, "--runs", tmp_path]
+    assert cli("search", "isosceles", "--n", 14, *options, "--keep", 3).code == 0
+    pool, _ = Population.read(only_run(tmp_path) / "rounds" / "0000" / "n14.parquet")
+    assert len(pool) == 3
+
+
+def test_a_search_keeps_to_the_methods_and_classes_it_is_told(tmp_path, cli):
+    chosen = ["--method", "tabu,greedy", "--symmetry", "mirror, half-turn"]
+    options = [*TINY, "--rounds", 0, "--runs", tmp_path]
+    assert cli("search", "isosceles", "--n", 14, *chosen, *options).code == 0
+    stats = json.loads((only_run(tmp_path) / "rounds" / "0000" / "stats.json").read_text())
+    assert {(row["method"], row["symmetry"]) for row in stats["arms"]} == {
+        (method, name) for method in ("tabu", "greedy") for name in ("mirror", "half-turn")
+    }
+
+
+@pytest.mark.parametrize("by_file", [True, False])
+def test_rounds_of_a_file_or_a_setting_bound_a_search(tmp_path, cli, by_file):
+    file = tmp_path / "mine.toml"
+    file.write_text("[budget]\nrounds = 1\n")
+    bound = ["--config", file] if by_file else ["--set", "budget.rounds=1"]
+    assert cli("search", "isosceles", "--n", 14, *TINY, *bound, "--runs", tmp_path).code == 0
+    run = only_run(tmp_path)
+    assert rounds_in(run) == ["0000", "0001"]
+    assert find_run(str(run), tmp_path).config.budget.time == 0
+
+
+def test_a_search_by_the_clock_ends_with_it_and_keeps_what_is_there(tmp_path, cli, monkeypatch):
+    clock = iter(range(0, 10**6, 10))  # ten seconds pass between two looks
+    monkeypatch.setattr("pipeline.session.time.monotonic", lambda: float(next(clock)))
+    assert (
+        cli("search", "isosceles", "--n", 14, *TINY, "--time", "1m", "--runs", tmp_path).code == 0
+    )
+    run = only_run(tmp_path)
+    assert rounds_in(run) == ["0000"]
+    stats = json.loads((run / "rounds" / "0000" / "stats.json").read_text())
+    assert 0 < sum(row["shards"] for row in stats["arms"]) < BATCH
+
+
+# --------------------------------------------------------------------------- other processes
+
+WITHOUT_TORCH = """
+import sys
+from pipeline.cli import main
+try:
+    main(sys.argv[1:])
+except SystemExit as stopped:
+    assert not stopped.code, stopped.code
+print("torch" in sys.modules)
+"""
+
+
+def test_neither_a_search_nor_its_resumption_loads_torch(tmp_path):
+    few = [*map(str, TINY), "--method", "anneal", "--runs", str(tmp_path)]
+    search = ["search", "isosceles", "--n", "6", *few, "--rounds", "0"]
+    for command in (search, ["resume", "latest", "--rounds", "+1", "--runs", str(tmp_path)]):
+        call = [sys.executable, "-c", WITHOUT_TORCH, *command]
+        done = subprocess.run(call, capture_output=True, text=True, check=True)
+        assert lines(done.stdout)[-1] == "False"
+    assert rounds_in(only_run(tmp_path))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends signals as POSIX does")
+@pytest.mark.parametrize("workers", [1, 2])
+def test_ctrl_c_keeps_the_rounds_that_are_finished(tmp_path, cli, workers):
+    few = ["--method", "anneal", *TINY, "--workers", workers, "--rounds", 10**6]
+    command = ["search", "isosceles", "--n", 14, *few, "--target", 60, "--runs", tmp_path]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pipeline", *map(str, command)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stderr is not None
+    seen = ""
+    while "round 1: best" not in seen:
+        line = process.stderr.readline()
+        assert line, seen
+        seen += line
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate()
+    run = only_run(tmp_path)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    assert lines(out) == [str(run)]
+    last = len(rounds_in(run)) - 1
+    assert last >= 1
+    expected = f"stopped; rounds 0 to {last} are kept. Go on with: pipeline resume {run.name}"
+    assert lines(err)[-1] == expected
+    assert cli("resume", run, "--rounds", last + 1, "--workers", 1).code == 0
+    assert len(rounds_in(run)) == last + 2
