@@ -46,11 +46,14 @@ def main() -> None:
         seconds(run, warm, "kept mean")
         for i in range(ROUNDS):
             cold = {**os.environ, "NUMBA_CACHE_DIR": f"{folder}/cold{i}"}
+            colder = {**os.environ, "NUMBA_CACHE_DIR": f"{folder}/colder{i}"}
             for name, command, environment, until in (
                 ("python -c pass", [sys.executable, "-c", "pass"], warm, None),
                 ("pipeline --help", [*pipeline, "--help"], warm, None),
-                ("first progress of a run, compiled before", run, warm, "local search"),
-                ("first progress of a run, nothing compiled", run, cold, "local search"),
+                ("first progress of a run, compiled before", run, warm, "loading search"),
+                ("search under way, compiled before", run, warm, "local search"),
+                ("first progress of a run, nothing compiled", run, cold, "loading search"),
+                ("search under way, nothing compiled", run, colder, "local search"),
             ):
                 rows.setdefault(name, []).append(seconds(command, environment, until))
     print("| what | seconds, median | min - max |")

@@ -7,13 +7,14 @@ of batches is the same everywhere.
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from pipeline.errors import UsageError, nearest
 from pipeline.problem import Problem
-from pipeline.search.cover_tables import cover_tables
+from pipeline.search.cover import cover
 from pipeline.search.space import border_band, usable_classes, usable_orbits
 from pipeline.symmetry import SymmetryClass, find_class, orbits
 
@@ -28,6 +29,8 @@ BATCH = 16
 _TABU_ORBITS = 1200
 _TABU_ORBITS_LARGE = 2500
 _COVER_ORDER = 4
+# Nodes of a search by quotas after which a symmetry that is not ruled out is taken for possible.
+_LOOK = 400_000
 
 
 @dataclass(frozen=True)
@@ -206,15 +209,24 @@ def _cover_classes(
     large = [cls for cls in chosen if methods or cls.order >= _COVER_ORDER]
     names: list[str] = []
     for cls in large:
-        mixed = [f"{cls.name}/{other.name}" for other in large if other.order == cls.order]
-        for name in (cls.name, *mixed):
-            try:
-                cover_tables(problem, n, name)
-            except UsageError:
-                continue
-            names.append(name)
-            break
+        if _may_cover(problem, n, cls.name):
+            names.append(cls.name)
+        else:
+            mixed = [f"{cls.name}/{o.name}" for o in large if o is not cls and o.order == cls.order]
+            names += [name for name in mixed if _may_cover(problem, n, name)]
     return names
+
+
+@lru_cache(maxsize=256)
+def _may_cover(problem: Problem, n: int, symmetry: str) -> bool:
+    """Tell whether quotas may be met in a symmetry: not where a short look rules it out."""
+    try:
+        found = cover(
+            problem, n, symmetry, nodes=_LOOK, cap=_LOOK, rng=np.zeros(1, np.uint64), most=1
+        )
+    except UsageError:
+        return False
+    return len(found.cells) > 0 or not found.complete
 
 
 def core_size(bits: np.ndarray, of: np.ndarray) -> int:
