@@ -72,7 +72,8 @@ def check(problem: Problem, config: Config) -> None:
     player = _player(problem, config, Serial(), lambda *_, **__: None, _Clock())
     if not isinstance(player, Hunt):
         player.model_config()
-        player.seed_classes(config.n)
+        if config.seeding.symmetry:
+            player.seed_classes(config.n)
         if config.model.symmetry:
             make_space(
                 problem, config.n, find_class(player.grounds[config.n], config.model.symmetry)
