@@ -111,15 +111,26 @@ def cores() -> int:
 
 @contextlib.contextmanager
 def _interrupts_held() -> Iterator[None]:
-    """Let Ctrl-C wait; a process started meanwhile never sees it, not even as it loads."""
-    if not hasattr(signal, "pthread_sigmask"):
+    """Let Ctrl-C wait; a process started meanwhile never sees it, not even as it loads.
+
+    The mask is for the processes, which inherit it. This one needs the handler held as well,
+    since a signal may reach it by another thread and then runs the handler in this one.
+    """
+    if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    held: list[Any] = []
+    handler = signal.signal(signal.SIGINT, lambda *what: held.append(what))
+    masks = hasattr(signal, "pthread_sigmask")
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if masks else None
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if before is not None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.signal(signal.SIGINT, handler or signal.SIG_DFL)
+    if held and callable(handler):
+        handler(*held[-1])
 
 
 def _start_worker(*_: Any) -> None:
