@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import safetensors.torch
 import torch
 from safetensors import SafetensorError, safe_open
@@ -26,8 +27,11 @@ def load_model(
     path: Path | str,
     expected: GPTConfig | None = None,
     device: torch.device | str = "cpu",
+    relation: np.ndarray | None = None,
 ) -> GPT:
     """Read a model, of the shape that is expected if one is given.
+
+    With a geometry it computes nothing before it is given its ``relation`` (see `GPT.relate`).
 
     Raises:
         RunError: a file that is missing, damaged, no safetensors file of a model, or of another
@@ -57,6 +61,7 @@ def load_model(
         if found != shape or dtype != "F32":
             raise RunError(f"{path}: {name} is {dtype} {found}, expected F32 {shape}")
     model.load_state_dict(_load(path), assign=True)
+    model.relate(relation)
     return model.to(device)
 
 

@@ -1,12 +1,19 @@
 """Where a model runs, and how its runs are made repeatable."""
 
+import math
 import os
+import time
+from collections.abc import Callable
+from functools import cache
 
 import torch
+from torch import Tensor, nn
 
 from pipeline.errors import UsageError, nearest
 
+PRECISIONS = ("auto", "fp32", "bf16")
 DEVICES = ("auto", "cuda", "mps", "cpu")
+_LEAST_WIDTH = 64  # from which bfloat16 pays on a CPU, to sample and to train
 _FULL_NAMES = {"cuda": "CUDA", "mps": "MPS"}
 
 
@@ -27,6 +34,55 @@ def pick_device(name: str = "auto") -> torch.device:
             "use --device cpu"
         )
     return torch.device(name)
+
+
+def pick_dtype(precision: str, device: torch.device, width: int) -> torch.dtype:
+    """Return the type of a model's products: float32 or bfloat16.
+
+    "auto" is bfloat16 on CUDA, and on a CPU that multiplies it from the width on at which it
+    was faster in benchmarks/engine.py, 64.
+
+    Raises:
+        UsageError: an unknown precision.
+    """
+    if precision not in PRECISIONS:
+        raise UsageError(f"precision {precision!r}: unknown{nearest(precision, PRECISIONS)}")
+    if precision != "auto":
+        return torch.bfloat16 if precision == "bf16" else torch.float32
+    if device.type == "cpu":
+        pays = width >= _LEAST_WIDTH and _multiplies_bf16()
+    else:
+        pays = device.type == "cuda"
+    return torch.bfloat16 if pays else torch.float32
+
+
+def _multiplies_bf16() -> bool:
+    """Tell whether this CPU multiplies bfloat16 itself; without, oneDNN does it more slowly."""
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+@cache
+def peak_flops(device: torch.device, dtype: torch.dtype) -> float:
+    """Measure how many operations a second this machine reaches in a large product."""
+    size = 8192 if device.type == "cuda" else 512
+    square = torch.ones((size, size), dtype=dtype, device=device)
+    best = math.inf
+    for _ in range(20):
+        start = time.perf_counter()
+        torch.mm(square, square)[0, 0].item()  # which waits for the device
+        best = min(best, time.perf_counter() - start)
+    return 2 * size**3 / best
+
+
+def compiled(model: nn.Module) -> Callable[..., Tensor]:
+    """Return a model's forward pass, compiled by torch on CUDA if it can be.
+
+    On a CPU that gained nothing and takes a minute.
+    """
+    if next(model.parameters()).device.type != "cuda":
+        return model
+    torch._dynamo.config.suppress_errors = True  # no Triton or no C compiler: as it is
+    return torch.compile(model, dynamic=True)
 
 
 def describe(device: torch.device) -> str:
@@ -58,6 +114,8 @@ def seed_generator(
     # cuBLAS reads this when its first handle is made; without it, its results may vary.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True, warn_only=True)
+    # Ours is written before it is read, and filling it first costs a tenth of the sampling.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     return torch.Generator(device or "cpu").manual_seed(seed)
 
 

@@ -8,15 +8,20 @@ import torch
 from torch import Tensor
 
 from pipeline.errors import PipelineError
+from pipeline.model import kernels
+from pipeline.model.decode import Decoder, as_numpy, decoder
+from pipeline.model.device import pick_dtype
 from pipeline.model.gpt import GPT
+from pipeline.model.masks import TableGuide
 
 _COMPACT = 8  # a batch is compacted when one in so many of its sequences has ended
+_NOT_FINITE = "the model's logits are not finite; train it anew or roll back"
 
 
 class Guide(Protocol):
     """What may come next, for the sequences of one batch; it starts after the prefix."""
 
-    def legal(self) -> np.ndarray:
+    def legal(self) -> np.ndarray | Tensor:
         """Return bool ``(rows, V)``: the tokens that each sequence may go on with."""
         ...
 
@@ -29,6 +34,14 @@ class Guide(Protocol):
 
     def keep(self, index: np.ndarray) -> None:
         """Make row i what row ``index[i]`` was, and drop the rest; index int64 ``(rows,)``."""
+        ...
+
+
+class TabledGuide(Guide, Protocol):
+    """A guide that can be followed on another device."""
+
+    def table(self) -> tuple[np.ndarray, np.ndarray, bool] | None:
+        """Return what ``masks.TableGuide`` needs, None where a table does not say it all."""
         ...
 
 
@@ -45,19 +58,22 @@ def sample(
     top_p: float = 1.0,
     seed: int,
     batch: int = 512,
-    guide_factory: Callable[[int], Guide] | None = None,
+    precision: str = "auto",
+    guide_factory: Callable[[int], TabledGuide] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> np.ndarray:
     """Draw ``count`` sequences of at most ``length`` tokens that begin with ``prefix (P,)``.
 
-    Sequence i depends on the seed and on i; batch size and compaction change it only where
-    they change the rounding of a logit at the very edge between two tokens.
+    Sequence i depends on the seed and on i. On a CPU batch size and compaction change no bit of
+    its logits; on a GPU they may change the rounding of one, which matters only where a draw
+    falls on the very edge between two tokens.
 
     Args:
         temperature: divides the logits; 0 or below takes the likeliest token.
         top_p: in (0, 1]: only the likeliest tokens that together reach this mass (of what the
             guide allows) can be drawn.
         batch: sequences at a time.
+        precision: as for ``device.pick_dtype``.
         guide_factory: makes the guide of a batch from its number of sequences. A sequence to
             which it leaves no token ends with EOS.
         progress: called as (sequences ended, count) after every position. It may raise.
@@ -79,55 +95,56 @@ def sample(
         raise ValueError(f"top_p = {top_p}: give a share above 0, at most 1")
     if count < 0 or batch < 1:
         raise ValueError(f"count = {count}, batch = {batch}: give at least 0 and at least 1")
-    model.eval()
+    device = model.head.weight.device
+    dtype = pick_dtype(precision, device, model.config.width)
+    machine = decoder(model, min(batch, count), length, dtype)
+    guides: Callable[[int], Guide] | None = guide_factory
+    if guide_factory is not None and device.type == "cuda":
+        table = guide_factory(1).table()
+        guides = (
+            guides if table is None else TableGuide(table, model.config.vocab_size, device).begin
+        )
     out = np.full((count, length), pad, np.int64)
     out[:, : len(prefix)] = prefix
     generator = np.random.default_rng(seed)
+
+    def choose(logits: Tensor, u: np.ndarray, legal: np.ndarray | Tensor | None) -> np.ndarray:
+        return _choose(logits, u, legal, eos, temperature, top_p)
+
     for start in range(0, count, batch):
         rows = min(batch, count - start)
         # One table row per sequence, drawn in order: no batch size alters sequence i's numbers.
         uniforms = generator.random((rows, length))
-        guide = guide_factory(rows) if guide_factory is not None else None
+        guide = guides(rows) if guides is not None else None
 
         def report(ended: int, start: int = start) -> None:
             if progress is not None:
                 progress(start + ended, count)
 
-        def choose(logits: Tensor, u: np.ndarray, legal: np.ndarray | None) -> Tensor:
-            return _choose(logits, u, legal, eos, temperature, top_p)
-
         part = out[start : start + rows]
-        _sample_batch(model, part, len(prefix), uniforms, (eos, pad), choose, guide, report)
+        _sample_batch(machine, part, prefix, uniforms, (eos, pad), choose, guide, report)
     return out
 
 
 def _sample_batch(
-    model: GPT,
+    machine: Decoder,
     out: np.ndarray,
-    given: int,
+    prefix: np.ndarray,
     uniforms: np.ndarray,
     marks: tuple[int, int],
-    choose: Callable[[Tensor, np.ndarray, np.ndarray | None], Tensor],
+    choose: Callable[[Tensor, np.ndarray, np.ndarray | Tensor | None], np.ndarray],
     guide: Guide | None,
     report: Callable[[int], None],
 ) -> None:
-    """Fill ``out (rows, length)`` behind its ``given`` first columns."""
+    """Fill ``out (rows, length)`` behind the prefix."""
     eos, pad = marks
     rows, length = out.shape
-    device = model.head.weight.device
-    # The prefix is the same in every row: it goes through the model once and is then copied.
-    cache = model.new_cache(1, length)
-    for position in range(given - 1):
-        model.step(torch.from_numpy(out[:1, position]).to(device), position, cache)
-    cache.keep(torch.zeros(rows, dtype=torch.int64, device=device))
     ids = np.arange(rows)
     ended = np.zeros(rows, bool)
-    current = torch.from_numpy(out[:, given - 1].copy()).to(device)
-    for position in range(given, length):
-        logits = model.step(current, position - 1, cache)
+    logits = machine.begin(prefix, rows)
+    for position in range(len(prefix), length):
         legal = guide.legal() if guide is not None else None
-        current = choose(logits, uniforms[ids, position], legal)
-        tokens = current.cpu().numpy()
+        tokens = choose(logits, uniforms[ids, position], legal)
         tokens[ended] = pad
         out[ids, position] = tokens
         ended |= tokens == eos
@@ -139,30 +156,49 @@ def _sample_batch(
         if ended.sum() * _COMPACT >= len(ids):
             index = np.flatnonzero(~ended)
             ids, ended, tokens = ids[index], ended[index], tokens[index]
-            cache.keep(torch.from_numpy(index).to(device))
+            machine.keep(index)
             if guide is not None:
                 guide.keep(index)
-        current = torch.from_numpy(tokens).to(device)
+        if position + 1 < length:
+            logits = machine.step(tokens)
 
 
 def _choose(
     logits: Tensor,
     uniforms: np.ndarray,
-    legal: np.ndarray | None,
+    legal: np.ndarray | Tensor | None,
     eos: int,
     temperature: float,
     top_p: float,
-) -> Tensor:
+) -> np.ndarray:
     """Return the next token int64 ``(rows,)`` by inverse transform of ``uniforms (rows,)``."""
+    if logits.device.type != "cpu":
+        return _choose_there(logits, uniforms, legal, eos, temperature, top_p)
+    tokens = np.empty(len(logits), np.int64)
+    allowed = np.zeros((0, 0), np.bool_) if legal is None else np.asarray(legal)
+    if not kernels.draw(as_numpy(logits), uniforms, allowed, eos, temperature, top_p, tokens):
+        raise PipelineError(_NOT_FINITE)
+    return tokens
+
+
+def _choose_there(
+    logits: Tensor,
+    uniforms: np.ndarray,
+    legal: np.ndarray | Tensor | None,
+    eos: int,
+    temperature: float,
+    top_p: float,
+) -> np.ndarray:
+    """Do the same on the device of the logits."""
     logits = logits.float()
     if not bool(torch.isfinite(logits).all()):
-        raise PipelineError("the model's logits are not finite; train it anew or roll back")
+        raise PipelineError(_NOT_FINITE)
     if legal is not None:
-        allowed = torch.from_numpy(legal).to(logits.device, copy=True)
+        allowed = torch.as_tensor(legal, device=logits.device).clone()
         allowed[:, eos] |= ~allowed.any(dim=1)
         logits = logits.masked_fill(~allowed, -torch.inf)
     if temperature <= 0:
-        return logits.argmax(dim=1)
+        return logits.argmax(dim=1).cpu().numpy()
     # The likeliest is brought to 0 first: a tiny temperature then sends the rest to -inf.
     logits = (logits - logits.amax(dim=1, keepdim=True)) / temperature
     probabilities = torch.softmax(logits, dim=1)
@@ -180,4 +216,4 @@ def _choose(
     picked = torch.searchsorted(heights, drawn[:, None], right=True)[:, 0]
     place = torch.arange(logits.shape[1], device=logits.device)
     last = torch.where(probabilities > 0, place, 0).amax(dim=1)
-    return torch.minimum(picked, last)
+    return torch.minimum(picked, last).cpu().numpy()

@@ -1,6 +1,7 @@
 """Training of a GPT on constructions of several sizes."""
 
 import math
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -11,6 +12,7 @@ from torch.nn import functional as F
 
 from pipeline.config import TrainConfig
 from pipeline.errors import PipelineError, RunError
+from pipeline.model.device import compiled, peak_flops, pick_dtype
 from pipeline.model.gpt import GPT
 from pipeline.tokens import PAD, Encoder
 
@@ -18,6 +20,7 @@ HOLDOUT_MOST = 1000  # more would only slow the evaluations down
 _EVALUATION_ROWS = 256
 _BETAS = (0.9, 0.99)
 _FINAL_RATE = 0.1  # of the learning rate, at the end of the cosine
+_BIAS_RATE = 20  # times the learning rate, for biases of attention: scores are of order 1
 _MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 
 
@@ -33,6 +36,9 @@ class TrainResult:
         curve: (step, mean training loss since the last entry, held-out loss or None).
         stopped_early: whether patience ran out.
         optimizer_state: named tensors that a next `train` continues from.
+        tokens_per_second: shown to the model in its steps, padding left out. Like the next it
+            goes by the clock, so it belongs into no file that a resumed run must repeat.
+        utilisation: the share of the machine's speed that went into the model's own products.
     """
 
     steps: int
@@ -42,6 +48,8 @@ class TrainResult:
     curve: list[tuple[int, float, float | None]]
     stopped_early: bool
     optimizer_state: dict[str, Tensor] = field(repr=False)
+    tokens_per_second: float = field(compare=False)
+    utilisation: float = field(compare=False)
 
 
 def train(
@@ -51,6 +59,7 @@ def train(
     config: TrainConfig,
     *,
     seed: int,
+    precision: str = "auto",
     optimizer_state: Mapping[str, Tensor] | None = None,
     progress: Callable[[int, int, float], None] | None = None,
 ) -> TrainResult:
@@ -61,6 +70,7 @@ def train(
     its best evaluation. The same input gives the same bits on one device and thread count.
 
     Args:
+        precision: as for ``device.pick_dtype``; weights and moments are float32 in any case.
         optimizer_state: a former result's; its moments go on, the schedule starts anew.
         progress: called as (step, steps, loss) after every step. It may raise, KeyboardInterrupt
             say; the model is then left half trained.
@@ -76,28 +86,37 @@ def train(
     rng = np.random.default_rng(seed)
     held = min(int(config.holdout * len(rows)), HOLDOUT_MOST)
     shuffled = rng.permutation(len(rows))
-    kept = shuffled[held:]
-    held_tokens = _encode(encoder, constructions, sizes, rows, shuffled[:held], rng)
+
+    def written(chosen: np.ndarray) -> np.ndarray:
+        return _encode(encoder, constructions, sizes[chosen], rows[chosen], rng)
+
+    held_tokens = written(shuffled[:held])
     ignored = len(encoder.prefix(encoder.sizes[0])) - 1  # targets that are given anyway
     device = model.head.weight.device
     optimizer = _optimizer(model, config, optimizer_state)
+    dtype = pick_dtype(precision, device, model.config.width)
 
     curve: list[tuple[int, float, float | None]] = []
     best: tuple[float, int, dict[str, Tensor], dict[str, Tensor]] | None = None
     since, stopped, step = [], False, 0
+    seen, seconds = 0, 0.0
     model.train()
-    for step, draw in enumerate(_draws(len(kept), config.batch, rng), 1):
-        tokens = _encode(encoder, constructions, sizes, rows, kept[draw], rng)
-        loss, count = _loss(model, torch.from_numpy(tokens).to(device), ignored)
+    run = compiled(model)
+    batches = _batches(lambda: written(rng.permutation(shuffled[held:])), config.batch)
+    for step, tokens in enumerate(batches, 1):
+        start = time.perf_counter()
+        loss, count = token_loss(run, torch.from_numpy(tokens).to(device), ignored, dtype)
         loss = loss / count
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         if config.clip:
             torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
         for group in optimizer.param_groups:
-            group["lr"] = config.learning_rate * _rate(step, config)
+            group["lr"] = config.learning_rate * _rate(step, config) * group["times"]
         optimizer.step()
         since.append(loss.item())
+        seconds += time.perf_counter() - start
+        seen += int((tokens[:, :-1] != PAD).sum())
         if not math.isfinite(since[-1]):
             raise PipelineError(
                 f"training diverged at step {step} (loss {since[-1]}); lower the learning rate "
@@ -106,7 +125,7 @@ def train(
         if progress is not None:
             progress(step, config.steps, since[-1])
         if step % config.evaluate_every == 0 or step == config.steps:
-            holdout = _evaluate(model, held_tokens, ignored) if held else None
+            holdout = _evaluate(model, held_tokens, ignored, dtype) if held else None
             curve.append((step, float(np.mean(since)), holdout))
             since = []
             if holdout is not None:
@@ -116,10 +135,48 @@ def train(
                 stopped = 0 < config.patience <= lost and step < config.steps
         if stopped or step == config.steps:
             break
-    if best is None:
-        return TrainResult(step, step, curve[-1][1], None, curve, False, _state(model, optimizer))
-    model.load_state_dict(best[2])
-    return TrainResult(step, best[1], curve[-1][1], best[0], curve, stopped, best[3])
+    holdout, best_step, state = None, step, None
+    if best is not None:
+        holdout, best_step, weights, state = best
+        model.load_state_dict(weights)
+    rate = seen / seconds
+    flops = 3 * model.config.flops(seen / (step * config.batch))  # backward costs twice forward
+    return TrainResult(
+        steps=step,
+        best_step=best_step,
+        train_loss=curve[-1][1],
+        holdout_loss=holdout,
+        curve=curve,
+        stopped_early=stopped,
+        optimizer_state=state or _state(model, optimizer),
+        tokens_per_second=rate,
+        utilisation=flops * rate / peak_flops(device, dtype),
+    )
+
+
+def token_loss(
+    model: Callable[[Tensor], Tensor],
+    tokens: Tensor,
+    ignored: int,
+    dtype: torch.dtype,
+    reduction: str = "sum",
+) -> tuple[Tensor, Tensor]:
+    """Return the loss in nats of tokens int64 ``(B, T)``, and how many targets have one.
+
+    The first ``ignored`` targets, which are given anyway, and padding have none.
+
+    Args:
+        dtype: of the products; float32 switches no autocast on.
+        reduction: "sum", or "none" for the loss of each target, ``(B * (T - 1),)``.
+    """
+    target = tokens[:, 1:].clone()
+    target[:, :ignored] = PAD
+    with torch.autocast(tokens.device.type, dtype, enabled=dtype != torch.float32):
+        logits = model(tokens[:, :-1])
+    loss = F.cross_entropy(
+        logits.float().flatten(0, 1), target.flatten(), ignore_index=PAD, reduction=reduction
+    )
+    return loss, (target != PAD).sum()
 
 
 def _locate(constructions: Mapping[int, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -130,14 +187,17 @@ def _locate(constructions: Mapping[int, np.ndarray]) -> tuple[np.ndarray, np.nda
     return np.repeat(np.array(known, int), counts), np.concatenate([*rows, np.zeros(0, int)])
 
 
-def _draws(total: int, batch: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """Yield batches of indices for ever, each index once before any a second time."""
-    queue = np.zeros(0, np.int64)
+def _batches(epoch: Callable[[], np.ndarray], size: int) -> Iterator[np.ndarray]:
+    """Yield batches ``(size, T)`` for ever, of one epoch's tokens ``(total, T)`` after another.
+
+    What is left of an epoch goes before the next; T is as long as the longest of the batch.
+    """
+    queue = epoch()
     while True:
-        while len(queue) < batch:
-            queue = np.concatenate([queue, rng.permutation(total)])
-        yield queue[:batch]
-        queue = queue[batch:]
+        while len(queue) < size:
+            queue = _stack([queue, epoch()])
+        batch, queue = queue[:size], queue[size:]
+        yield batch[:, (batch != PAD).any(axis=0)]
 
 
 def _encode(
@@ -145,36 +205,25 @@ def _encode(
     constructions: Mapping[int, np.ndarray],
     sizes: np.ndarray,
     rows: np.ndarray,
-    draw: np.ndarray,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """Encode the drawn constructions, augmented, as int64 ``(B, T)``, grouped by size."""
-    parts = []
-    for n in np.unique(sizes[draw]):
-        cells = constructions[int(n)][rows[draw[sizes[draw] == n]]]
-        parts.append(encoder.encode(cells, int(n), rng))
+    """Encode the constructions of these sizes and rows, augmented, as int64 ``(B, T)``."""
+    known = np.unique(sizes)
+    parts = [encoder.encode(constructions[n][rows[sizes == n]], n, rng) for n in known.tolist()]
+    order = np.argsort(np.argsort(sizes, kind="stable"))
+    return _stack(parts)[order]
+
+
+def _stack(parts: list[np.ndarray]) -> np.ndarray:
+    """Put tokens ``(B, T)`` below one another, padded to the longest."""
     longest = max((part.shape[1] for part in parts), default=0)
-    out = np.full((len(draw), longest), PAD, np.int64)
-    start = 0
-    for part in parts:
-        out[start : start + len(part), : part.shape[1]] = part
-        start += len(part)
-    return out
-
-
-def _loss(model: GPT, tokens: Tensor, ignored: int) -> tuple[Tensor, Tensor]:
-    """Return the summed loss of tokens ``(B, T)`` and how many targets it is summed over."""
-    target = tokens[:, 1:].clone()
-    target[:, :ignored] = PAD
-    logits = model(tokens[:, :-1])
-    loss = F.cross_entropy(
-        logits.flatten(0, 1), target.flatten(), ignore_index=PAD, reduction="sum"
-    )
-    return loss, (target != PAD).sum()
+    ends = [((0, 0), (0, longest - part.shape[1])) for part in parts]
+    padded = [np.pad(part, end, constant_values=PAD) for part, end in zip(parts, ends, strict=True)]
+    return np.concatenate([np.zeros((0, longest), np.int64), *padded])
 
 
 @torch.no_grad()
-def _evaluate(model: GPT, tokens: np.ndarray, ignored: int) -> float:
+def _evaluate(model: GPT, tokens: np.ndarray, ignored: int, dtype: torch.dtype) -> float:
     """Return the mean loss per token of ``(B, T)``."""
     # Rows of like length together: the padding beyond the longest of a batch is cut off.
     tokens = tokens[np.argsort((tokens != PAD).sum(axis=1), kind="stable")]
@@ -182,7 +231,7 @@ def _evaluate(model: GPT, tokens: np.ndarray, ignored: int) -> float:
     for start in range(0, len(tokens), _EVALUATION_ROWS):
         part = tokens[start : start + _EVALUATION_ROWS]
         part = torch.from_numpy(part[:, (part != PAD).any(axis=0)])
-        loss, targets = _loss(model, part.to(model.head.weight.device), ignored)
+        loss, targets = token_loss(model, part.to(model.head.weight.device), ignored, dtype)
         total += loss.item()
         count += targets.item()
     return total / count
@@ -201,11 +250,15 @@ def _optimizer(
 ) -> torch.optim.AdamW:
     named = dict(model.named_parameters())
     embeddings = ("tokens.", "positions.")
-    decay = [p for k, p in named.items() if p.ndim == 2 and not k.startswith(embeddings)]
-    plain = [p for k, p in named.items() if p.ndim != 2 or k.startswith(embeddings)]
+    bias = {name for name in named if name.endswith(".bias")}
+    plain = {k for k, p in named.items() if p.ndim != 2 or k.startswith(embeddings)}
     groups = [
-        {"params": decay, "weight_decay": config.weight_decay},
-        {"params": plain, "weight_decay": 0.0},
+        {"params": [named[k] for k in named if k in names], "weight_decay": decay, "times": times}
+        for names, decay, times in (
+            (named.keys() - bias - plain, config.weight_decay, 1),
+            (plain, 0.0, 1),
+            (bias, 0.0, _BIAS_RATE),
+        )
     ]
     device = model.head.weight.device
     fused = device.type in ("cpu", "cuda")

@@ -8,13 +8,15 @@ from pipeline.search.space import make_space
 from pipeline.symmetry import find_class, orbits
 from pipeline.tokens import EOS, DenseEncoder, Encoder
 
+_TABLE_CHOICES = 1024  # a table of 1 GiB
+
 
 class Guide:
     """Legal next tokens for a batch of constructions under way.
 
     A choice is legal while it is absent and closes nothing with what is there. The end is
     always legal, and with tokens in rising order nothing before the last one is. Follows the
-    guide protocol of ``model.sample``: legal, advance, keep.
+    guide protocol of ``model.sample``: legal, advance, keep, table.
     """
 
     def __init__(self, problem: Problem, encoder: Encoder, n: int, rows: int) -> None:
@@ -23,6 +25,7 @@ class Guide:
         self._dense = isinstance(encoder, DenseEncoder)
         cls = find_class(ground, encoder.symmetry)
         self._space = make_space(problem, n, cls)
+        self._pairs = problem.arity <= 3 and not self._dense
         first = self._space.elements[self._space.start[:-1]]
         tokens = np.asarray(encoder.element_tokens(n))
         self._sorted = encoder.sorted
@@ -38,8 +41,7 @@ class Guide:
             self._choice_of[self._token] = np.arange(len(first))
         self._step = 0
         self._last = np.full(rows, -1, np.int64)
-        one = kernels.new_state(self._space)
-        self._states = kernels.State(*(np.repeat(a[None], rows, axis=0) for a in one))
+        self._states = self._empty(rows)
 
     def legal(self) -> np.ndarray:
         """Return bool ``(rows, vocabulary)``: the tokens that may come next."""
@@ -77,3 +79,28 @@ class Guide:
         """Go on with these rows alone."""
         self._last = self._last[index]
         self._states = kernels.State(*(a[index] for a in self._states))
+
+    def table(self) -> tuple[np.ndarray, np.ndarray, bool] | None:
+        """Return what a device needs to know to follow without counts, None where that is not all.
+
+        What a set rules out is then what its pairs rule out, as no configuration has more than
+        three elements. O(M^3), M choices.
+
+        Returns:
+            bool ``(M, M, M)``, what the pair [a, b] rules out, itself included, [a, a] being a
+            alone; the choices' tokens int ``(M,)``; whether tokens come in rising order.
+        """
+        choices = len(self._space.start) - 1
+        if not self._pairs or choices > _TABLE_CHOICES:
+            return None
+        free = np.empty((choices, choices, choices), np.bool_)
+        for a in range(choices):
+            states = self._empty(choices)
+            kernels.join_each(self._space, states, np.full(choices, a))
+            kernels.join_each(self._space, states, np.arange(choices))
+            kernels.free_choices(self._space, states, free[a])
+        return ~free, self._token, self._sorted
+
+    def _empty(self, rows: int) -> kernels.State:
+        one = kernels.new_state(self._space)
+        return kernels.State(*(np.repeat(a[None], rows, axis=0) for a in one))
