@@ -20,18 +20,30 @@ def _need(ok: bool, name: str, value: object, rule: str) -> None:
         raise UsageError(f"{name} must be {rule}, got {value!r}")
 
 
+def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        hint = nearest(value, known)
+        raise UsageError(f"{name}: unknown {value!r}{hint or ': give ' + ', '.join(known)}")
+
+
+#: What the rounds of a run may begin with.
+PROPOSERS = ("model", "perturb", "restart", "none")
+
+
 @dataclass(frozen=True)
 class BudgetConfig:
     """When a run stops; the only part that may change when it is resumed."""
 
     rounds: int = 3  # rounds after the seeding
     time: float = 0.0  # seconds; 0 for no limit
+    cpu: float = 0.0  # CPU seconds of all processes, of a session; 0 for no limit
     target: int = 0  # stop at this score; 0 for none
 
     def __post_init__(self) -> None:
         """Check the ranges."""
         _need(self.rounds >= 0, "budget.rounds", self.rounds, "0 or more")
         _need(self.time >= 0, "budget.time", self.time, "0 or more seconds")
+        _need(self.cpu >= 0, "budget.cpu", self.cpu, "0 or more CPU seconds")
         _need(self.target >= 0, "budget.target", self.target, "0 or more")
 
 
@@ -39,9 +51,10 @@ class BudgetConfig:
 class SeedConfig:
     """Round 0: the constructions the first model learns from."""
 
-    method: str = "anneal"  # anneal, or greedy (the lecture's)
+    method: str = "portfolio"  # of searches, as in search.methods; anneal; greedy (the lecture's)
+    batches: int = 4  # of the portfolio, 16 shards each
     count: int = 0  # constructions at n; 0: 3,000 annealed or 20,000 greedy
-    smaller: float = 0.25  # share of that for each smaller size
+    smaller: float = 0.25  # share of the work for each smaller size
     proposals: int = 0  # proposals of one annealing; 0: chosen by the size of the ground set
     symmetry: tuple[str, ...] = ()  # symmetry classes in turn; empty: all usable (greedy: trivial)
     penalty: float = 0.5  # energy of one violation, in points
@@ -50,9 +63,8 @@ class SeedConfig:
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        if self.method not in ("anneal", "greedy"):
-            hint = nearest(self.method, ("anneal", "greedy"))
-            raise UsageError(f"seeding.method: unknown {self.method!r}{hint}")
+        _one_of("seeding.method", self.method, ("portfolio", "anneal", "greedy"))
+        _need(self.batches >= 1, "seeding.batches", self.batches, "1 or more")
         _need(self.count >= 0, "seeding.count", self.count, "0 or more")
         _need(0 <= self.smaller <= 1, "seeding.smaller", self.smaller, "between 0 and 1")
         _need(self.proposals >= 0, "seeding.proposals", self.proposals, "0 or more")
@@ -61,21 +73,33 @@ class SeedConfig:
 
 @dataclass(frozen=True)
 class SearchConfig:
-    """What is done to each sample of the model: repair, saturate, a short cool annealing.
+    """Local search: the portfolio, and what is done to each proposal.
 
-    ``methods`` and ``batches`` are for runs that search alone.
+    A proposal (a sample of the model, say) is repaired and filled up (complete) in any case; then
+    it may be the start of a tabu search (climb), of large neighbourhoods (neighbourhood) or of a
+    short cool annealing (anneal).
     """
 
-    methods: tuple[str, ...] = ()  # tabu, enumerate, anneal, greedy; empty: a portfolio of them
-    batches: int = 4  # of 16 shards each, in one round
-    proposals: int = 200_000  # of the annealing; 0: repair and saturate alone
+    methods: tuple[str, ...] = ()  # cover, tabu, enumerate, anneal, greedy; empty: chosen
+    batches: int = 4  # of the portfolio in each later round, 16 shards each; 0: proposals alone
+    field: str = ""  # border, learnt, a .npy file, or none; empty: with and without the border's
+    mask: str = ""  # a .npy file of 0 and 1: the elements that may be used; empty: all
+    # Bytes that the pair tables of one class may take, in each worker; without them a tabu search
+    # walks the hook, a few times slower. It counts otherwise there and goes other ways, so this
+    # decides results too.
+    table_bytes: int = 400_000_000
+    improve: str = "climb"  # climb, neighbourhood, anneal or complete
+    proposals: int = 0  # of an annealing, or steps of a climb; 0: chosen
     penalty: float = 0.5
     hot: float = 0.14
     cold: float = 0.10
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        _need(self.batches >= 1, "search.batches", self.batches, "1 or more")
+        _need(self.batches >= 0, "search.batches", self.batches, "0 or more")
+        _need(self.mask[-4:] in ("", ".npy"), "search.mask", self.mask, "a .npy file")
+        _need(self.table_bytes >= 1, "search.table_bytes", self.table_bytes, "1 or more")
+        _one_of("search.improve", self.improve, ("climb", "neighbourhood", "anneal", "complete"))
         _need(self.proposals >= 0, "search.proposals", self.proposals, "0 or more")
         _check_schedule("search", self.penalty, self.hot, self.cold)
 
@@ -109,9 +133,13 @@ class ModelConfig:
     tokens: str = "points"  # points, dense, orbits, or one of the problem's own
     order: str = "sorted"  # of points: sorted or random
     symmetry: str = ""  # the class of orbit tokens and of the search on samples; empty: none
+    # What attention has a learnt bias for: off; distance, that of the two elements; offset, their
+    # differences in each coordinate.
+    geometry: str = "off"
 
     def __post_init__(self) -> None:
         """Check the ranges."""
+        _one_of("model.geometry", self.geometry, ("off", "distance", "offset"))
         for name in ("layers", "heads", "width"):
             _need(getattr(self, name) >= 1, f"model.{name}", getattr(self, name), "1 or more")
         _need(
@@ -168,18 +196,40 @@ class SampleConfig:
 
 
 @dataclass(frozen=True)
+class FeedbackConfig:
+    """How a trained model is told which of its samples came to much after search."""
+
+    kind: str = "none"  # none, prefer (pairs of a good and a bad one) or policy (the scores)
+    steps: int = 100  # optimiser steps
+    batch: int = 32  # pairs a step, or constructions
+    learning_rate: float = 1e-4
+    beta: float = 0.1  # what holds the model to what it was: higher, and it moves less
+    share: float = 0.25  # of the constructions, that are good, and as many that are bad
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        _one_of("feedback.kind", self.kind, ("none", "prefer", "policy"))
+        for name in ("steps", "batch"):
+            _need(getattr(self, name) >= 1, f"feedback.{name}", getattr(self, name), "1 or more")
+        rate, share = self.learning_rate, self.share
+        _need(0 < rate <= 1, "feedback.learning_rate", rate, "above 0 and at most 1")
+        _need(0 <= self.beta < math.inf, "feedback.beta", self.beta, "0 or more")
+        _need(0 < share <= 0.5, "feedback.share", share, "above 0 and at most 0.5")
+
+
+@dataclass(frozen=True)
 class ComputeConfig:
     """Where it runs. ``workers`` never changes a result; device and threads may."""
 
     device: str = "auto"  # auto, cuda, mps, cpu
     workers: int = 0  # search processes; 0: one for each core
     threads: int = 0  # of torch on a CPU; 0: half the cores, at least 1 and at most 4
+    precision: str = "auto"  # of the model: fp32, bf16; auto: bf16 where it is faster
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        if self.device not in ("auto", "cuda", "mps", "cpu"):
-            hint = nearest(self.device, ("auto", "cuda", "mps", "cpu"))
-            raise UsageError(f"compute.device: unknown {self.device!r}{hint}")
+        _one_of("compute.device", self.device, ("auto", "cuda", "mps", "cpu"))
+        _one_of("compute.precision", self.precision, ("auto", "fp32", "bf16"))
         _need(self.workers >= 0, "compute.workers", self.workers, "0 or more")
         _need(self.threads >= 0, "compute.threads", self.threads, "0 or more")
 
@@ -193,7 +243,9 @@ class Config:
     convention: str = ""  # empty: the problem's default
     sizes: tuple[int, ...] = ()  # sizes to learn from, n among them; empty: n-4 to n
     seed: int = 0  # the rng seed
-    proposer: str = "model"  # what a round begins with: model, or search for search alone
+    # What a round begins with: samples of the model, elites perturbed, fresh starts (restart), or
+    # none, for search alone.
+    proposer: str = "model"
     budget: BudgetConfig = field(default_factory=BudgetConfig)
     seeding: SeedConfig = field(default_factory=SeedConfig)
     search: SearchConfig = field(default_factory=SearchConfig)
@@ -201,16 +253,17 @@ class Config:
     model: ModelConfig = field(default_factory=ModelConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     sample: SampleConfig = field(default_factory=SampleConfig)
+    feedback: FeedbackConfig = field(default_factory=FeedbackConfig)
     compute: ComputeConfig = field(default_factory=ComputeConfig)
 
     def __post_init__(self) -> None:
         """Check the ranges and put the sizes in order, n always among them."""
         _need(self.n >= 1, "n", self.n, "at least 1")
-        if self.proposer not in ("model", "search"):
-            hint = nearest(self.proposer, ("model", "search"))
-            raise UsageError(f"proposer: unknown {self.proposer!r}{hint}")
+        _one_of("proposer", self.proposer, PROPOSERS)
+        if self.proposer == "none":
+            _need(self.search.batches >= 1, "search.batches", 0, "1 or more without proposals")
         _need(0 <= self.seed < 2**63, "seed", self.seed, "between 0 and 2**63 - 1")
-        sizes = self.sizes or tuple(range(max(1, self.n - 4), self.n + 1))
+        sizes = self.sizes or self._usual_sizes()
         _need(min(sizes) >= 1, "sizes", min(sizes), "at least 1")
         _need(
             max(sizes) <= self.n,
@@ -219,6 +272,13 @@ class Config:
             f"at most n ({self.n}), the size that is searched for",
         )
         object.__setattr__(self, "sizes", tuple(sorted({*sizes, self.n})))
+
+    def _usual_sizes(self) -> tuple[int, ...]:
+        """Return the sizes to learn from: those just below, or for a field small ones."""
+        if self.search.field == "learnt":
+            small = {max(round(share * self.n), 1) for share in (0.4, 0.5, 0.6)}
+            return (*sorted(small), self.n)
+        return tuple(range(max(1, self.n - 4), self.n + 1))
 
     @property
     def identity(self) -> str:

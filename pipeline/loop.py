@@ -1,47 +1,51 @@
-"""One round of the loop, without a file system: seed, then train, sample, repair, search, keep."""
+"""The loop with a model: its rounds begin by training on the pools and sampling."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from pipeline import streams
+from pipeline.clock import Clock
 from pipeline.config import Config, resolved
 from pipeline.errors import PipelineError, UsageError
 from pipeline.executor import Executor
 from pipeline.model.device import prepare
+from pipeline.model.feedback import feedback
+from pipeline.model.geometry import relations
 from pipeline.model.gpt import GPT, GPTConfig
 from pipeline.model.sample import sample
 from pipeline.model.train import train
-from pipeline.packing import ids, width
+from pipeline.packing import ids
 from pipeline.population import Population, distinct
 from pipeline.problem import Problem
+from pipeline.rounds import Rounds
 from pipeline.search.guide import Guide
-from pipeline.search.shards import Shard
-from pipeline.search.space import usable_classes
 from pipeline.statistics import Distribution, distribution
 from pipeline.symmetry import canonical, find_class
 from pipeline.tokens import EOS, PAD, Encoder, make_encoder
-from pipeline.workshop import Report, State, Workshop
-
-#: Constructions in one shard, by method: a fraction of a second of work.
-_SHARD = {"anneal": 25, "greedy": 1000, "complete": 200}
-#: Constructions at n in round 0, unless the configuration says otherwise.
-_SEEDS = {"anneal": 3000, "greedy": 20_000}
+from pipeline.workshop import Report, State
 
 
-class Loop(Workshop):
-    """The rounds of one run, over a problem, a configuration and an executor."""
+class Loop(Rounds):
+    """Rounds that begin with what a model has written."""
 
     def __init__(
-        self, problem: Problem, config: Config, executor: Executor, report: Report
+        self,
+        problem: Problem,
+        config: Config,
+        executor: Executor,
+        report: Report,
+        clock: Clock | None = None,
+        given: Mapping[str, np.ndarray] | None = None,
     ) -> None:
         """Prepare a run, and torch in this process: its threads and its kernels.
 
         Raises:
-            UsageError: a size, symmetry class, token kind or device that cannot be had.
+            UsageError: a size, symmetry class, token kind, device or mask that cannot be had.
         """
-        super().__init__(problem, config, executor, report)
+        super().__init__(problem, config, executor, report, clock, given)
         self.device = prepare(config.compute.device, resolved(config).compute.threads)
         self._encoder: Encoder | None = None
         for name in config.seeding.symmetry:
@@ -57,131 +61,46 @@ class Loop(Workshop):
             except UsageError as error:
                 raise UsageError(f"at n={n}: {error}; leave that size out with --sizes") from error
 
-    def prepare(self) -> None:
-        """Compile what the search of this run needs."""
-        method = self.config.seeding.method
-        n = self.config.n
-        cells = np.zeros((1, width(self.grounds[n].m)), np.uint8)
-        state = np.zeros(1, np.uint64)
-        self.warm_up(
-            [self.shard(n, "trivial", method, cells, state, self.config.seeding, proposals=1)]
-        )
-
-    # ---------------------------------------------------------------------- the two rounds
-
-    def seed(self, starts: Mapping[int, Population]) -> State:
-        """Play round 0: constructions by local search, and any that the user gave."""
-        found = self._search(self._seed_shards(), 0, "seed", "seed")
-        pools = {
-            n: self.keep(n, starts.get(n, self.none(n)), found.get(n, self.none(n)))
-            for n in self.config.sizes
-        }
-        seeded = {str(n): distribution(p.score) for n, p in found.items()}
-        stats = self.stats(0, pools) | {"seeded": seeded}
-        return State(0, pools, self.config.sample.temperature, stats=stats)
-
-    def next(self, last: State) -> State:
-        """Play a round: train on the pools, sample, repair and search, validate, keep the best."""
-        number = last.round + 1
+    def propose(
+        self, number: int, last: State
+    ) -> tuple[Population, dict[str, Any], dict[str, Any]]:
+        """Train on the pools, sample, and take what is well-formed and distinct."""
         model, optimizer, training = self._train(number, last)
         tokens = self._sample(number, model, last)
         samples, told = self._judge(number, tokens, last)
-        improved = self._improve(number, samples)
-        n = self.config.n
-        pool = self.keep(n, last.pools[n], improved)
-        pools = {**last.pools, n: pool}
-        new = int((pool.round == number).sum())
         temperature = self._next_temperature(last.temperature, told["repeats"])
-        stats = self.stats(number, pools) | {
+        told = {
             "train": training,
             "temperature": last.temperature,
             "next_temperature": temperature,
             **told,
-            "searched": distribution(improved.score),
-            "kept_from_model": new,
         }
-        return State(number, pools, temperature, model, optimizer, samples, stats)
+        return samples, told, {"model": model, "optimizer": optimizer, "samples": samples}
 
-    # ------------------------------------------------------------------------------ search
-
-    def _seed_shards(self) -> list[Shard]:
-        seeding = self.config.seeding
-        shards: list[Shard] = []
-        for n in reversed(self.config.sizes):
-            most = seeding.count or _SEEDS[seeding.method]
-            count = most if n == self.config.n else round(seeding.smaller * most)
-            m = self.grounds[n].m
-            classes = self.seed_classes(n)
-            each = _SHARD[seeding.method]
-            for i, start in enumerate(range(0, count, each)):
-                shards.append(
-                    self.shard(
-                        n,
-                        classes[i % len(classes)],
-                        seeding.method,
-                        np.zeros((min(each, count - start), width(m)), np.uint8),
-                        streams.state(self.config.seed, 0, "seed", len(shards)),
-                        seeding,
-                        seeding.proposals or max(100_000, 100 * m),
-                    )
-                )
-        return shards
-
-    def seed_classes(self, n: int) -> list[str]:
-        """Return the names of the symmetry classes that round 0 takes in turn at size n.
-
-        Raises:
-            UsageError: no construction of the size searched for can have those asked for.
-        """
-        usable = [cls.name for cls in usable_classes(self.problem, n)]
-        wanted = self.config.seeding.symmetry
-        if not wanted:
-            return usable if self.config.seeding.method == "anneal" else usable[:1]
-        chosen = [name for name in wanted if name in usable]
-        if not chosen and n == self.config.n:
-            raise UsageError(
-                f"{self.problem.name} at n={n} has no construction with the symmetry "
-                f"{' or '.join(wanted)}; usable: {', '.join(usable)}"
-            )
-        return chosen or usable[:1]
-
-    def _search(
-        self,
-        shards: list[Shard],
-        number: int,
-        origin: str,
-        stage: str,
-        parents: list[np.ndarray] | None = None,
-    ) -> dict[int, Population]:
-        """Run shards until all are done or one reaches the target."""
-        self.report("stage", name=stage, total=len(shards))
-        found: dict[int, list[Population]] = {}
-        best = 0
-        for done, part in enumerate(self.run(shards, number, origin, parents), start=1):
-            found.setdefault(part.n, []).append(part)
-            if part.n == self.config.n:
-                best = max(best, int(part.score.max(initial=0)))
-            self.report("progress", done=done, best=best)
-            if best >= self.target:
-                break
-        return {n: Population.concat(parts) for n, parts in found.items()}
-
-    def _improve(self, number: int, samples: Population) -> Population:
-        """Repair and saturate each sample, then anneal it shortly."""
-        search, n = self.config.search, self.config.n
-        method = "anneal" if search.proposals else "complete"
-        each = _SHARD[method]
-        shards, parents = [], []
-        for start in range(0, len(samples), each):
-            part = samples.take(np.arange(start, min(start + each, len(samples))))
-            rng = streams.state(self.config.seed, number, "search", len(shards))
-            symmetry = self.config.model.symmetry or "trivial"
-            shards.append(
-                self.shard(n, symmetry, method, part.cells, rng, search, search.proposals)
-            )
-            parents.append(part.ids())
-        found = self._search(shards, number, "model", "search", parents)
-        return found.get(n, self.none(n))
+    def feed_back(
+        self, number: int, proposals: Population, improved: Population, learnt: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Tune the model by the scores that its samples came to."""
+        config = self.config.feedback
+        reached = dict(zip(improved.parent.tolist(), improved.score.tolist(), strict=True))
+        told_of = np.array([i in reached for i in proposals.ids().tolist()], dtype=bool)
+        shown = proposals.take(np.flatnonzero(told_of))
+        shown = shown.take(np.flatnonzero(self.encoder.encodable(shown.cells, shown.n)))
+        if config.kind == "none" or not len(shown):
+            return {}
+        self.report("stage", name="feedback", total=config.steps)
+        result = feedback(
+            learnt["model"],
+            self.encoder,
+            shown.n,
+            shown.cells,
+            np.array([reached[i] for i in shown.ids().tolist()]),
+            config,
+            seed=streams.integer(self.config.seed, number, "feedback"),
+            precision=self.config.compute.precision,
+            progress=lambda step, steps, loss: self.report("progress", done=step, loss=loss),
+        )
+        return {"feedback": asdict(result)}
 
     # ------------------------------------------------------------------------------- model
 
@@ -208,12 +127,17 @@ class Loop(Workshop):
             layers=model.layers,
             heads=model.heads,
             width=model.width,
+            geometry=model.geometry,
         )
+
+    def relation(self) -> np.ndarray | None:
+        """Return how the elements of every two tokens lie, None without geometry."""
+        return relations(self.encoder, self.config.model.geometry)
 
     def new_model(self, number: int) -> GPT:
         """Return an untrained model, the same for the same rng seed."""
         seed = streams.integer(self.config.seed, number, "initialise")
-        return GPT(self.model_config(), seed=seed).to(self.device)
+        return GPT(self.model_config(), self.relation(), seed=seed).to(self.device)
 
     def _train(self, number: int, last: State) -> tuple[GPT, Mapping[str, Any], dict[str, Any]]:
         shown = {
@@ -239,8 +163,11 @@ class Loop(Workshop):
             config,
             seed=streams.integer(self.config.seed, number, "train"),
             optimizer_state=None if fresh else last.optimizer,
+            precision=self.config.compute.precision,
             progress=lambda step, steps, loss: self.report("progress", done=step, loss=loss),
         )
+        rates = {"tokens_per_second": round(result.tokens_per_second)}
+        self.report("trained", **rates, utilisation=round(result.utilisation, 3))
         told = {
             "steps": result.steps,
             "loss": result.train_loss,
@@ -272,6 +199,7 @@ class Loop(Workshop):
             temperature=last.temperature,
             top_p=config.top_p,
             seed=streams.integer(self.config.seed, number, "sample"),
+            precision=self.config.compute.precision,
             batch=config.batch,
             guide_factory=guide if config.constrained else None,
             progress=lambda done, total: self.report("progress", done=done),

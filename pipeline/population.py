@@ -15,7 +15,7 @@ from pipeline import packing
 from pipeline.errors import PipelineError
 from pipeline.packing import mismatch
 
-ORIGINS = ("seed", "search", "model", "import")
+ORIGINS = ("seed", "search", "model", "import", "proposal")
 
 SCHEMA_VERSION = 1
 _KEY = b"extremal-pipeline.population"
@@ -124,6 +124,10 @@ class Population:
     def nbytes(self) -> int:
         """The memory of all columns."""
         return sum(getattr(self, name).nbytes for name in ("cells", *_COLUMNS))
+
+    def came_from(self, origin: str) -> np.ndarray:
+        """Return bool ``(size,)``: whose origin it is; a name of ``ORIGINS``."""
+        return self.origin == ORIGINS.index(origin)
 
     def take(self, index: np.ndarray | slice | Sequence[int]) -> "Population":
         """Return the constructions at ``index``: integers, a mask or a slice (not copied)."""

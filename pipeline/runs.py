@@ -3,6 +3,7 @@
     config.toml   the resolved configuration, always complete
     run.json      ids, versions, machine, rng seed, the command of each session
     events.jsonl  one line per thing that happened
+    start.json, field-HASH.npy, mask-HASH.npy   copies of the files the run was given, if any
     rounds/0003/  nK.parquet, samples.parquet, model and optimizer, rng.json, stats.json,
                   manifest.json with the SHA-256 of each
     best/         nK.json nK.svg, made from the last round
@@ -320,6 +321,14 @@ class Run:
     def add_session(self, command: list[str]) -> None:
         """Note in run.json that the run goes on."""
         self.info["sessions"].append(_session(command))
+        self._write_info()
+
+    def not_reproducible(self, reason: str) -> None:
+        """Note in run.json that what this session found depends on more than its configuration."""
+        self.info["sessions"][-1] |= {"reproducible": False, "reason": reason}
+        self._write_info()
+
+    def _write_info(self) -> None:
         with _writing(self.path):
             _write(self.path / "run.json", _json(self.info))
 
@@ -433,6 +442,7 @@ def _session(command: list[str]) -> dict[str, Any]:
         "numpy": numpy.__version__,
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
         "executable": Path(sys.executable).name,
+        "reproducible": True,
     }
 
 

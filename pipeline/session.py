@@ -5,26 +5,25 @@ import time
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pipeline import inputs
+from pipeline.clock import Clock
 from pipeline.config import Config
 from pipeline.constructions import read_constructions
 from pipeline.errors import PipelineError, UsageError, VerificationError
 from pipeline.executor import Executor, Serial
-from pipeline.hunt import Hunt
+from pipeline.packing import unpack
 from pipeline.population import Population
 from pipeline.problem import Problem
 from pipeline.report.board import board_svg
 from pipeline.results import described, load_pool, metadata_of
+from pipeline.rounds import Rounds
 from pipeline.runs import Run
 from pipeline.search.space import make_space
 from pipeline.symmetry import find_class
 from pipeline.workshop import Report, State, Workshop
-
-if TYPE_CHECKING:
-    from pipeline.loop import Loop
 
 
 def play(run: Run, problem: Problem, executor: Executor, report: Report) -> State:
@@ -39,8 +38,9 @@ def play(run: Run, problem: Problem, executor: Executor, report: Report) -> Stat
         PipelineError: whatever stops a round (a full disk, a hook the validator contradicts).
     """
     config = run.config
-    clock = _Clock()
-    player = _player(problem, config, executor, report, clock)
+    clock = Clock(config.budget.time if config.proposer == "none" else 0.0, config.budget.cpu)
+    given = inputs.arrays(inputs.stored_files(config, run.path))
+    player = _player(problem, config, executor, report, clock, given)
     state = load_state(run, player)
     if state is not None:
         run.write_best(_best(problem, config, state))  # in case a kill came between the two
@@ -52,64 +52,64 @@ def play(run: Run, problem: Problem, executor: Executor, report: Report) -> Stat
         number = 0 if state is None else state.round + 1
         report("round", number=number, rounds=config.budget.rounds)
         start = time.monotonic()
-        starts = _starts(run, problem, config) if state is None else {}
+        starts = _starts(run, player) if state is None else {}
         state = player.seed(starts) if state is None else player.next(state)
+        if clock.cut_short:
+            run.not_reproducible(f"round {state.round} was cut short by the clock")
         run.commit(state.round, partial(_write_round, run, problem, state))
         run.write_best(_best(problem, config, state))
         took = time.monotonic() - start
         longest = max(longest, took) if state.round else 0.0
         report("committed", stats=state.stats, seconds=round(took, 3))
+        report("cpu", cpu=clock.cpu())
     assert state is not None
     return state
 
 
-def check(problem: Problem, config: Config) -> None:
+def check(problem: Problem, config: Config, given: Mapping[str, np.ndarray]) -> None:
     """Find what no run of this configuration could get past, before there is a run.
 
+    Args:
+        given: what the files hold that the configuration names, by those names.
+
     Raises:
-        UsageError: a size, symmetry class, kind of tokens, shape or device that cannot be had.
+        UsageError: a size, symmetry class, kind of tokens, shape, device, field or mask that
+            cannot be had.
     """
-    player = _player(problem, config, Serial(), lambda *_, **__: None, _Clock())
-    if not isinstance(player, Hunt):
+    player = _player(problem, config, Serial(), lambda *_, **__: None, Clock(), given)
+    if config.seeding.method == "portfolio" or config.search.batches:
+        for arm in player.arms(config.n):
+            player.field(arm.field, config.n, {})
+    if config.seeding.symmetry:
+        player.seed_classes(config.n)
+    if config.proposer != "none":
+        cls = find_class(player.grounds[config.n], config.model.symmetry or "trivial")
+        make_space(problem, config.n, cls, player.mask)
+    if config.proposer == "model":
+        from pipeline.loop import Loop
+
+        assert isinstance(player, Loop)
         player.model_config()
-        if config.seeding.symmetry:
-            player.seed_classes(config.n)
-        if config.model.symmetry:
-            make_space(
-                problem, config.n, find_class(player.grounds[config.n], config.model.symmetry)
-            )
+        player.relation()
 
 
 def _player(
-    problem: Problem, config: Config, executor: Executor, report: Report, clock: "_Clock"
-) -> "Loop | Hunt":
-    """Return who plays the rounds: search alone needs no model, and loads no torch."""
-    if config.proposer == "search":
-        limit = config.budget.time
-
-        def out_of_time() -> bool:
-            return bool(limit) and clock.seconds() > limit
-
-        return Hunt(problem, config, executor, report, out_of_time)
+    problem: Problem,
+    config: Config,
+    executor: Executor,
+    report: Report,
+    clock: Clock,
+    given: Mapping[str, np.ndarray],
+) -> Rounds:
+    """Return who plays the rounds; where no model is wanted, no torch is loaded."""
+    if config.proposer != "model":
+        return Rounds(problem, config, executor, report, clock, given)
     from pipeline.loop import Loop
 
-    return Loop(problem, config, executor, report)
+    return Loop(problem, config, executor, report, clock, given)
 
 
-class _Clock:
-    """The time a session has had, compiling left out."""
-
-    def __init__(self) -> None:
-        self.start()
-
-    def start(self) -> None:
-        self._began = time.monotonic()
-
-    def seconds(self) -> float:
-        return time.monotonic() - self._began
-
-
-def _finished(config: Config, state: State | None, clock: _Clock, longest: float) -> bool:
+def _finished(config: Config, state: State | None, clock: Clock, longest: float) -> bool:
     """Tell whether the budget is used, or the next round would overrun it."""
     if state is None:
         return False
@@ -117,8 +117,10 @@ def _finished(config: Config, state: State | None, clock: _Clock, longest: float
     if budget.target and state.best(config.n) >= budget.target:
         return True
     # A search that is cut short keeps what it has; a round of the model would be lost.
-    ahead = 0.0 if config.proposer == "search" else longest
+    ahead = 0.0 if config.proposer == "none" else longest
     if budget.time and clock.seconds() + ahead > budget.time:
+        return True
+    if budget.cpu and clock.cpu() > budget.cpu:
         return True
     return state.round >= budget.rounds
 
@@ -144,7 +146,8 @@ def load_state(run: Run, player: Workshop) -> State | None:
     from pipeline.model.checkpoint import load_model, load_optimizer
 
     assert isinstance(player, Loop)
-    model = load_model(run.file(number, "model.safetensors"), player.model_config(), player.device)
+    path = run.file(number, "model.safetensors")
+    model = load_model(path, player.model_config(), player.device, player.relation())
     optimizer = load_optimizer(run.file(number, "optimizer.safetensors"))
     return State(number, pools, temperature, model, optimizer, stats=stats)
 
@@ -177,9 +180,14 @@ def import_starts(problem: Problem, path: Path) -> dict[int, Population]:
     return starts
 
 
-def _starts(run: Run, problem: Problem, config: Config) -> dict[int, Population]:
+def _starts(run: Run, player: Workshop) -> dict[int, Population]:
+    config = player.config
     found = [p for p in run.path.glob("start.*") if p.suffix in (".json", ".parquet")]
-    starts = import_starts(problem, found[0]) if found else {}
+    starts = import_starts(player.problem, found[0]) if found else {}
+    if player.mask is not None and config.n in starts:
+        outside = unpack(starts[config.n].cells, len(player.mask))[:, ~player.mask]
+        if outside.any():
+            raise UsageError("--start has a construction that leaves the mask; begin without one")
     extra = sorted(set(starts) - set(config.sizes))
     if extra:
         raise UsageError(
@@ -204,7 +212,7 @@ def _write_round(run: Run, problem: Problem, state: State, folder: Path) -> None
     memory = {
         "seed": run.config.seed,
         "round": state.round,
-        "streams": "numpy SeedSequence(seed, spawn_key=(round, stage, shard))",
+        "streams": "numpy SeedSequence(seed, spawn_key=(round, stage, *shard))",
         "temperature": state.temperature,
     }
     for name, data in (("rng.json", memory), ("stats.json", state.stats)):

@@ -9,18 +9,23 @@ from typing import Final
 import numpy as np
 
 #: The stages of a round that draw random numbers; the numbers are part of a run's identity.
-STAGES: Final = {"seed": 0, "initialise": 1, "train": 2, "sample": 3, "search": 4, "portfolio": 5}
+_NAMES = ("seed", "initialise", "train", "sample", "search", "portfolio", "propose", "feedback")
+STAGES: Final = {name: number for number, name in enumerate(_NAMES)}
 
 
-def _sequence(seed: int, round_: int, stage: str, shard: int) -> np.random.SeedSequence:
-    return np.random.SeedSequence(seed, spawn_key=(round_, STAGES[stage], shard))
+def _sequence(seed: int, round_: int, stage: str, shard: tuple[int, ...]) -> np.random.SeedSequence:
+    return np.random.SeedSequence(seed, spawn_key=(round_, STAGES[stage], *shard))
 
 
-def state(seed: int, round_: int, stage: str, shard: int = 0) -> np.ndarray:
-    """Return the first state of a kernel's generator, uint64 ``(1,)``."""
+def state(seed: int, round_: int, stage: str, *shard: int) -> np.ndarray:
+    """Return the first state of a kernel's generator, uint64 ``(1,)``.
+
+    Args:
+        shard: numbers that tell the streams of one stage apart.
+    """
     return _sequence(seed, round_, stage, shard).generate_state(1, np.uint64)
 
 
-def integer(seed: int, round_: int, stage: str, shard: int = 0) -> int:
+def integer(seed: int, round_: int, stage: str, *shard: int) -> int:
     """Return a seed for a library's generator, in 0..2**63 - 1."""
-    return int(state(seed, round_, stage, shard)[0] >> np.uint64(1))
+    return int(state(seed, round_, stage, *shard)[0] >> np.uint64(1))

@@ -1,22 +1,39 @@
 """What every kind of round shares: shards run and checked, the best kept; no torch, no files."""
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from multiprocessing import current_process
 from typing import Any
 
 import numpy as np
 
+from pipeline import streams
+from pipeline.clock import Clock
 from pipeline.config import Config
 from pipeline.errors import PipelineError
-from pipeline.executor import Executor
+from pipeline.executor import Executor, cores
+from pipeline.packing import pack, unpack, width
 from pipeline.population import Population, distinct
 from pipeline.problem import Problem
+from pipeline.search.density import learnt_field
+from pipeline.search.fields import LEARNT, make_field, make_mask
+from pipeline.search.portfolio import BATCH, Arm, Portfolio, core_size, make_arms, tabu_notes
 from pipeline.search.shards import NO_TARGET, Shard, run_shard
+from pipeline.search.space import usable_classes
 from pipeline.statistics import distribution
-from pipeline.symmetry import canonical
+from pipeline.symmetry import canonical, find_class, orbits
 
 #: Called with the name of what happened and its particulars; may raise to stop the round.
 Report = Callable[..., None]
+
+#: Constructions a shard of a portfolio gives back, by method.
+_ROWS = {"tabu": 32, "enumerate": 2048, "anneal": 25, "greedy": 1000, "cover": 16}
+#: What bounds a shard of a method: steps, or nodes. Others go by the seeding's proposals.
+_BOUNDS = {"tabu": 200_000, "enumerate": 200_000, "cover": 4_000_000}
+#: The first shard of an arm has so much less, to have seen all of them soon.
+_LOOK = 8
+_NO_MASK = np.zeros(0, np.uint8)
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,16 +68,32 @@ class Workshop:
     """A problem, a configuration and an executor, and what rounds do with them."""
 
     def __init__(
-        self, problem: Problem, config: Config, executor: Executor, report: Report
+        self,
+        problem: Problem,
+        config: Config,
+        executor: Executor,
+        report: Report,
+        clock: Clock | None = None,
+        given: Mapping[str, np.ndarray] | None = None,
     ) -> None:
         """Prepare the ground sets of a run.
 
+        Args:
+            clock: asked after every shard but the last; a search that it cuts short depends on
+                it. None for no limit.
+            given: what the files hold that the configuration names, by those names.
+
         Raises:
-            UsageError: a size that cannot be had.
+            UsageError: a size that cannot be had, or a mask of another size.
         """
         self.problem, self.config, self.executor, self.report = problem, config, executor, report
+        self.clock = clock or Clock()
+        self._best = 0
         self.grounds = {n: problem.ground(n) for n in config.sizes}
         self.target = config.budget.target or NO_TARGET
+        self._given = given or {}
+        self.mask = make_mask(config.search.mask, self.grounds[config.n], self._given)
+        self._packed_mask = _NO_MASK if self.mask is None else pack(self.mask[None])[0]
 
     def shard(
         self,
@@ -71,7 +104,7 @@ class Workshop:
         rng: np.ndarray,
         schedule: Any,
         proposals: int,
-        **tabu: int,
+        **more: Any,
     ) -> Shard:
         """Return a shard of this run; ``schedule`` has the penalty and the temperatures."""
         return Shard(
@@ -87,16 +120,161 @@ class Workshop:
             hot=schedule.hot,
             cold=schedule.cold,
             target=self.target if n == self.config.n else NO_TARGET,
-            **tabu,
+            mask=self._packed_mask if n == self.config.n else _NO_MASK,
+            table_bytes=self.config.search.table_bytes,
+            **more,
         )
 
-    def warm_up(self, shards: Sequence[Shard]) -> None:
-        """Run tiny shards, so that compiling and loading are over when the clock starts.
+    # ------------------------------------------------------------------------- a portfolio
 
-        One worker compiles what all will use; left to themselves each would.
+    def arms(self, n: int) -> list[Arm]:
+        """Return the ways to search at size n.
+
+        Raises:
+            UsageError: an unknown method or field, or a symmetry class no construction can have.
         """
-        self.report("stage", name="warm-up", total=len(shards))
-        for done, _ in enumerate(self.executor.map(run_shard, shards), start=1):
+        search, wanted = self.config.search, self.config.seeding.symmetry
+        if n == self.config.n:
+            return make_arms(self.problem, n, search.methods, wanted, search.field, self.mask)
+        # A smaller size makes do with what it has.
+        methods = [method for method in search.methods if method != "cover"]
+        usable = [cls.name for cls in usable_classes(self.problem, n)]
+        field = {"": "", "border": "border"}.get(search.field, "none")
+        return make_arms(self.problem, n, methods, [s for s in wanted if s in usable], field)
+
+    def field(self, name: str, n: int, smaller: Mapping[int, Population]) -> np.ndarray:
+        """Return what pulls an arm, float32 ``(m,)`` or empty.
+
+        Args:
+            smaller: constructions of smaller sizes to learn from.
+
+        Raises:
+            UsageError: an unknown field, or one of another size.
+        """
+        if name != LEARNT:
+            return make_field(name, self.grounds[n], self._given)
+        examples = {k: (self.grounds[k], pool.cells) for k, pool in smaller.items()}
+        return learnt_field(examples, self.grounds[n])
+
+    def tell(self, arms: Sequence[Arm]) -> None:
+        """Report what tabu searches of the arms go without, at the size searched for."""
+        limit = self.config.search.table_bytes
+        for note in tabu_notes(self.problem, self.config.n, arms, self.mask, limit):
+            self.report("note", text=note)
+
+    def explore(
+        self,
+        n: int,
+        number: int,
+        before: Population,
+        records: Sequence[Mapping[str, Any]],
+        smaller: Mapping[int, Population],
+        origin: str = "search",
+    ) -> tuple[Population, list[dict[str, Any]]]:
+        """Search with a portfolio of methods, no model.
+
+        Args:
+            number: of the round.
+            before: what there is, and goes on with what is found.
+            records: what the arms have brought in earlier rounds.
+            smaller: constructions of smaller sizes.
+            origin: of what is found; "seed" in the round that seeds.
+
+        Returns:
+            (the best of all, what the arms have brought by now).
+        """
+        config, ground = self.config, self.grounds[n]
+        portfolio = Portfolio(self.arms(n))
+        portfolio.restore(records)
+        names = {arm.field for arm in portfolio.arms}
+        fields = {name: self.field(name, n, smaller) for name in names}
+        rng = np.random.default_rng(streams.integer(config.seed, number, "portfolio", n))
+        of = {
+            arm.symmetry: orbits(ground, find_class(ground, arm.symmetry)).of
+            for arm in portfolio.arms
+            if arm.method != "cover"
+        }
+        found, made, done = [before], [], 0
+        share = 1.0 if n == config.n else config.seeding.smaller
+        batches = config.seeding.batches if origin == "seed" else config.search.batches
+        total = max(round(share * batches), 1) * BATCH
+        best = int(before.score.max(initial=0))
+        self.report("stage", name="portfolio", total=total, n=n)
+        while done < total and not self.over(n, best):
+            arms = portfolio.batch(rng)[: total - done]
+            shards = [
+                self._arm_shard(n, number, done + i, arm, portfolio, fields[arm.field])
+                for i, arm in enumerate(arms)
+            ]
+            for arm, part in zip(arms, self.run(shards, number, origin), strict=False):
+                done += 1
+                top = int(part.score.max(initial=0))
+                bits = unpack(part.cells[part.score == top][:8], ground.m)
+                core = core_size(bits, of[arm.symmetry]) if arm.symmetry in of else 0
+                portfolio.add(arm, top, core)
+                best = max(best, self.seen(part, origin))
+                made.append(part)
+                self.report("progress", done=done, best=best)
+                if done < total and self.over(n, best):
+                    break
+            if sum(map(len, made)) > 2 * config.quota(n):
+                pool = self.keep(n, *found, *made)
+                found, made = [pool], []
+                full = 0 < config.quota(n) == len(pool)
+                portfolio.floor = int(pool.score.min()) if full else 0
+        return self.keep(n, *found, *made), portfolio.to_json()
+
+    def over(self, n: int, best: int) -> bool:
+        """Tell whether to stop searching: the target is reached, or the clock says so."""
+        return (n == self.config.n and best >= self.target) or self.clock.over()
+
+    def _arm_shard(
+        self, n: int, number: int, index: int, arm: Arm, portfolio: Portfolio, field: np.ndarray
+    ) -> Shard:
+        m = self.grounds[n].m
+        seeding = self.config.seeding
+        bound = _BOUNDS.get(arm.method, seeding.proposals or max(400_000, 100 * m))
+        if not portfolio.records[arm].shards:
+            bound = max(bound // _LOOK, 1)
+        return self.shard(
+            n,
+            arm.symmetry,
+            arm.method,
+            np.zeros((_ROWS[arm.method], width(m)), np.uint8),
+            streams.state(self.config.seed, number, "portfolio", n, index),
+            seeding,
+            proposals=bound,
+            goal=portfolio.goal(arm),
+            band=arm.band,
+            field=field,
+        )
+
+    def samples_of(self, arms: Sequence[Arm]) -> list[Shard]:
+        """Return a shard of each kind of arm, to compile what they need."""
+        n, portfolio = self.config.n, Portfolio(arms)
+        kinds = {arm.method: arm for arm in reversed(arms)}
+        none = np.zeros(0, np.float32)
+        return [self._arm_shard(n, 0, 0, arm, portfolio, none) for arm in kinds.values()]
+
+    # -------------------------------------------------------------------- checked and kept
+
+    def warm_up(self, shards: Sequence[Shard]) -> None:
+        """Run tiny versions of shards: compiling and loading are over when the clock starts.
+
+        One worker compiles what all will use, since left to themselves each would; then all load
+        it.
+        """
+        tiny = [replace(shard, cells=shard.cells[:1], proposals=1) for shard in shards]
+        workers = self.config.compute.workers or cores()
+        every = tiny * (2 * workers) if workers > 1 else []
+        self.report("stage", name="warm-up", total=len(tiny) + len(every))
+        done = 0
+        for shard in tiny:
+            for _ in self.executor.map(run_shard, [shard]):
+                done += 1
+                self.report("progress", done=done)
+        for _ in self.executor.map(run_shard, every):
+            done += 1
             self.report("progress", done=done)
 
     def run(
@@ -111,7 +289,10 @@ class Workshop:
         Raises:
             PipelineError: the validator does not agree with the search.
         """
-        for i, cells in enumerate(self.executor.map(run_shard, shards)):
+        for i, (cells, cpu) in enumerate(
+            self.executor.map(_timed, [(current_process().pid, s) for s in shards])
+        ):
+            self.clock.add(cpu)
             n = shards[i].n
             yield Population.build(
                 n,
@@ -122,6 +303,14 @@ class Workshop:
                 origin=origin,
                 parent=0 if parents is None else parents[i],
             )
+
+    def seen(self, found: Population, origin: str) -> int:
+        """Return the best score of what was found, and report it where it is a new best."""
+        top = int(found.score.max(initial=0))
+        if found.n == self.config.n and top > self._best:
+            self._best = top
+            self.report("best", n=found.n, score=top, origin=origin, cpu=self.clock.cpu())
+        return top
 
     def verified(self, cells: np.ndarray, n: int) -> np.ndarray:
         """Return the scores of constructions that search calls valid.
@@ -155,3 +344,11 @@ class Workshop:
             "n": self.config.n,
             "pool": {str(n): distribution(pool.score) for n, pool in pools.items()},
         }
+
+
+def _timed(job: tuple[int | None, Shard]) -> tuple[np.ndarray, float]:
+    """Run a shard; return what it found and the CPU seconds it took if in a process of its own."""
+    parent, shard = job
+    began = time.process_time()
+    cells = run_shard(shard)
+    return cells, 0.0 if current_process().pid == parent else time.process_time() - began

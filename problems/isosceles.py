@@ -188,6 +188,7 @@ _EXHAUSTIVE = "exhaustive search, repeated by this project's tests"
 _STEFPERF = "exhaustive search by stefperf/antiisosceles and hashkanna/mendel-evolve"
 _OWN = "local search by this project's prototypes, 2026; nothing published found"
 _PATTERNBOOST = "PatternBoost, arXiv:2411.00566, section 4.1 (2024)"
+_SEARCH = "`pipeline search`, 2026; nothing published found"
 _MENDEL = "hashkanna/mendel-evolve, 2026"
 _ALPHAEVOLVE = "AlphaEvolve repository of problems, 2025; arXiv:2511.02864, section 6.39"
 
@@ -205,7 +206,7 @@ KNOWN = {
     **{n: Known(v, _OWN) for n, v in enumerate([48, 50, 52, 54], start=28)},
     32: Known(58, _MENDEL),
     34: Known(60, _OWN),
-    40: Known(68, _OWN),
+    40: Known(70, _SEARCH),
     48: Known(84, _OWN),
     64: Known(112, _ALPHAEVOLVE),
     100: Known(164, _ALPHAEVOLVE),

@@ -229,6 +229,23 @@ def test_show_tells_command_rounds_and_best(played, cli):
     assert told["identity"]
 
 
+def test_a_stage_of_one_size_says_which(tmp_path, cli, monkeypatch):
+    few = {"tabu": 2000, "enumerate": 2000, "cover": 40_000}
+    monkeypatch.setattr("pipeline.workshop._BOUNDS", few)
+    options = [*TINY, "--seeding", "portfolio", "--set", "seeding.batches=1", "--rounds", 1]
+    options += ["--set", "search.batches=1"]
+    found = cli("run", "isosceles", "--n", 6, *options, "--runs", tmp_path)
+    assert found.code == 0
+    shown = [line for line in lines(found.err) if line.startswith("round 0 of 1: ")]
+    assert shown == ["round 0 of 1: search, n=5", "round 0 of 1: search, n=6"]
+    said = lines(found.err)
+    at = said.index("round 1 of 1: repair and search")
+    assert "round 1 of 1: search, n=6" in said[at:]
+    events = [json.loads(e) for e in lines((only_run(tmp_path) / "events.jsonl").read_text())]
+    stages = [e for e in events if e["event"] == "stage" and e["name"] == "portfolio"]
+    assert [stage["n"] for stage in stages] == [5, 6, 6]
+
+
 def test_hist_draws_a_round_and_a_size(played, cli):
     last = cli("hist", played).out
     assert all(f"round 2, n=6: {what}" in last for what in ("sampled", "searched", "kept"))

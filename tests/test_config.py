@@ -30,8 +30,10 @@ OTHER: dict[str, Any] = {
     "seed": 2**63 - 1,
     "budget.rounds": 0,
     "budget.time": 1.5,
+    "budget.cpu": 2.5,
     "budget.target": 9,
     "seeding.method": "greedy",
+    "seeding.batches": 3,
     "seeding.count": 7,
     "seeding.smaller": 1.0,
     "seeding.proposals": 11,
@@ -39,10 +41,14 @@ OTHER: dict[str, Any] = {
     "seeding.penalty": 0.25,
     "seeding.hot": 0.5,
     "seeding.cold": 0.01,
-    "proposer": "search",
+    "proposer": "perturb",
     "search.methods": ("tabu", "anneal"),
     "search.batches": 2,
-    "search.proposals": 0,
+    "search.field": "border",
+    "search.mask": "mine.npy",
+    "search.table_bytes": 1,
+    "search.improve": "anneal",
+    "search.proposals": 5,
     "search.penalty": 1.0,
     "search.hot": 0.3,
     "search.cold": 0.09,
@@ -70,9 +76,17 @@ OTHER: dict[str, Any] = {
     "sample.top_p": 0.5,
     "sample.constrained": False,
     "sample.adapt": False,
+    "model.geometry": "offset",
+    "feedback.kind": "prefer",
+    "feedback.steps": 5,
+    "feedback.batch": 6,
+    "feedback.learning_rate": 0.01,
+    "feedback.beta": 0.5,
+    "feedback.share": 0.5,
     "compute.device": "cpu",
     "compute.workers": 3,
     "compute.threads": 2,
+    "compute.precision": "fp32",
 }
 
 
@@ -194,6 +208,9 @@ def test_a_whole_number_passes_for_a_number():
         ("seeding.hot", 0.01),
         ("seeding.penalty", 0.0),
         ("search.cold", 0.0),
+        ("search.mask", "mine.txt"),
+        ("search.table_bytes", 0),
+        ("search.table_bytes", -1),
         ("select.keep", 0),
         ("model.layers", 0),
         ("model.width", 63),
@@ -238,7 +255,12 @@ def test_an_unknown_key_suggests_the_nearest(key, nearest):
 
 @pytest.mark.parametrize(
     ("key", "value", "nearest"),
-    [("seeding.method", "aneal", "anneal"), ("compute.device", "gpu", "cpu")],
+    [
+        ("seeding.method", "aneal", "anneal"),
+        ("seeding.method", "portfolo", "portfolio"),
+        ("search.improve", "clim", "climb"),
+        ("compute.device", "gpu", "cpu"),
+    ],
 )
 def test_an_unknown_word_suggests_the_nearest(key, value, nearest):
     with pytest.raises(UsageError, match=f"did you mean '{nearest}'"):

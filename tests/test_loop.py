@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 
 from pipeline.config import Config, config_from
 from pipeline.errors import PipelineError, UsageError
-from pipeline.executor import Serial
+from pipeline.executor import Processes, Serial
 from pipeline.loop import Loop, State
 from pipeline.packing import ids
 from pipeline.population import ORIGINS, Population
 from pipeline.problem import Problem, load_problem
+from pipeline.search.shards import Shard
 from pipeline.statistics import distribution
 from pipeline.symmetry import canonical
 
@@ -27,8 +28,8 @@ TINY: dict[str, Any] = {
     "problem": "isosceles",
     "n": 6,
     "sizes": [5, 6],
-    "seeding": {"count": 40, "proposals": 3000},
-    "search": {"proposals": 2000},
+    "seeding": {"method": "anneal", "count": 40, "proposals": 3000},
+    "search": {"proposals": 2000, "batches": 0},
     "select": {"keep": 12},
     "model": {"width": 16, "heads": 2, "layers": 1},
     "train": {"steps": 8, "evaluate_every": 4},
@@ -122,7 +123,7 @@ def test_where_a_construction_came_from_is_kept(states):
         assert {ORIGINS[k] for k in pool.origin[new]} <= {"model"}
         assert set(pool.parent[new].tolist()) <= made
         assert (state.samples.round == state.round).all()
-        assert state.stats["kept_from_model"] == new.sum()
+        assert state.stats["kept_from_proposals"] == new.sum()
     assert from_model
 
 
@@ -201,6 +202,124 @@ def test_a_report_that_raises_stops_the_round():
     loop = Loop(load_problem("isosceles"), tiny(), Serial(), report)
     with pytest.raises(Stop):
         loop.seed({})
+
+
+# ------------------------------------------------------------------- seeded by a portfolio
+
+
+class Watched(Serial):
+    """Keeps what it was asked to run."""
+
+    def __init__(self) -> None:
+        self.shards: list[Shard] = []
+
+    def map(self, function: Any, tasks: Any) -> Any:
+        self.shards += [task if isinstance(task, Shard) else task[1] for task in tasks]
+        return super().map(function, tasks)
+
+
+def seeded(monkeypatch: Any, executor: Any = None, **changes: Any) -> tuple[Loop, State, list[Any]]:
+    """Return a loop seeded by a portfolio with few steps, its state, and the stages it told of."""
+    few = {"tabu": 3000, "enumerate": 3000, "cover": 40_000}
+    monkeypatch.setattr("pipeline.workshop._BOUNDS", few)
+    seeding = {"method": "portfolio", "proposals": 2000, "batches": 1}
+    changes["seeding"] = {**seeding, **changes.get("seeding", {})}
+    config = tiny(**changes)
+    told: list[Any] = []
+
+    def report(event: str, **particulars: Any) -> None:
+        if event == "stage":
+            told.append((particulars["name"], particulars["total"], particulars.get("n")))
+
+    problem = load_problem(config.problem)
+    loop = Loop(problem, config, executor or Serial(), report)
+    return loop, loop.seed({}), told
+
+
+def test_a_portfolio_seeds_every_size(monkeypatch):
+    seeding = {"batches": 4, "smaller": 0.5}
+    loop, state, told = seeded(monkeypatch, sizes=[4, 5, 6], seeding=seeding, select={"keep": 12})
+    assert told == [("portfolio", 32, 4), ("portfolio", 32, 5), ("portfolio", 64, 6)]
+    assert [state.best(n) for n in (4, 5, 6)] == [6, 7, 9]
+    for n, pool in state.pools.items():
+        assert 0 < len(pool) <= loop.config.quota(n)
+        assert loop.problem.validate(pool.cells, n).all()
+        assert len(np.unique(canonical(pool.cells, loop.grounds[n]), axis=0)) == len(pool)
+        assert state.stats["seeded"][str(n)]["max"] == state.best(n)
+    assert {ORIGINS[k] for k in state.pools[6].origin} == {"seed"}
+    after = loop.next(state)
+    assert after.best(6) == 9
+
+
+def test_a_share_of_nothing_still_seeds_the_smaller_sizes(monkeypatch):
+    _, state, told = seeded(monkeypatch, seeding={"smaller": 0.0})
+    assert told == [("portfolio", 16, 5), ("portfolio", 16, 6)]
+    assert len(state.pools[5])
+
+
+def test_smaller_sizes_of_which_nothing_is_kept_are_no_trouble(monkeypatch):
+    _, state, _ = seeded(monkeypatch, select={"smaller": 0.0})
+    assert len(state.pools[5]) == 0
+    assert state.best(6) == 9
+
+
+def test_a_portfolio_seeds_the_same_with_two_processes(monkeypatch):
+    _, alone, _ = seeded(monkeypatch)
+    executor = Processes(2)
+    try:
+        _, parallel, _ = seeded(monkeypatch, executor)
+    finally:
+        executor.close()
+    assert alone.stats == parallel.stats
+    for n in (5, 6):
+        assert np.array_equal(alone.pools[n].cells, parallel.pools[n].cells)
+
+
+def test_sizes_that_lack_a_symmetry_are_seeded_in_all_that_they_have(monkeypatch):
+    watched = Watched()
+    symmetry = {"symmetry": ["both-mirrors"]}
+    _, state, _ = seeded(monkeypatch, watched, sizes=[1, 2, 5, 6], seeding=symmetry)
+    used = {n: {s.symmetry for s in watched.shards if s.n == n} for n in (1, 2, 5, 6)}
+    assert used[5] == used[6] == {"both-mirrors"}
+    assert "both-mirrors" not in used[1]
+    assert used[1]
+    assert used[2]
+    assert [state.best(n) for n in (1, 2)] == [1, 2]
+
+
+def test_quotas_are_for_the_size_searched_for_alone(monkeypatch):
+    watched = Watched()
+    search = {"methods": ["cover"]}
+    _, state, _ = seeded(monkeypatch, watched, problem="no-3-in-line", search=search)
+    assert {s.method for s in watched.shards if s.n == 6} == {"cover"}
+    assert {s.method for s in watched.shards if s.n == 5} > {"tabu"}
+    assert (state.best(5), state.best(6)) == (10, 12)
+
+
+def test_starts_join_what_a_portfolio_finds(monkeypatch):
+    loop, state, _ = seeded(monkeypatch)
+    best = state.pools[6].take([0])
+    start = Population.build(6, 36, best.cells, best.score, origin="import")
+    pool = loop.seed({6: start}).pools[6]
+    (place,) = np.flatnonzero(pool.ids() == start.ids()[0])
+    assert ORIGINS[pool.origin[place]] == "import"
+
+
+@pytest.mark.parametrize("improve", ["climb", "neighbourhood", "anneal", "complete"])
+@pytest.mark.parametrize("symmetry", ["", "both-mirrors"])
+def test_samples_are_improved_as_told(improve, symmetry):
+    watched = Watched()
+    model = {"tokens": "orbits", "symmetry": symmetry} if symmetry else {}
+    seeding = {"symmetry": [symmetry]} if symmetry else {}
+    config = tiny(search={"improve": improve, "proposals": 0}, model=model, seeding=seeding)
+    loop = Loop(load_problem("isosceles"), config, watched, lambda *_, **__: None)
+    first = loop.seed({})
+    watched.shards.clear()
+    state = loop.next(first)
+    assert {s.method for s in watched.shards} == {improve}
+    assert {s.symmetry for s in watched.shards} == {symmetry or "trivial"}
+    assert {s.proposals > 0 for s in watched.shards} == {improve != "complete"}
+    assert load_problem("isosceles").validate(state.pools[6].cells, 6).all()
 
 
 # ---------------------------------------------------------------------------- temperature
@@ -387,3 +506,38 @@ def test_oracle_and_pool_agree_on_no_three_in_line():
             assert max(Counter(r for r, _ in points).values()) <= 2
             assert len(list(combinations(points, 2))) == pool.score[i] * (pool.score[i] - 1) // 2
         assert state.best(n) <= 2 * n
+
+
+# ------------------------------------------------------------------- feedback and geometry
+
+
+@pytest.mark.parametrize("kind", ["prefer", "policy"])
+def test_feedback_tunes_the_model_by_what_its_samples_came_to(kind):
+    feedback = {"kind": kind, "steps": 4, "batch": 4, "learning_rate": 1e-3}
+    search = {"improve": "complete", "batches": 0}
+    told_so = rounds_of(tiny(feedback=feedback, search=search), 2)
+    again = rounds_of(tiny(feedback=feedback, search=search), 2)
+    without = rounds_of(tiny(search=search), 1)
+    stats = told_so[1].stats["feedback"]
+    assert stats["changed"]
+    assert stats["good"] > 0 < stats["bad"]
+    assert told_so[1].stats["train"] == without[1].stats["train"]
+    for name, weight in told_so[1].model.state_dict().items():
+        assert weight.isfinite().all()
+        assert weight.equal(again[1].model.state_dict()[name])
+    pairs = zip(told_so[1].model.parameters(), without[1].model.parameters(), strict=True)
+    assert any(not a.equal(b) for a, b in pairs)
+    assert told_so[2].stats == again[2].stats
+
+
+@pytest.mark.parametrize("geometry", ["distance", "offset"])
+def test_a_model_that_knows_the_geometry_goes_through_the_loop(geometry):
+    last = rounds_of(tiny(model={"geometry": geometry}), 1)[-1]
+    assert last.stats["validity"] == 1
+    biases = [w for name, w in last.model.state_dict().items() if "bias" in name]
+    assert any(bias.any() for bias in biases), "the biases must have learnt something"
+
+
+def test_geometry_needs_tokens_that_stand_for_elements():
+    with pytest.raises(UsageError, match="do not stand for elements"):
+        rounds_of(tiny(model={"geometry": "offset", "tokens": "dense"}), 1)

@@ -78,8 +78,11 @@ CELLS = np.zeros((2, 2), np.uint8)
         ((3, 9, CELLS, [1, 2, 3]), r"score: expected int32 \(2,\), got int64 \(3,\)"),
         ((3, 9, CELLS, 1.5), r"score: expected int32 \(2,\), got float64"),
         ((3, 9, CELLS, 2**31), "score: expected -2147483648 .. 2147483647, got 2147483648"),
-        ((3, 9, CELLS, 0, 0, "oracle"), "origin: expected one of seed, search, model, import"),
-        ((3, 9, CELLS, 0, 0, 4), "origin: expected indices below 4, got 4"),
+        (
+            (3, 9, CELLS, 0, 0, "oracle"),
+            "origin: expected one of seed, search, model, import, proposal",
+        ),
+        ((3, 9, CELLS, 0, 0, 5), "origin: expected indices below 5, got 5"),
     ],
 )
 def test_a_wrong_column_is_named_with_what_was_expected(arguments, message):

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +18,16 @@ from conftest import contents, only_run
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.clock import Clock
 from pipeline.config import Config, config_from
 from pipeline.errors import UsageError
 from pipeline.executor import Executor, Processes, Serial
-from pipeline.hunt import Hunt
 from pipeline.population import ORIGINS, Population
 from pipeline.problem import load_problem
+from pipeline.rounds import Rounds
 from pipeline.runs import find_run
-from pipeline.search.portfolio import BATCH, Arm, Portfolio, core_size, make_arms
-from pipeline.search.space import usable_classes
+from pipeline.search.portfolio import BATCH, Arm, Portfolio, core_size, make_arms, tabu_notes
+from pipeline.search.space import make_space, usable_classes
 from pipeline.symmetry import canonical, find_class, orbits
 from pipeline.workshop import State
 
@@ -118,7 +119,8 @@ def test_records_survive_being_written_and_read():
     def bring(arm):
         return (10 + int(arm.symmetry[-1]), 9)
 
-    arms = [*arms_of(9), Arm("enumerate", "class 1", 5), Arm("anneal", "class 1")]
+    arms = [*arms_of(9), Arm("enumerate", "class 1", 5, "border"), Arm("anneal", "class 1")]
+    arms += [Arm("anneal", "class 1", field="border"), Arm("tabu", "class 1", field="mine.npy")]
     portfolio = Portfolio(arms)
     played(portfolio, bring, 5)
     rows = json.loads(json.dumps(portfolio.to_json()))
@@ -144,14 +146,48 @@ def test_enumeration_waits_until_another_arm_has_told_what_size_is_in_reach():
     assert portfolio.goal(climb) == 17
 
 
+def test_enumeration_takes_turns_between_the_size_in_reach_and_smaller_ones():
+    climb, many = Arm("tabu", "mirror", 5), Arm("enumerate", "mirror", 5)
+    portfolio = Portfolio([climb, many])
+    portfolio.add(climb, 100, 100)
+    goals = []
+    for _ in range(8):
+        goals.append(portfolio.goal(many))
+        assert portfolio.goal(climb) == 85
+        portfolio.add(many, 100, 90)
+    assert goals == [100, 92, 100, 84] * 2
+
+
+def test_enumeration_makes_no_sets_too_small_to_be_kept():
+    climb, many = Arm("tabu", "mirror"), Arm("enumerate", "mirror")
+    portfolio = Portfolio([climb, many])
+    assert portfolio.floor == 0
+    portfolio.add(climb, 100, 100)
+    portfolio.floor = 90
+    goals = []
+    for _ in range(4):
+        goals.append(portfolio.goal(many))
+        portfolio.add(many, 100, 100)
+    assert goals == [100, 92, 100, 100]
+    assert portfolio.goal(climb) == 85
+
+
+def test_a_core_counts_for_all_arms_of_its_class_and_band_whatever_pulls_them():
+    climb, pulled = Arm("tabu", "mirror"), Arm("tabu", "mirror", field="border")
+    apart = [Arm("tabu", "mirror", 5, "border"), Arm("tabu", "half-turn")]
+    portfolio = Portfolio([climb, pulled, *apart])
+    portfolio.add(pulled, 100, 100)
+    assert [portfolio.goal(arm) for arm in (climb, pulled, *apart)] == [85, 85, 1, 1]
+
+
 def test_enumeration_alone_begins_from_nothing():
     many = Arm("enumerate", "mirror")
     portfolio = Portfolio([many])
     assert portfolio.batch(rng()) == [many]
     assert portfolio.goal(many) == 1
-    portfolio.add(many, 12, 10)
+    portfolio.add(many, 120, 100)
     assert portfolio.batch(rng()) == [many] * BATCH
-    assert portfolio.goal(many) == 10
+    assert portfolio.goal(many) == 92
 
 
 @given(st.integers(0, 2**32), st.sampled_from(["trivial", "mirror", "half-turn", "both-mirrors"]))
@@ -199,18 +235,32 @@ def test_the_arms_are_every_method_in_every_usable_class(spec, n):
         }
 
 
-def test_large_boards_have_bands_and_no_tabu_on_more_orbits_than_it_can_bear():
+def test_large_boards_have_a_band_and_no_tabu_on_more_orbits_than_it_can_bear():
     arms = make_arms(load_problem("isosceles"), 48)
-    bands = {(a.method, a.symmetry): [] for a in arms}
+    pulls: dict[tuple[str, str], list[tuple[int, str]]] = {}
     for a in arms:
-        bands[a.method, a.symmetry].append(a.band)
-    assert bands["tabu", "both-mirrors"] == bands["enumerate", "both-mirrors"] == [0, 10, 12]
-    assert bands["anneal", "both-mirrors"] == bands["anneal", "trivial"] == [0]
-    assert bands["tabu", "mirror"] == [0, 10, 12]
-    assert ("tabu", "trivial") not in bands
+        pulls.setdefault((a.method, a.symmetry), []).append((a.band, a.field))
+    every = [(12, "border"), (0, "border"), (0, "")]
+    for key in product(("tabu", "enumerate"), ("both-mirrors", "mirror")):
+        assert pulls[key] == every
+    for name in ("both-mirrors", "trivial"):
+        assert pulls["anneal", name] == [(0, "border"), (0, "")]
+    assert ("tabu", "trivial") not in pulls
     asked = make_arms(load_problem("isosceles"), 48, ["tabu"], ["trivial"])
-    assert [a.band for a in asked] == [0, 10, 12]
-    assert asked[1].name == "tabu, trivial, band 10"
+    assert [(a.band, a.field) for a in asked] == every
+    assert asked[0].name == "tabu, trivial, band 12, field border"
+
+
+@pytest.mark.parametrize("n", [19, 20])
+@pytest.mark.parametrize("field", ["", "none", "border"])
+def test_a_field_is_taken_by_all_arms_or_by_none_and_small_boards_go_without(n, field):
+    arms = make_arms(load_problem("isosceles"), n, field=field)
+    expected = {"": {"", "border"} if n == 20 else {""}, "none": {""}, "border": {"border"}}[field]
+    assert {a.field for a in arms if a.method != "cover"} == expected
+    assert {a.band for a in arms if a.method == "tabu"} == (
+        {0, 5} if n == 20 and not field else {0}
+    )
+    assert len(set(arms)) == len(arms)
 
 
 # -------------------------------------------------------------------------------------- rounds
@@ -222,16 +272,16 @@ FEW = {"tabu": 4000, "enumerate": 4000, "cover": 40_000}
 
 @pytest.fixture(autouse=True)
 def _short(monkeypatch):
-    monkeypatch.setattr("pipeline.hunt._BOUNDS", FEW)
+    monkeypatch.setattr("pipeline.workshop._BOUNDS", FEW)
 
 
-def hunt_config(**changes: Any) -> Config:
+def search_config(**changes: Any) -> Config:
     data: dict[str, Any] = {
         "problem": "isosceles",
         "n": 9,
         "sizes": [9],
-        "proposer": "search",
-        "seeding": {"proposals": 2000},
+        "proposer": "none",
+        "seeding": {"proposals": 2000, "batches": 2},
         "search": {"batches": 2},
         "select": {"keep": 40},
     }
@@ -240,21 +290,21 @@ def hunt_config(**changes: Any) -> Config:
     return config_from(data, "the test")
 
 
-def hunt_of(
+def player_of(
     config: Config, executor: Executor | None = None, told: Any = None, **more: Any
-) -> Hunt:
+) -> Rounds:
     def report(event: str, **particulars: Any) -> None:
         if told is not None:
             told.append((event, particulars))
 
-    return Hunt(load_problem(config.problem), config, executor or Serial(), report, **more)
+    return Rounds(load_problem(config.problem), config, executor or Serial(), report, **more)
 
 
 def rounds_of(config: Config, number: int, executor: Executor | None = None) -> list[State]:
-    hunt = hunt_of(config, executor)
-    states = [hunt.seed({})]
+    player = player_of(config, executor)
+    states = [player.seed({})]
     for _ in range(number):
-        states.append(hunt.next(states[-1]))
+        states.append(player.next(states[-1]))
     return states
 
 
@@ -271,8 +321,8 @@ def same(a: State, b: State) -> bool:
 @pytest.fixture(scope="module")
 def states() -> list[State]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipeline.hunt._BOUNDS", FEW)
-        return rounds_of(hunt_config(), 2)
+        patch.setattr("pipeline.workshop._BOUNDS", FEW)
+        return rounds_of(search_config(), 2)
 
 
 def test_pools_are_valid_distinct_up_to_symmetry_best_first_and_within_the_quota(states):
@@ -283,7 +333,9 @@ def test_pools_are_valid_distinct_up_to_symmetry_best_first_and_within_the_quota
         assert 0 < len(pool) <= 40
         assert (np.diff(pool.score) <= 0).all()
         assert len(np.unique(canonical(pool.cells, ground), axis=0)) == len(pool)
-        assert {ORIGINS[k] for k in pool.origin} == {"search"}
+        new = pool.round == state.round
+        assert {ORIGINS[k] for k in pool.origin[new]} <= {"search" if state.round else "seed"}
+        assert {ORIGINS[k] for k in pool.origin[~new]} <= {"seed", "search"}
         for i in range(len(pool)):
             points = [tuple(row) for row in ground.coords[pool.points(i)].tolist()]
             assert oracles.no_isosceles(points)
@@ -302,16 +354,16 @@ def test_a_pool_never_gets_worse_and_its_arms_go_on_from_their_records(states):
 
 
 def test_the_same_rng_seed_gives_the_same_rounds_and_another_gives_others(states):
-    again = rounds_of(hunt_config(), 2)
+    again = rounds_of(search_config(), 2)
     assert all(same(a, b) for a, b in zip(states, again, strict=True))
-    other = rounds_of(hunt_config(seed=1), 0)[0]
+    other = rounds_of(search_config(seed=1), 0)[0]
     assert not np.array_equal(other.pools[9].cells, states[0].pools[9].cells)
 
 
 def test_a_round_goes_on_from_what_was_written_of_the_last(states):
     last = states[1]
     read = State(1, last.pools, last.temperature, stats=json.loads(json.dumps(last.stats)))
-    assert same(hunt_of(hunt_config()).next(read), states[2])
+    assert same(player_of(search_config()).next(read), states[2])
 
 
 @pytest.fixture(scope="module")
@@ -323,33 +375,48 @@ def two():
 
 
 def test_processes_find_what_one_process_finds(states, two):
-    parallel = rounds_of(hunt_config(), 1, two)
+    parallel = rounds_of(search_config(), 1, two)
     assert all(same(a, b) for a, b in zip(states, parallel, strict=False))
 
 
 def test_a_target_ends_a_round_at_the_same_shard_however_many_work(two):
-    config = hunt_config(budget={"target": 15}, search={"batches": 50})
+    config = search_config(budget={"target": 15}, seeding={"batches": 50})
     told: list[Any] = []
-    alone = hunt_of(config, told=told).seed({})
+    alone = player_of(config, told=told).seed({})
     assert alone.best(9) >= 15
     done = sum(event == "progress" for event, _ in told)
     assert done == sum(row["shards"] for row in alone.stats["arms"]) < 50 * BATCH
-    assert same(alone, hunt_of(config, two).seed({}))
+    assert same(alone, player_of(config, two).seed({}))
 
 
 def test_a_target_that_is_there_already_asks_for_no_search(states):
-    hunt = hunt_of(hunt_config(budget={"target": 16}))
-    after = hunt.next(states[-1])
+    player = player_of(search_config(budget={"target": 16}))
+    after = player.next(states[-1])
     assert after.stats["arms"] == states[-1].stats["arms"]
     assert np.array_equal(after.pools[9].cells, states[-1].pools[9].cells)
 
 
+class Looks(Clock):
+    """Is over after so many looks, and may tell of each."""
+
+    def __init__(self, looks: float = float("inf"), told: Any = None) -> None:
+        super().__init__()
+        self.left, self.told = looks, told
+
+    def over(self) -> bool:
+        if self.told is not None:
+            self.told.append(("asked", {}))
+        self.left -= 1
+        self.cut_short = self.cut_short or self.left < 0
+        return self.left < 0
+
+
 @pytest.mark.parametrize("looks", [0, 1, 5, 20])
 def test_a_round_that_runs_out_of_time_keeps_what_is_there(looks):
-    left = iter([False] * looks)
     told: list[Any] = []
-    hunt = hunt_of(hunt_config(), told=told, out_of_time=lambda: next(left, True))
-    state = hunt.seed({})
+    player = player_of(search_config(), told=told, clock=Looks(looks))
+    state = player.seed({})
+    assert player.clock.cut_short
     done = [p["done"] for event, p in told if event == "progress"]
     assert done == list(range(1, len(done) + 1))
     assert len(done) <= looks
@@ -358,20 +425,64 @@ def test_a_round_that_runs_out_of_time_keeps_what_is_there(looks):
     assert sum(row["shards"] for row in state.stats["arms"]) == len(done)
 
 
+def test_the_clock_is_asked_only_while_there_is_something_to_cut_short():
+    told: list[Any] = []
+    player = player_of(search_config(), told=told, clock=Looks(told=told))
+    player.seed({})
+    events = [event for event, _ in told]
+    assert events.count("progress") == 2 * BATCH
+    assert "asked" in events
+    assert "asked" not in events[len(events) - events[::-1].index("progress") :]
+
+
+@pytest.mark.parametrize("methods", [["tabu", "anneal"], ["enumerate"]])
+def test_fields_and_bands_are_the_same_with_two_processes(methods, two):
+    limits = {"batches": 2, "methods": methods}
+    symmetry = {"symmetry": ["both-mirrors", "mirror"], "proposals": 2000}
+    config = search_config(n=20, sizes=[20], search=limits, seeding=symmetry)
+    alone, parallel = rounds_of(config, 1), rounds_of(config, 1, two)
+    assert all(same(a, b) for a, b in zip(alone, parallel, strict=True))
+    rows = alone[0].stats["arms"]
+    assert {row["field"] for row in rows} == {"", "border"}
+    assert {row["band"] for row in rows} == {0, 5}
+    assert load_problem("isosceles").validate(alone[-1].pools[20].cells, 20).all()
+
+
+def test_a_full_pool_sets_the_floor_of_enumeration(monkeypatch):
+    floors: list[tuple[int, int]] = []
+    goal = Portfolio.goal
+
+    def spy(portfolio: Portfolio, arm: Arm) -> int:
+        found = goal(portfolio, arm)
+        if arm.method == "enumerate" and portfolio.floor:
+            core = max(portfolio.records[a].core for a in portfolio.arms)
+            floors.append((found, min(portfolio.floor, core)))
+        return found
+
+    monkeypatch.setattr(Portfolio, "goal", spy)
+    methods = {"methods": ["tabu", "enumerate"]}
+    seeding = {"symmetry": ["trivial"], "batches": 5}
+    config = search_config(search=methods, seeding=seeding, select={"keep": 5})
+    rounds_of(config, 0)
+    assert floors
+    assert all(found >= least for found, least in floors)
+
+
 @pytest.mark.parametrize("symmetry", [[], ["mirror"]])
 def test_progress_never_goes_beyond_the_total_it_was_told(symmetry):
     told: list[Any] = []
-    hunt_of(hunt_config(search={"batches": 1}, seeding={"symmetry": symmetry}), told=told).seed({})
+    player_of(search_config(seeding={"batches": 1, "symmetry": symmetry}), told=told).seed({})
     ((_, stage),) = [entry for entry in told if entry[0] == "stage"]
-    assert stage["total"] == BATCH
+    assert stage == {"name": "portfolio", "total": BATCH, "n": 9}
     assert [p["done"] for event, p in told if event == "progress"] == list(range(1, BATCH + 1))
 
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("spec", ["isosceles", "no-3-in-line", FOUR_CYCLE])
 def test_every_method_finds_something_by_itself(spec, method):
-    limits = {"batches": 1, "methods": [method]}
-    config = hunt_config(problem=spec, n=7, sizes=[7], search=limits)
+    config = search_config(
+        problem=spec, n=7, sizes=[7], search={"methods": [method]}, seeding={"batches": 1}
+    )
     (state,) = rounds_of(config, 0)
     pool = state.pools[7]
     problem = load_problem(spec)
@@ -386,7 +497,7 @@ def test_every_method_finds_something_by_itself(spec, method):
 def test_starts_enter_the_pool_as_imports(states):
     best = states[-1].pools[9].take([0])
     start = Population.build(9, 81, best.cells, best.score, origin="import")
-    pool = hunt_of(hunt_config(), out_of_time=lambda: True).seed({9: start}).pools[9]
+    pool = player_of(search_config(), clock=Looks(0)).seed({9: start}).pools[9]
     assert [ORIGINS[k] for k in pool.origin] == ["import"]
     assert np.array_equal(pool.cells, start.cells)
 
@@ -394,7 +505,7 @@ def test_starts_enter_the_pool_as_imports(states):
 @pytest.mark.parametrize("n", [1, 2, 3, 4])
 def test_the_smallest_boards_are_searched_too(n):
     for spec in ("isosceles", "no-3-in-line"):
-        (state,) = rounds_of(hunt_config(problem=spec, n=n, sizes=[n], search={"batches": 1}), 0)
+        (state,) = rounds_of(search_config(problem=spec, n=n, sizes=[n], seeding={"batches": 1}), 0)
         known = load_problem(spec).known(n)
         assert known is not None
         assert state.best(n) == known.value
@@ -403,6 +514,7 @@ def test_the_smallest_boards_are_searched_too(n):
 # ----------------------------------------------------------------------------- pipeline search
 
 TINY = ["--workers", 1, "--set", "seeding.proposals=2000", "--set", "search.batches=1"]
+TINY += ["--set", "seeding.batches=1"]
 
 
 def lines(text: str) -> list[str]:
@@ -592,7 +704,7 @@ def test_rounds_of_a_file_or_a_setting_bound_a_search(tmp_path, cli, by_file):
 
 def test_a_search_by_the_clock_ends_with_it_and_keeps_what_is_there(tmp_path, cli, monkeypatch):
     clock = iter(range(0, 10**6, 10))  # ten seconds pass between two looks
-    monkeypatch.setattr("pipeline.session.time.monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr("pipeline.clock.time.monotonic", lambda: float(next(clock)))
     assert (
         cli("search", "isosceles", "--n", 14, *TINY, "--time", "1m", "--runs", tmp_path).code == 0
     )
@@ -600,6 +712,146 @@ def test_a_search_by_the_clock_ends_with_it_and_keeps_what_is_there(tmp_path, cl
     assert rounds_in(run) == ["0000"]
     stats = json.loads((run / "rounds" / "0000" / "stats.json").read_text())
     assert 0 < sum(row["shards"] for row in stats["arms"]) < BATCH
+
+
+def test_a_round_that_the_clock_cuts_short_is_called_not_reproducible(tmp_path, cli, monkeypatch):
+    clock = iter(range(0, 10**6, 10))
+    monkeypatch.setattr("pipeline.clock.time.monotonic", lambda: float(next(clock)))
+    options = [*TINY, "--time", "1m", "--runs", tmp_path]
+    assert cli("search", "isosceles", "--n", 14, *options).code == 0
+    run = only_run(tmp_path)
+    (session,) = json.loads((run / "run.json").read_text())["sessions"]
+    assert session["reproducible"] is False
+    assert session["reason"] == "round 0 was cut short by the clock"
+    monkeypatch.undo()
+    assert "not reproducible: round 0 was cut short by the clock" in lines(cli("show", run).out)
+    (told,) = json.loads(cli("show", run, "--json").out)["sessions"]
+    assert told == session
+    # What is played after it goes by numbers again, and the mark stays.
+    assert cli("resume", run, "--time", "1h", "--rounds", 1).code == 0
+    sessions = json.loads((run / "run.json").read_text())["sessions"]
+    assert [s["reproducible"] for s in sessions] == [False, True]
+    assert cli("show", run).out.count("not reproducible") == 1
+
+
+@pytest.mark.parametrize("options", [["--rounds", 1], ["--time", "1h", "--target", 18]])
+def test_a_search_that_the_clock_does_not_cut_short_says_nothing(tmp_path, cli, options):
+    found = cli("search", "isosceles", "--n", 14, *TINY, *options, "--runs", tmp_path)
+    assert found.code == 0
+    run = only_run(tmp_path)
+    (session,) = json.loads((run / "run.json").read_text())["sessions"]
+    assert session["reproducible"] is True
+    assert "reason" not in session
+    assert "reproducible" not in cli("show", run).out
+
+
+def notes_of(run: Path) -> list[str]:
+    events = [json.loads(line) for line in lines((run / "events.jsonl").read_text())]
+    return [event["text"] for event in events if event["event"] == "note"]
+
+
+def left_out(n: int, symmetry: str) -> str | None:
+    """Return the line on the orbits that tabu goes without, None where there are none."""
+    problem = load_problem("isosceles")
+    cls = find_class(problem.ground(n), symmetry)
+    every, fewer = (len(make_space(problem, n, cls, traps=t).key) for t in (True, False))
+    if every == fewer:
+        return None
+    out = f"{every - fewer} of {every}"
+    return f"{symmetry}: {out} orbits left out of tabu, each in conflict with most of the others"
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_search_says_once_for_each_class_what_orbits_tabu_goes_without(tmp_path, cli, as_json):
+    more = ["--json"] if as_json else []
+    found = cli("search", "isosceles", "--n", 9, *TINY, "--rounds", 1, *more, "--runs", tmp_path)
+    assert found.code == 0
+    names = [cls.name for cls in usable_classes(load_problem("isosceles"), 9)]
+    expected = {line for name in names if (line := left_out(9, name))}
+    assert any(line.startswith("mirror: 9 of 45 orbits left out") for line in expected)
+    said = [line for line in lines(found.err) if "orbits left out" in line]
+    assert sorted(said) == sorted(expected)
+    assert "orbits left out" not in found.out
+    assert sorted(notes_of(only_run(tmp_path))) == sorted(expected)
+
+
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [
+        (["--n", 9, "--symmetry", "mirror,trivial"], ["mirror"]),
+        (["--n", 9, "--symmetry", "both-mirrors,trivial"], []),
+        (["--n", 9, "--method", "anneal,greedy"], []),
+        (["--n", 8, "--symmetry", "mirror,half-turn"], []),
+    ],
+)
+def test_only_classes_that_tabu_searches_are_spoken_of(tmp_path, cli, options, names):
+    options = [*options, *TINY, "--rounds", 0, "--runs", tmp_path]
+    assert cli("search", "isosceles", *options).code == 0
+    assert notes_of(only_run(tmp_path)) == [left_out(9, name) for name in names]
+
+
+def test_a_search_says_where_pair_tables_would_take_more_than_they_may(tmp_path, cli):
+    options = ["--n", 20, *TINY, "--method", "tabu,anneal", "--symmetry", "trivial,both-mirrors"]
+    options += ["--rounds", 0, "--set", "search.table_bytes=700000", "--runs", tmp_path]
+    found = cli("search", "isosceles", *options)
+    assert found.code == 0
+    (note,) = notes_of(only_run(tmp_path))
+    assert note == (
+        "no pair tables in trivial, band 5; trivial: they would take more than 700 kB "
+        "(search.table_bytes), so tabu is a few times slower there"
+    )
+    assert note in lines(found.err)
+    assert cli("verify", only_run(tmp_path)).code == 0
+
+
+def test_problems_of_larger_configurations_have_no_tables_to_speak_of():
+    problem = load_problem(FOUR_CYCLE)
+    arms = make_arms(problem, 8)
+    assert any(arm.method == "tabu" for arm in arms)
+    assert tabu_notes(problem, 8, arms, None, 1) == []
+
+
+def test_a_limit_of_no_bytes_is_refused(tmp_path, cli):
+    options = ["--set", "search.table_bytes=0", "--runs", tmp_path / "r"]
+    refused(cli("search", "isosceles", "--n", 9, *options), "search.table_bytes must be 1 or more")
+
+
+@pytest.mark.parametrize("by_file", [True, False])
+def test_the_size_may_stand_in_a_file_or_a_setting(tmp_path, cli, by_file):
+    file = tmp_path / "mine.toml"
+    file.write_text("n = 9\nsizes = [5, 9]\n[budget]\nrounds = 0\n")
+    told = ["--config", file] if by_file else ["--set", "n=9", "--rounds", 0]
+    assert cli("search", "isosceles", *told, *TINY, "--runs", tmp_path).code == 0
+    run = find_run("latest", tmp_path)
+    assert run.config.sizes == (9,)
+    # What the command line says goes over it.
+    if by_file:
+        assert (
+            cli("search", "isosceles", *told, *TINY, "--n", 6, "--runs", tmp_path / "b").code == 0
+        )
+        assert only_run(tmp_path / "b").name.startswith("isosceles-n6-")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("seed = 3", "name a size, as in: pipeline search isosceles --n 48"),
+        ('n = "9"', "n must be a whole number, got '9'"),
+        ("n = 0", "n must be at least 1, got 0"),
+        ("budget = 3\nn = 9", "budget must be a section"),
+    ],
+)
+def test_a_file_without_a_good_size_is_one_line(tmp_path, cli, text, message):
+    file = tmp_path / "mine.toml"
+    file.write_text(text)
+    refused(cli("search", "isosceles", "--config", file, "--runs", tmp_path / "r"), message)
+
+
+def test_quotas_out_of_reach_are_one_line(tmp_path, cli):
+    options = ["--n", 5, "--method", "cover", "--symmetry", "all", "--runs", tmp_path / "r"]
+    found = cli("search", "no-3-in-line", *options)
+    assert found.code == 2
+    assert "'cover' finds its quotas out of reach" in found.error
 
 
 # --------------------------------------------------------------------------- other processes

@@ -10,14 +10,21 @@ ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 #: Budgets for a test; what the commands mean stays as it is.
-SMALL_RUN = shlex.split(
-    "--set seeding.count=40 --set seeding.proposals=2000 --set train.steps=4 --set sample.count=10 "
-    "--set search.proposals=500 --set select.keep=50 --set model.width=16 --set model.layers=1 "
-    "--set compute.workers=1 --set budget.rounds=1"
+SMALL_LOOP = shlex.split(
+    "--set seeding.count=40 --set seeding.proposals=2000 --set seeding.batches=1 "
+    "--set search.batches=1 --set search.proposals=500 --set train.steps=4 --set sample.count=10 "
+    "--set select.keep=50 --set model.width=16 --set model.layers=1"
 )
-SMALL_SEARCH = shlex.split(
-    "--rounds 0 --set search.batches=1 --symmetry both-mirrors --set compute.workers=1"
-)
+SMALL_RUN = [*SMALL_LOOP, "--workers", "1", "--rounds", "1"]
+SMALL_SEARCH = shlex.split("--rounds 0 --set seeding.batches=1 --symmetry both-mirrors --workers 1")
+SMALL_COMPARE = ["--n", "9", "--seeds", "1", "--budget-cpu-seconds", "1", *SMALL_LOOP]
+SMALL = {"run": SMALL_RUN, "search": SMALL_SEARCH, "compare": SMALL_COMPARE}
+
+
+@pytest.fixture(autouse=True)
+def _few_steps(monkeypatch):
+    few = {"tabu": 2000, "enumerate": 2000, "cover": 40_000}
+    monkeypatch.setattr("pipeline.workshop._BOUNDS", few)
 
 
 def commands() -> list[str]:
@@ -43,7 +50,7 @@ def test_every_command_of_the_readme_works(cli, tmp_path, monkeypatch):
     assert len(told) > 15
     for command in told:
         words = shlex.split(command)[1:]
-        small = {"run": SMALL_RUN, "search": SMALL_SEARCH}.get(words[0], [])
+        small = SMALL.get(words[0], [])
         if words[0] == "search":
             # The clock would end these; here a number of rounds does.
             at = words.index("--time")

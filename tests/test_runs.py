@@ -174,6 +174,7 @@ def test_run_json_tells_what_made_the_run(played):
     assert (info["n"], info["seed"], info["schema"]) == (6, 0, 1)
     (session,) = info["sessions"]
     assert {"command", "started", "pipeline", "python", "numpy", "machine"} <= session.keys()
+    assert session["reproducible"] is True
     for line in (played / "events.jsonl").read_text().splitlines():
         assert {"time", "event"} <= json.loads(line).keys()
 

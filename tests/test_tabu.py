@@ -1,5 +1,6 @@
 """Search at a fixed size: pair tables against brute force, masks and traps, what tabu finds."""
 
+from dataclasses import replace
 from functools import cache
 from itertools import combinations
 from pathlib import Path
@@ -16,14 +17,15 @@ from pipeline.problem import Problem, blocking_hook, load_problem
 from pipeline.search import kernels
 from pipeline.search.shards import NO_TARGET, Shard, run_shard
 from pipeline.search.space import border_band, make_space, usable_classes
-from pipeline.search.tables import MOST_CHOICES, with_tables
-from pipeline.search.tabu import SCALE, Tabu, tabu
+from pipeline.search.tables import MOST_CHOICES, tables_fit, with_tables
+from pipeline.search.tabu import SCALE, Tabu, climb_many, tabu
 from pipeline.symmetry import GroundSet, find_class, invariant, orbits
 from pipeline.truth import find_truth
 from problems.isosceles import FLAT_ALLOWED, FLAT_FORBIDDEN
 
 PLUGINS = Path(__file__).parent / "plugins"
 FOUR_CYCLE = f"{PLUGINS / 'four_cycle_free.py'}:FourCycleFree"
+CIRCLE = f"{PLUGINS / 'no_four_on_a_circle.py'}:NoFourOnACircle"
 SPHERE = f"{PLUGINS / 'no_five_on_a_sphere.py'}:NoFiveOnASphere"
 
 
@@ -230,6 +232,23 @@ def test_tables_that_would_not_fit_are_not_made():
     assert with_tables(space, 3, 4 * needed) is not None
 
 
+@pytest.mark.parametrize(
+    "case", [c for c in CASES if c[2] > 5], ids=lambda c: "-".join(map(str, c))
+)
+def test_whether_tables_fit_is_told_without_making_them(case):
+    space = walked_space(*case)
+    needed = sum(table.nbytes for table in table_space(case).tables[:2])
+    for limit, fits_ in [(needed // 3, False), (3 * needed + 20_000, True)]:
+        assert tables_fit(space, limit) == fits_
+        assert (with_tables(space, 3, limit) is not None) == fits_
+
+
+def test_what_tables_cannot_name_does_not_fit():
+    space = walked_space("isosceles", FLAT_FORBIDDEN, 5, "trivial", 0)
+    many = space._replace(start=np.arange(MOST_CHOICES + 2, dtype=np.int32))
+    assert not tables_fit(many, 2**62)
+
+
 def test_tables_of_more_choices_than_16_bits_can_name_are_not_made():
     space = walked_space("isosceles", FLAT_FORBIDDEN, 5, "trivial", 0)
     many = space._replace(start=np.arange(MOST_CHOICES + 2, dtype=np.int32))
@@ -282,6 +301,16 @@ def test_both_mirrors_of_an_odd_board_go_without_the_cells_on_its_axes(n):
     assert np.array_equal(fewer, all_of_them[~all_of_them[:, axes].any(axis=1)])
 
 
+def test_traps_that_are_no_minority_are_kept():
+    problem = load_problem("isosceles")
+    both = find_class(problem.ground(9), "both-mirrors")
+    every = make_space(problem, 9, both)
+    assert np.array_equal(parts_of(make_space(problem, 9, both, traps=False)), parts_of(every))
+    # Most of them are in conflict with more than half of the others.
+    trapped = 2 * np.diff(every.pair_start) > len(every.key) - 1
+    assert 2 * trapped.sum() >= len(every.key)
+
+
 @pytest.mark.parametrize(
     "case", [c for c in CASES if c[2] > 2], ids=lambda c: "-".join(map(str, c))
 )
@@ -301,7 +330,7 @@ def test_a_trap_is_an_orbit_at_odds_with_more_than_half_of_the_others(case):
         if column.sum() == 3 and len(there) == 2:
             at_odds[there[0], there[1]] = at_odds[there[1], there[0]] = True
     trapped = at_odds.sum(axis=1) > (len(every) - 1) / 2
-    expected = every if trapped.all() or len(every) == 1 else every[~trapped]
+    expected = every[~trapped] if 2 * trapped.sum() < len(every) else every
     assert np.array_equal(parts_of(found), expected)
 
 
@@ -597,3 +626,102 @@ def test_a_tabu_shard_stops_at_its_target_and_keeps_to_its_band():
 def test_a_tabu_shard_that_finds_nothing_gives_nothing_back():
     cells = run_shard(tabu_shard("isosceles", 9, "mirror", steps=0))
     assert cells.shape == (0, packing.width(81))
+
+
+@pytest.mark.parametrize("method", ["tabu", "enumerate"])
+def test_a_tabu_shard_without_room_for_tables_finds_sets_as_good(method):
+    shard = tabu_shard("isosceles", 12, "both-mirrors", method, goal=14, rows=64)
+    problem = load_problem("isosceles")
+    found = [run_shard(shard), run_shard(replace(shard, table_bytes=1))]
+    assert all(problem.validate(cells, 12).all() for cells in found)
+    tops = [int(problem.score(cells, 12).max()) for cells in found]
+    assert min(tops) >= 18
+
+
+# --------------------------------------------------------------------------------------- climb
+
+
+CLIMBED = [
+    ("isosceles", 10, "trivial"),
+    ("isosceles", 11, "mirror"),
+    ("isosceles", 11, "both-mirrors"),
+    ("no-3-in-line", 8, "half-turn"),
+    (FOUR_CYCLE, 8, "trivial"),
+    (FOUR_CYCLE, 8, "reflection"),
+    (CIRCLE, 6, "trivial"),
+    (CIRCLE, 6, "order-2-1"),
+    (CIRCLE, 6, "order-4-2"),
+    (SPHERE, 3, "trivial"),
+    (SPHERE, 3, "order-2-1"),
+]
+
+
+def starts_of(spec, n):
+    """Return sets that are invalid, empty, full, and valid: packed."""
+    m = load_problem(spec).elements(n)
+    density = np.array([[0.0], [0.05], [0.2], [0.5], [1.0]])
+    drawn = packing.pack(np.random.default_rng(1).random((5, m)) < density)
+    greedy = np.zeros((3, packing.width(m)), np.uint8)
+    kernels.greedy_many(make_space(load_problem(spec), n), stream(1), greedy)
+    return np.concatenate([drawn, greedy])
+
+
+@pytest.mark.parametrize("steps", [0, 2000])
+@pytest.mark.parametrize("case", CLIMBED, ids=lambda c: f"{Path(c[0]).stem}-{c[1]}-{c[2]}")
+def test_a_climb_is_never_smaller_than_its_start_filled_up_and_is_maximal(case, steps):
+    spec, n, symmetry = case
+    problem = load_problem(spec)
+    assert symmetry in {cls.name for cls in usable_classes(problem, n)}
+    shard = replace(tabu_shard(spec, n, symmetry, "climb", steps=steps), cells=starts_of(spec, n))
+    cells = run_shard(shard)
+    assert cells.shape == shard.cells.shape
+    assert problem.validate(cells, n).all()
+    filled_up = run_shard(replace(shard, method="complete"))
+    assert (packing.popcounts(cells) >= packing.popcounts(filled_up)).all()
+    again = cells.copy()
+    kernels.complete_many(make_space(problem, n), stream(7), again)
+    assert (again == cells).all()
+    assert run_shard(shard).tobytes() == cells.tobytes()
+    assert (shard.cells == starts_of(spec, n)).all()
+
+
+def test_a_climb_keeps_a_start_whose_orbits_it_goes_without():
+    # The middle column of an odd board under its mirror: single cells, at odds with most others.
+    problem = load_problem("isosceles")
+    ground = problem.ground(11)
+    space = make_space(problem, 11, find_class(ground, "mirror"), traps=False)
+    assert not np.isin(np.flatnonzero(ground.coords[:, 1] == 5), space.elements).any()
+    start = np.zeros((1, 121), bool)
+    start[0, [5, 5 + 11]] = True
+    shard = tabu_shard("isosceles", 11, "mirror", "climb", steps=0)
+    cells = run_shard(replace(shard, cells=packing.pack(start)))
+    filled_up = run_shard(replace(shard, cells=packing.pack(start), method="complete"))
+    assert packing.popcounts(cells) >= packing.popcounts(filled_up)
+
+
+def test_climbing_finds_larger_sets_than_filling_up():
+    starts = starts_of("isosceles", 16)[[0] * 24]
+    shard = replace(tabu_shard("isosceles", 16, "trivial", "climb", steps=5000), cells=starts)
+    climbed = packing.popcounts(run_shard(shard))
+    filled_up = packing.popcounts(run_shard(replace(shard, method="complete")))
+    assert climbed.mean() >= filled_up.mean() + 3
+    assert climbed.max() >= 26
+
+
+@pytest.mark.parametrize("tables", [False, True])
+def test_sets_that_climb_are_valid_unions_of_choices_and_never_shrink(tables):
+    space, parts = searched_space("isosceles", FLAT_FORBIDDEN, 8, "mirror", tables)
+    sizes = parts.sum(axis=1).astype(np.int32)
+    sets = np.zeros((6, packing.width(len(sizes))), np.uint8)
+    before = sets.copy()
+    climb_many(space, stream(1), sizes, 0, sets)
+    assert (sets == before).all()
+    for steps in (50, 500, 5000):
+        climb_many(space, stream(steps), sizes, steps, sets)
+        chosen = packing.unpack(sets, len(sizes))
+        inside = (chosen.astype(np.int64) @ parts) > 0
+        assert all(is_valid(("isosceles", FLAT_FORBIDDEN, 8), row) for row in inside)
+        grown = chosen @ sizes
+        assert (grown >= packing.unpack(before, len(sizes)) @ sizes).all()
+        before = sets.copy()
+    assert grown.max() >= 12

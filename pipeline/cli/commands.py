@@ -9,9 +9,11 @@ import click
 
 from pipeline import __version__
 from pipeline.cli.check import doctor, problems, verify
+from pipeline.cli.compare import compare
 from pipeline.cli.look import best, hist, ls, show
 from pipeline.cli.run import resume, run
 from pipeline.cli.search import search
+from pipeline.cli.solve import solve
 from pipeline.errors import PipelineError
 
 
@@ -48,7 +50,8 @@ def cli() -> None:
     """
 
 
-for _command in (run, search, resume, ls, show, hist, best, verify, problems, doctor):
+_READING = (ls, show, hist, best, verify, problems, doctor)
+for _command in (run, search, solve, compare, resume, *_READING):
     cli.add_command(_command)
 
 

@@ -97,3 +97,22 @@ def existing_file(text: str) -> Path:
     if not path.is_file():
         raise UsageError(f"no such file: {text}")
     return path
+
+
+def writable(option: str, path: Path) -> Path:
+    """Return the path of a file that can be written, tried before there is anything to write.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    there = path.exists()
+    try:
+        path.open("ab").close()
+    except OSError as error:
+        raise UsageError(
+            f"{option} {path}: cannot be written ({error.strerror}); name a file in a folder of "
+            "yours"
+        ) from None
+    if not there:
+        path.unlink()
+    return path

@@ -27,6 +27,7 @@ _TITLES = {
     "sample": "sampling",
     "search": "repair and search",
     "portfolio": "search",
+    "feedback": "feedback",
 }
 #: What is said to the first Ctrl-C.
 STOPPING = "stopping after this piece of work; once more to stop at once"
@@ -113,11 +114,17 @@ class Live:
         # A search that the clock ends has no number of rounds worth showing.
         self._where = f"round {number}" + (f" of {rounds}" if rounds < 10_000 else "")
 
-    def _on_stage(self, name: str, total: int) -> None:
+    def _on_note(self, text: str) -> None:
+        self._run.event("note", text=text)
+        self._console.print(text, soft_wrap=True, markup=False)
+
+    def _on_stage(self, name: str, total: int, n: int | None = None) -> None:
         self._total = total
         self._began = self._said = time.monotonic()
-        self._run.event("stage", name=name, total=total, where=self._where)
-        self._title = title = ": ".join(filter(None, [self._where, _TITLES.get(name, name)]))
+        size = {} if n is None else {"n": n}
+        self._run.event("stage", name=name, total=total, where=self._where, **size)
+        what = _TITLES.get(name, name) + (f", n={n}" if size else "")
+        self._title = title = ": ".join(filter(None, [self._where, what]))
         if self._bars is None:
             self._console.print(title)
             return
@@ -138,6 +145,15 @@ class Live:
                 f"{self._title} {done}/{self._total}, ETA {left:.0f} s, {note}".rstrip(", ")
             )
 
+    def _on_best(self, n: int, score: int, origin: str, cpu: float) -> None:
+        self._run.event("best", n=n, score=score, origin=origin, cpu=round(cpu, 3))
+
+    def _on_cpu(self, cpu: float) -> None:
+        self._run.event("cpu", cpu=round(cpu, 3))
+
+    def _on_trained(self, **rates: float) -> None:
+        self._run.event("trained", **rates)
+
     def _on_committed(self, stats: dict[str, Any], seconds: float) -> None:
         pool = stats["pool"][str(stats["n"])]
         self._run.event("round", number=stats["round"], seconds=seconds, best=pool["max"])
@@ -146,5 +162,6 @@ class Live:
             parts = [f"round {stats['round']}: best {pool['max']}, kept mean {pool['mean']:.2f}"]
         if "sampled" in stats:
             parts.append(f"{100 * stats['validity']:.0f} % of samples valid")
-            parts.append(f"{stats['kept_from_model']} kept are new")
+        if "searched" in stats:
+            parts.append(f"{stats['kept_from_proposals']} kept come from proposals")
         self._console.print(f"{', '.join(parts)} ({seconds:.0f} s)")

@@ -84,6 +84,8 @@ def show(run_: str, runs: str | None, as_json: bool) -> None:
     for session in opened.info["sessions"]:
         command = " ".join(["pipeline", *session["command"]])
         out.print(f"{session['started']}  {command}", soft_wrap=True, markup=False)
+        if not session["reproducible"]:
+            out.print(f"not reproducible: {session['reason']}", soft_wrap=True, markup=False)
     if opened.rounds():
         print_summary(opened, plugin, best_of(opened, plugin), out)
     else:
@@ -197,5 +199,6 @@ def _origin(found: dict[str, Any]) -> str:
         "search": "local search",
         "model": "search on a sample of the model",
         "import": "the file given with --start",
+        "proposal": "search on a proposal made without a model",
     }
     return words[found["origin"]]

@@ -31,11 +31,14 @@ def begin(config: Any, plugin: Any, runs: str | None, files: dict[str, bytes] | 
         UsageError: what no run of this configuration could get past.
     """
     load()
+    from pipeline import inputs
     from pipeline.runs import Run, runs_root
     from pipeline.session import check
 
-    check(plugin, config)
-    return Run.create(runs_root(runs), config, plugin.name, words(), files)
+    named = inputs.read_files(config)
+    check(plugin, config, inputs.arrays(named))
+    config, kept = inputs.bound(config, named)
+    return Run.create(runs_root(runs), config, plugin.name, words(), {**(files or {}), **kept})
 
 
 def play(opened: Any, plugin: Any, quiet: bool = False) -> dict[str, Any]:

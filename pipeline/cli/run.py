@@ -26,10 +26,15 @@ _STOP = "[default: none]"
 @click.option("--sizes", help="Sizes to learn from, as 8:16 or 8,12.  [default: n-4 to n]")
 @click.option("--rounds", type=int, help="Rounds of train, sample, search.  [default: 3]")
 @click.option("--time", "time_", help=f"Begin no round that would end later than this.  {_STOP}")
+@click.option("--budget-cpu-seconds", type=float, help=f"Stop when so much is used.  {_STOP}")
 @click.option("--target", type=int, help=f"Stop at this score.  {_STOP}")
 @click.option("--seed", type=int, help="The rng seed.  [default: 0]")
 @click.option("--convention", help="A convention of the problem; see `pipeline problems`.")
-@click.option("--seeding", help="Search of round 0: anneal or greedy.  [default: anneal]")
+@click.option("--proposer", help="model, perturb, restart or none.  [default: model]")
+@click.option("--field", help="What pulls search at first: border, learnt, none, a .npy file.")
+@click.option(
+    "--seeding", help="Search of round 0: portfolio, anneal or greedy.  [default: portfolio]"
+)
 @click.option("--symmetry", help="Symmetry classes to seed in, as mirror,half-turn.")
 @click.option("--start", metavar="FILE", help="Constructions to begin with, JSON or Parquet.")
 @click.option("--tokens", help="points, dense or orbits.  [default: points]")
@@ -37,6 +42,7 @@ _STOP = "[default: none]"
 @click.option("--from-scratch", is_flag=True, help="A new model in each round.")
 @click.option("--temperature", type=float, help="Of the sampling.  [default: 1.0]")
 @click.option("--top-p", type=float, help="Sample from the likeliest tokens alone.  [default: 1.0]")
+@click.option("--feedback", help="After search: none, prefer or policy.  [default: none]")
 @click.option("--device", help="auto, cuda, mps or cpu.  [default: auto]")
 @click.option("--workers", type=int, help="Search processes.  [default: one for each core]")
 @click.option("--config", "file", metavar="FILE", help="A TOML file; the options go over it.")
@@ -120,13 +126,16 @@ def configure(
     from dataclasses import replace
 
     from pipeline.config import config_from, read_toml, resolved, with_setting
+    from pipeline.inputs import absolute
     from pipeline.problem import load_problem, problem_spec
 
     data = read_toml(existing_file(file)) if file else {}
+    absolute(data, Path(file or "").parent)
     data |= {"problem": problem_spec(problem)}
     _overlay(data, options)
     for setting in settings:
         with_setting(data, setting)
+    absolute(data, Path())
     if "n" not in data:
         raise UsageError(f"name a size, as in: pipeline run {problem} --n 16")
     config = resolved(config_from(data, file or "the options"))
@@ -160,13 +169,17 @@ def _overlay(data: dict[str, Any], options: dict[str, Any]) -> None:
         "convention": ("convention",),
         "rounds": ("budget", "rounds"),
         "target": ("budget", "target"),
+        "budget_cpu_seconds": ("budget", "cpu"),
         "seeding": ("seeding", "method"),
         "tokens": ("model", "tokens"),
         "temperature": ("sample", "temperature"),
         "top_p": ("sample", "top_p"),
         "device": ("compute", "device"),
+        "feedback": ("feedback", "kind"),
         "workers": ("compute", "workers"),
         "keep": ("select", "keep"),
+        "field": ("search", "field"),
+        "mask": ("search", "mask"),
         "proposer": ("proposer",),
     }
     options = {name: value for name, value in options.items() if value is not None}
@@ -174,7 +187,8 @@ def _overlay(data: dict[str, Any], options: dict[str, Any]) -> None:
         place: options[name] for name, place in places.items() if name in options
     }
     if "sizes" in options:
-        given["sizes",] = parse_sizes(options["sizes"])
+        sizes = options["sizes"]
+        given["sizes",] = parse_sizes(sizes) if isinstance(sizes, str) else sizes
     if "time_" in options:
         given["budget", "time"] = parse_time(options["time_"])
     if "symmetry" in options:

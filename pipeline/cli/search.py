@@ -21,9 +21,12 @@ _TIME = "60"
 @click.option("--n", "sizes", help="The size, or several in turn: 20:34 or 20,24.")
 @click.option("--time", "time_", help=f"For each size, as 90, 2m or 1h.  [default: {_TIME} s]")
 @click.option("--rounds", type=int, help="Stop after that many rounds, not by the clock.")
+@click.option("--budget-cpu-seconds", type=float, help="Of all processes, not by the clock.")
 @click.option("--target", type=int, help="Stop at this score.  [default: what is proved]")
 @click.option("--method", help="tabu, enumerate, anneal, greedy, cover.  [default: a portfolio]")
 @click.option("--symmetry", help="Symmetry classes, as mirror,half-turn.  [default: all]")
+@click.option("--field", help="What pulls at first: border, learnt, none, a .npy file.")
+@click.option("--mask", metavar="FILE", help="Use these elements alone: a .npy file of 0 and 1.")
 @click.option("--keep", type=int, help="Constructions to keep, no two equal.  [default: 2000]")
 @click.option("--seed", type=int, help="The rng seed.  [default: 0]")
 @click.option("--convention", help="A convention of the problem; see `pipeline problems`.")
@@ -48,17 +51,29 @@ def search(
     A portfolio of tabu searches, enumerations and annealings in all symmetry classes, each given
     the more time the more it brings. A search bounded by --rounds is the same everywhere.
     """
-    if sizes is None:
-        raise UsageError(f"name a size, as in: pipeline search {problem} --n 48")
     told = _told(file, settings)
-    if options["rounds"] is None and "rounds" not in told:
+    if sizes is None and "n" not in told:
+        raise UsageError(f"name a size, as in: pipeline search {problem} --n 48")
+    budget, search = told.get("budget", {}), told.get("search", {})
+    for name, section in (("budget", budget), ("search", search)):
+        if not isinstance(section, dict):
+            raise UsageError(f"{file or '--set'}: {name} must be a section, got {section!r}")
+    if options["rounds"] is None and "rounds" not in budget:
         options["rounds"] = _ROUNDS
-        if "time" not in told:
+        if "time" not in budget and not (options["budget_cpu_seconds"] or "cpu" in budget):
             options["time_"] = options["time_"] or _TIME
-    several = parse_sizes(sizes)
+    if sizes is not None and any(setting.partition("=")[0].strip() == "n" for setting in settings):
+        raise UsageError("--n and --set n=...: name the size once")
+    several = [told["n"]] if sizes is None else parse_sizes(sizes)
+    learnt = (options["field"] or search.get("field")) == "learnt"
     prepared = []
     for n in several:
-        given = {**options, "n": n, "sizes": str(n), "proposer": "search"}
+        given = {
+            **options,
+            "n": n,
+            "sizes": None if learnt else [n],  # a learnt field takes those told, or the usual ones
+            "proposer": "none",
+        }
         config, plugin = configure(problem, file, settings, given)
         prepared.append((_with_target(config, plugin), plugin))
     rows: list[dict[str, Any]] = []
@@ -78,14 +93,14 @@ def search(
         _print_table(rows)
 
 
-def _told(file: str | None, settings: tuple[str, ...]) -> set[str]:
-    """Return the keys of the budget that a file or settings give."""
-    from pipeline.config import read_toml
+def _told(file: str | None, settings: tuple[str, ...]) -> dict[str, Any]:
+    """Return the nested keys that a file and settings give."""
+    from pipeline.config import read_toml, with_setting
 
-    budget = read_toml(existing_file(file)).get("budget") if file else None
-    keys = {setting.partition("=")[0] for setting in settings}
-    told = {key.removeprefix("budget.") for key in keys if key.startswith("budget.")}
-    return told | (set(budget) if isinstance(budget, dict) else set())
+    data = read_toml(existing_file(file)) if file else {}
+    for setting in settings:
+        with_setting(data, setting)
+    return data
 
 
 def _with_target(config: Any, plugin: Any) -> Any:

@@ -287,14 +287,17 @@ def _enter(space, state, cells):
 
 
 @kernel
-def anneal(space, state, rng, proposals, penalty, hot, cold, target, best):
+def anneal(space, state, rng, field, proposals, penalty, hot, cold, target, best):
     """Anneal from the set in ``state``, violations allowed, and keep the best valid set seen.
 
-    Energy: -size + penalty * violations. The temperature falls geometrically from ``hot`` to
-    ``cold`` (in units of the mean size of a choice); the last 3 % run cooler and at a penalty
-    of 2, to end among valid sets. A rejected proposal costs O(1), an accepted one a hook call.
+    Energy: -size - fading field + penalty * violations. The temperature falls geometrically from
+    ``hot`` to ``cold`` (in units of the mean size of a choice); the last 3 % run cooler and at a
+    penalty of 2, to end among valid sets. A rejected proposal costs O(1), an accepted one a hook
+    call.
 
     Args:
+        field: float64 ``(M,)``, what each choice is worth beside its elements, in elements; it
+            fades to nothing as the annealing goes on.
         target: stop at a valid set of this many elements.
         best: packed cells of the best valid set, written when one is found.
 
@@ -315,15 +318,16 @@ def anneal(space, state, rng, proposals, penalty, hot, cold, target, best):
     temperature = hot * scale
     factor = (cold / hot) ** (1.0 / stages)
     for stage in range(stages):
+        strength = 1.0 - stage / stages
         if stage >= stages - stages * 3 // 100:
             penalty, temperature = 2.0, 0.5 * cold * scale
         cut = 14.0 * temperature
         for _ in range(each):
             choice = below(rng, choices)
-            size = space.start[choice + 1] - space.start[choice]
+            worth = space.start[choice + 1] - space.start[choice] + strength * field[choice]
             if state.position[choice] < 0:
                 guess = load(space, state, choice)
-                rise = penalty * guess - size
+                rise = penalty * guess - worth
                 if rise > cut or (rise > 0 and _unit(rng) >= np.exp(-rise / temperature)):
                     continue
                 excess = penalty * (join(space, state, choice) - guess)
@@ -332,7 +336,7 @@ def anneal(space, state, rng, proposals, penalty, hot, cold, target, best):
                     continue
             else:
                 guess = part(space, state, choice)
-                rise = size - penalty * guess
+                rise = worth - penalty * guess
                 if rise > cut or (rise > 0 and _unit(rng) >= np.exp(-rise / temperature)):
                     continue
                 excess = penalty * (guess - leave(space, state, choice))
@@ -379,11 +383,12 @@ def complete_many(space, rng, cells):
 
 
 @njit
-def anneal_many(space, plain, rng, cells, proposals, penalty, hot, cold, target):
+def anneal_many(space, plain, rng, cells, field, proposals, penalty, hot, cold, target):
     """Anneal each packed row in place, from what it holds (zeros: from nothing).
 
-    What comes out is maximal under no symmetry at all: the best valid set is saturated by
-    whole choices first, then by single elements (``plain`` is the space of the trivial class).
+    Takes what ``anneal`` takes. What comes out is maximal under no symmetry at all: the best
+    valid set is filled up by whole choices first, then by single elements (``plain`` is the space
+    of the trivial class).
     """
     state, single = new_state(space), new_state(plain)
     order = np.empty(len(space.start) - 1, np.int32)
@@ -392,7 +397,7 @@ def anneal_many(space, plain, rng, cells, proposals, penalty, hot, cold, target)
     for row in range(len(cells)):
         clear(state)
         _enter(space, state, cells[row])
-        anneal(space, state, rng, proposals, penalty, hot, cold, target, best)
+        anneal(space, state, rng, field, proposals, penalty, hot, cold, target, best)
         clear(state)
         _enter(space, state, best)
         saturate(space, state, rng, order)

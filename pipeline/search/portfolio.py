@@ -5,7 +5,7 @@ brought, never by the clock or by how many workers there are, so that a search b
 of batches is the same everywhere.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Any
@@ -13,10 +13,17 @@ from typing import Any
 import numpy as np
 
 from pipeline.errors import UsageError, nearest
-from pipeline.problem import Problem
+from pipeline.problem import Problem, readable
 from pipeline.search.cover import cover
-from pipeline.search.space import border_band, usable_classes, usable_orbits
-from pipeline.symmetry import SymmetryClass, find_class, orbits
+from pipeline.search.space import (
+    border_band,
+    make_space,
+    usable_classes,
+    usable_orbits,
+    within_band,
+)
+from pipeline.search.tables import tables_fit
+from pipeline.symmetry import SymmetryClass, find_class
 
 METHODS = ("tabu", "enumerate", "anneal", "greedy", "cover")
 
@@ -27,8 +34,10 @@ BATCH = 16
 # and annealing, whose rejected proposals cost nothing, is the better use of time. Classes of
 # order 4 and more are given more, since they win at large n.
 _TABU_ORBITS = 1200
-_TABU_ORBITS_LARGE = 2500
+_TABU_ORBITS_LARGE = 2000
 _COVER_ORDER = 4
+# Shares of the largest core that enumeration takes in turn.
+_LESS = (1.0, 0.92, 1.0, 0.84)
 # Nodes of a search by quotas after which a symmetry that is not ruled out is taken for possible.
 _LOOK = 400_000
 
@@ -39,17 +48,20 @@ class Arm:
 
     Attributes:
         band: the width of the band; 0 for none.
+        field: what pulls the search at its beginning (see ``fields``); empty for nothing.
     """
 
     method: str
     symmetry: str
     band: int = 0
+    field: str = ""
 
     @property
     def name(self) -> str:
         """How it is called in reports."""
         band = f", band {self.band}" if self.band else ""
-        return f"{self.method}, {self.symmetry}{band}"
+        field = f", field {self.field}" if self.field else ""
+        return f"{self.method}, {self.symmetry}{band}{field}"
 
 
 @dataclass
@@ -73,8 +85,9 @@ class Portfolio:
     """Arms and their records; hands out batches."""
 
     def __init__(self, arms: Sequence[Arm]) -> None:
-        """Begin with arms that have brought nothing yet."""
+        """Begin with arms that have brought nothing yet; ``floor`` is the size worth keeping."""
         self.arms = list(arms)
+        self.floor = 0
         self.records = {arm: Record() for arm in arms}
 
     @property
@@ -110,10 +123,14 @@ class Portfolio:
     def goal(self, arm: Arm) -> int:
         """Return the size a tabu search of this arm begins at.
 
-        To enumerate: the largest core its class and band have had; to climb: a little below.
+        To climb: a little below the largest core its class and band have had. To enumerate: that
+        core, and in every second shard less, where sets abound, unless so small are not kept.
         """
         core = max(self.records[a].core for a in self.arms if _same_orbits(a, arm))
-        return max(core if arm.method == "enumerate" else int(0.85 * core), 1)
+        if arm.method != "enumerate":
+            return max(int(0.85 * core), 1)
+        less = int(core * _LESS[self.records[arm].shards % len(_LESS)])
+        return max(less if less >= self.floor else core, 1)
 
     def _ready(self, arm: Arm) -> bool:
         """Tell whether an arm can begin: enumeration waits to be told what size is in reach."""
@@ -135,10 +152,10 @@ class Portfolio:
         rows = [asdict(arm) | asdict(self.records[arm]) for arm in self.arms]
         return sorted(rows, key=lambda row: (-row["best"], -row["hits"] / max(row["shards"], 1)))
 
-    def restore(self, rows: Sequence[dict[str, Any]]) -> None:
+    def restore(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Take up the records of an earlier round."""
         for row in rows:
-            arm = Arm(row["method"], row["symmetry"], row["band"])
+            arm = Arm(row["method"], row["symmetry"], row["band"], row["field"])
             if arm in self.records:
                 kept = {key: row[key] for key in ("shards", "best", "hits", "core")}
                 self.records[arm] = Record(**kept)
@@ -149,11 +166,19 @@ def make_arms(
     n: int,
     methods: Sequence[str] = (),
     symmetries: Sequence[str] = (),
+    field: str = "",
+    mask: np.ndarray | None = None,
 ) -> list[Arm]:
     """Return the arms for a problem at n, or those of the given methods and classes alone.
 
+    Args:
+        field: one that all arms take that can, or "none"; empty: with and without the border's.
+        mask: bool ``(m,)``, the elements that may be used; None for all. Classes without an orbit
+            in it have no arms.
+
     Raises:
-        UsageError: an unknown method or class, or a class no construction can have.
+        UsageError: an unknown method or class, a class no construction can have, a method that
+            knows no mask, or nothing left to search.
     """
     ground = problem.ground(n)
     methods, symmetries = tuple(dict.fromkeys(methods)), tuple(dict.fromkeys(symmetries))
@@ -168,39 +193,111 @@ def make_arms(
                 f"{problem.name} at n={n} has no construction with the symmetry {name!r}; "
                 f"usable: {', '.join(usable)}"
             )
-    chosen = [usable[name] for name in symmetries] or sorted(
-        usable.values(), key=lambda cls: -cls.order
-    )
-    bands = (0, *_bands(ground.coords))
+    chosen = [usable[name] for name in symmetries] or _by_promise(list(usable.values()))
+    if mask is not None:
+        chosen = [cls for cls in chosen if usable_orbits(problem, n, cls, mask).any()]
+        if not chosen:
+            named = f"the symmetry {' or '.join(symmetries)}" if symmetries else "any symmetry"
+            raise UsageError(
+                f"{problem.name} at n={n}: no orbit of {named} lies within the mask; widen it"
+            )
+    pulls = [(0, "" if field == "none" else field)] if field else _pulls(ground.coords)
     arms: list[Arm] = []
     for method in methods or ("cover", "tabu", "anneal", "enumerate"):
         if method == "cover":
-            arms += [Arm(method, name) for name in _cover_classes(problem, n, chosen, methods)]
-            continue
-        for cls in chosen:
-            if method not in ("tabu", "enumerate"):
-                arms.append(Arm(method, cls.name))
-                continue
-            most = _TABU_ORBITS_LARGE if cls.order >= 4 else _TABU_ORBITS
-            usable_here = usable_orbits(problem, n, cls)
-            for band in bands:
-                choices = usable_here
-                if band:
-                    outside = orbits(ground, cls).of[~border_band(ground.coords, band)]
-                    choices = np.delete(usable_here, np.unique(outside))
-                if 0 < choices.sum() <= (len(usable_here) if methods else most):
-                    arms.append(Arm(method, cls.name, band))
+            names = _cover_classes(problem, n, chosen, methods, mask is not None)
+            arms += [Arm(method, name) for name in names]
+        elif method == "greedy":
+            arms += [Arm(method, cls.name) for cls in chosen]
+        elif method == "anneal":
+            fields = dict.fromkeys(field for _, field in pulls)
+            arms += [Arm(method, cls.name, field=f) for cls in chosen for f in fields]
+        else:
+            for cls in chosen:
+                arms += _tabu_arms(problem, n, method, cls, pulls, bool(methods), mask)
+    if not arms:
+        raise UsageError(
+            f"{problem.name} at n={n}: 'cover' finds its quotas out of reach in every symmetry "
+            "asked for; ask for others, or for another method"
+        )
     return arms
 
 
+def _by_promise(classes: list[SymmetryClass]) -> list[SymmetryClass]:
+    """Put the largest class first and the trivial one next: one of the two wins most often."""
+    ranked = sorted(classes, key=lambda cls: -cls.order)
+    return [*ranked[:1], *ranked[-1:], *ranked[1:-1]] if len(ranked) > 1 else ranked
+
+
+def _tabu_arms(
+    problem: Problem,
+    n: int,
+    method: str,
+    cls: SymmetryClass,
+    pulls: Sequence[tuple[int, str]],
+    asked_for: bool,
+    mask: np.ndarray | None,
+) -> list[Arm]:
+    """Return the arms of a method on pair tables that are worth their making."""
+    coords = problem.ground(n).coords
+    most = _TABU_ORBITS_LARGE if cls.order >= 4 else _TABU_ORBITS
+    arms = []
+    for band, field in pulls:
+        choices = usable_orbits(problem, n, cls, within_band(coords, band, mask)).sum()
+        if choices > 0 and (asked_for or choices <= most):
+            arms.append(Arm(method, cls.name, band, field))
+    return arms
+
+
+def tabu_notes(
+    problem: Problem, n: int, arms: Sequence[Arm], mask: np.ndarray | None, table_bytes: int
+) -> list[str]:
+    """Say, a line each, what the tabu searches among the arms go without.
+
+    That is, by class, orbits in conflict with most others; and pair tables that would take more
+    than ``table_bytes``.
+    """
+    ground = problem.ground(n)
+    tabu = [arm for arm in arms if arm.method in ("tabu", "enumerate", "climb")]
+    trapped: dict[str, str] = {}
+    walking = []
+    for symmetry, band in dict.fromkeys((arm.symmetry, arm.band) for arm in tabu):
+        where = (problem, n, find_class(ground, symmetry), within_band(ground.coords, band, mask))
+        every, space = make_space(*where), make_space(*where, traps=False)
+        place = f"{symmetry}, band {band}" if band else symmetry
+        out = len(every.key) - len(space.key)
+        if out:
+            trapped[symmetry] = (
+                f"{place}: {out} of {len(every.key)} orbits left out of tabu, each in conflict "
+                "with most of the others"
+            )
+        if problem.arity <= 3 and not tables_fit(space, table_bytes):
+            walking.append(place)
+    notes = list(trapped.values())
+    if walking:
+        notes.append(
+            f"no pair tables in {'; '.join(walking)}: they would take more than "
+            f"{readable(table_bytes)} (search.table_bytes), so tabu is a few times slower there"
+        )
+    return notes
+
+
 def _cover_classes(
-    problem: Problem, n: int, chosen: Sequence[SymmetryClass], methods: Sequence[str]
+    problem: Problem,
+    n: int,
+    chosen: Sequence[SymmetryClass],
+    methods: Sequence[str],
+    masked: bool,
 ) -> list[str]:
     """Return the symmetries in which quotas can be met, alone or else mixed with another.
 
     Raises:
-        UsageError: asked for by name, and the problem offers no quotas.
+        UsageError: asked for by name, and the problem offers no quotas, or there is a mask.
     """
+    if masked:
+        if methods:
+            raise UsageError("the method 'cover' knows no mask; leave out one of the two")
+        return []
     if problem.quotas(n) is None:
         if methods:
             raise UsageError(f"{problem.name} at n={n} offers no quotas, which 'cover' needs")
@@ -243,10 +340,15 @@ def _same_orbits(a: Arm, b: Arm) -> bool:
     return (a.symmetry, a.band) == (b.symmetry, b.band)
 
 
-def _bands(coords: np.ndarray) -> list[int]:
-    """Return widths of bands worth trying: a fifth and a quarter of the side, where they cut."""
+def _pulls(coords: np.ndarray) -> list[tuple[int, str]]:
+    """Return the pairs of a band and a field worth trying.
+
+    From a side of 20 on, sets near the border are tried too: pulled there by a field, or kept in
+    a band as wide as a quarter of the side, which comes first since its pair tables are small.
+    """
     side = int((coords.max(axis=0) - coords.min(axis=0)).max()) + 1
     if side < 20:
-        return []
-    widths = sorted({-(-side // 5), -(-side // 4)})
-    return [w for w in widths if 0.2 < border_band(coords, w).mean() < 1]
+        return [(0, "")]
+    width = -(-side // 4)
+    narrow = [(width, "border")] if 0.2 < border_band(coords, width).mean() < 1 else []
+    return [*narrow, (0, "border"), (0, "")]

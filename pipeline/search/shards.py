@@ -1,23 +1,32 @@
 """A shard: a piece of search that runs anywhere and gives the same result everywhere."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
 
+from pipeline.config import SearchConfig
 from pipeline.errors import UsageError
-from pipeline.packing import pack, unpack, width
+from pipeline.packing import pack, popcounts, unpack, width
 from pipeline.problem import Problem, crashes_raised, load_problem
 from pipeline.search import kernels
 from pipeline.search.cover import cover
-from pipeline.search.space import border_band, make_space
-from pipeline.search.tables import with_tables
-from pipeline.search.tabu import Tabu, tabu
+from pipeline.search.fields import of_choices
+from pipeline.search.neighbourhood import neighbourhood_many
+from pipeline.search.space import choice_of, make_space, within_band
+from pipeline.search.tables import table_hook, with_tables
+from pipeline.search.tabu import SCALE, Tabu, climb_many, tabu
 from pipeline.symmetry import find_class
 
-#: What the pair tables of one symmetry class may take; without them the hook is walked, which
-#: is a few times slower. Both mirrors at n = 100 take 150 MB.
-TABLE_BYTES = 400_000_000
+# A neighbourhood: the most members freed at random, and the nodes to fill it up again.
+_HANDFUL, _NODES = 6, 1000
+
+# Violations that a tabu search lets pass for an element that a field calls worth one more point,
+# and the most a field may add to the key of a choice, well below what forbids one.
+_PULL, _STRONGEST = 0.2, 1 << 24
+
+# Proposals and steps for each choice beyond which a search among few choices repeats itself.
+_PROPOSALS_EACH, _STEPS_EACH = 4000, 5000
 
 # Nodes after which a search by quotas begins afresh.
 _COVER_CAP = 100_000
@@ -34,9 +43,10 @@ class Shard:
         problem, convention: as ``load_problem`` takes them.
         n: the size.
         symmetry: name of the symmetry class whose orbits are searched.
-        method: greedy (from nothing), complete (repair, saturate), anneal, or one from nothing
-            that gives up to B sets: tabu (ever larger ones), enumerate (many of size ``goal``)
-            or cover (by the problem's quotas).
+        method: greedy (from nothing); complete (repair, saturate), or anneal, climb (tabu) or
+            neighbourhood (large ones) from each start; or one from nothing that gives up to B
+            sets: tabu (ever larger ones), enumerate (many of size ``goal``) or cover (by the
+            problem's quotas).
         cells: packed uint8 ``(B, ceil(m / 8))``, where each search starts.
         rng: uint64 ``(1,)``, from ``streams.state``.
         proposals: of each annealing, the steps of a tabu search, or the nodes of a cover.
@@ -44,6 +54,11 @@ class Shard:
         target: stop at a set of this size.
         goal, band: of the tabu search: the size it begins at, and the band along the border it
             keeps to (0: none).
+        mask: packed uint8 ``(ceil(m / 8),)``, the elements that may be used; empty for all.
+        field: float32 ``(m,)``, what each element is worth to annealing and tabu beside the point
+            it scores, fading while they run (see ``fields``); empty for none.
+        table_bytes: what pair tables may take; without them tabu walks the hook, which is a few
+            times slower. Both mirrors of isosceles at n = 100 take 150 MB.
     """
 
     problem: str
@@ -60,6 +75,9 @@ class Shard:
     target: int = NO_TARGET
     goal: int = 1
     band: int = 0
+    mask: np.ndarray = field(default_factory=lambda: np.zeros(0, np.uint8))
+    field: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
+    table_bytes: int = SearchConfig.table_bytes
 
 
 def run_shard(shard: Shard) -> np.ndarray:
@@ -69,10 +87,13 @@ def run_shard(shard: Shard) -> np.ndarray:
         UsageError: an unknown method, or a symmetry class no construction can have.
         PipelineError: the problem's hook raises or is wrong.
     """
-    where = (shard.problem, shard.convention, shard.n)
+    where = (shard.problem, shard.convention, shard.n, shard.mask.tobytes())
     with crashes_raised(f"the hook of {shard.problem}"):
-        if shard.method in ("tabu", "enumerate"):
-            return _tabu(shard, *_orbit_space(*where, shard.symmetry, shard.band), _plain(*where))
+        if shard.method in ("tabu", "enumerate", "climb", "neighbourhood"):
+            among = _orbit_space(*where, shard.symmetry, shard.band, shard.table_bytes)
+            if shard.method in ("climb", "neighbourhood"):
+                return _from_starts(shard, *among, _space(*where, shard.symmetry), _plain(*where))
+            return _tabu(shard, *among, _plain(*where))
         if shard.method == "cover":
             problem = _problem(shard.problem, shard.convention)
             rng, most = shard.rng.copy(), len(shard.cells)
@@ -88,8 +109,12 @@ def _search(shard: Shard, space: kernels.Space, plain: kernels.Space) -> np.ndar
     elif shard.method == "complete":
         kernels.complete_many(space, rng, cells)
     elif shard.method == "anneal":
-        how = (shard.proposals, shard.penalty, shard.hot, shard.cold, shard.target)
-        kernels.anneal_many(space, plain, rng, cells, *how)
+        mu = of_choices(shard.field, choice_of(space), len(space.key))
+        proposals = min(shard.proposals, _PROPOSALS_EACH * len(space.key))
+        if not space.exact:
+            proposals //= max(len(space.elements) // len(space.key), 1)  # it joins one by one
+        how = (proposals, shard.penalty, shard.hot, shard.cold, shard.target)
+        kernels.anneal_many(space, plain, rng, cells, mu, *how)
     else:
         raise UsageError(f"unknown search method {shard.method!r}")
     return cells
@@ -99,20 +124,56 @@ def _tabu(
     shard: Shard, space: kernels.Space, sizes: np.ndarray, of: np.ndarray, plain: kernels.Space
 ) -> np.ndarray:
     """Search among the orbits, then add what fits without the symmetry."""
-    rng = shard.rng.copy()
+    rng, steps = shard.rng.copy(), min(shard.proposals, _STEPS_EACH * len(sizes))
     how = Tabu(
         goal=shard.goal,
         stop=shard.target,
-        steps=shard.proposals,
+        steps=steps,
         enumerate=shard.method == "enumerate",
+        fade=steps if len(shard.field) else 1,
     )
+    worth = of_choices(shard.field, of, len(sizes))
+    pull = np.clip(np.rint(-SCALE * _PULL * worth), -_STRONGEST, _STRONGEST).astype(np.int32)
     found = np.zeros((len(shard.cells), width(len(sizes))), np.uint8)
     state = kernels.new_state(space)
-    stored, _, _ = tabu(space, state, rng, sizes, np.zeros_like(sizes), how, found)
-    chosen = unpack(found[: min(stored, len(found))], len(sizes))
+    stored, _, _ = tabu(space, state, rng, sizes, pull, how, found)
+    chosen = unpack(np.unique(found[: min(stored, len(found))], axis=0), len(sizes))
     cells = pack(np.where(of >= 0, chosen[:, of], False))
     kernels.complete_many(plain, rng, cells)
     return cells
+
+
+def _from_starts(
+    shard: Shard,
+    space: kernels.Space,
+    sizes: np.ndarray,
+    of: np.ndarray,
+    orbits_: kernels.Space,
+    plain: kernels.Space,
+) -> np.ndarray:
+    """Repair each start, search on from it among the orbits, and add what fits beside them.
+
+    A start that is larger than what comes of it stays: it may hold orbits tabu goes without.
+    """
+    rng, starts = shard.rng.copy(), np.ascontiguousarray(shard.cells).copy()
+    kernels.complete_many(orbits_, rng, starts)
+    if shard.method == "neighbourhood" and space.hook is not table_hook:
+        triples = _problem(shard.problem, shard.convention).arity <= 3
+        cells = starts.copy()
+        neighbourhood_many(orbits_, rng, cells, shard.proposals, _HANDFUL, _NODES, triples)
+    else:
+        first = np.full(len(sizes), -1)
+        first[of[of >= 0][::-1]] = np.flatnonzero(of >= 0)[::-1]
+        sets = pack(unpack(starts, len(of))[:, first])
+        if shard.method == "climb":
+            climb_many(space, rng, sizes, shard.proposals, sets)
+        else:
+            neighbourhood_many(space, rng, sets, shard.proposals, _HANDFUL, _NODES, True)
+        cells = pack(np.where(of >= 0, unpack(sets, len(sizes))[:, of], False))
+    kernels.complete_many(plain, rng, cells)
+    kernels.complete_many(plain, rng, starts)
+    larger = popcounts(starts) > popcounts(cells)
+    return np.where(larger[:, None], starts, cells)
 
 
 @lru_cache(maxsize=4)
@@ -121,18 +182,24 @@ def _problem(spec: str, convention: str) -> Problem:
 
 
 @lru_cache(maxsize=64)
-def _space(spec: str, convention: str, n: int, name: str) -> kernels.Space:
+def _space(spec: str, convention: str, n: int, mask: bytes, name: str) -> kernels.Space:
     problem = _problem(spec, convention)
-    return make_space(problem, n, find_class(problem.ground(n), name))
+    ground = problem.ground(n)
+    return make_space(problem, n, find_class(ground, name), _unpacked(mask, ground.m))
 
 
-def _plain(spec: str, convention: str, n: int) -> kernels.Space:
-    return _space(spec, convention, n, "trivial")
+def _plain(spec: str, convention: str, n: int, mask: bytes) -> kernels.Space:
+    return _space(spec, convention, n, mask, "trivial")
+
+
+def _unpacked(mask: bytes, m: int) -> np.ndarray | None:
+    """Return the bool mask ``(m,)`` of packed bytes, None of none."""
+    return unpack(np.frombuffer(mask, np.uint8)[None], m)[0] if mask else None
 
 
 @lru_cache(maxsize=12)
 def _orbit_space(
-    spec: str, convention: str, n: int, name: str, band: int
+    spec: str, convention: str, n: int, packed: bytes, name: str, band: int, table_bytes: int
 ) -> tuple[kernels.Space, np.ndarray, np.ndarray]:
     """Return the choices of a tabu search, on pair tables where they fit in memory.
 
@@ -141,9 +208,8 @@ def _orbit_space(
     """
     problem = _problem(spec, convention)
     ground = problem.ground(n)
-    mask = border_band(ground.coords, band) if band else None
+    mask = within_band(ground.coords, band, _unpacked(packed, ground.m))
     space = make_space(problem, n, find_class(ground, name), mask, traps=False)
     sizes = np.diff(space.start).astype(np.int32)
-    of = np.full(ground.m, -1, np.int32)
-    of[space.elements] = np.repeat(np.arange(len(sizes)), sizes)
-    return with_tables(space, problem.arity, TABLE_BYTES) or space, sizes, of
+    of = choice_of(space)
+    return with_tables(space, problem.arity, table_bytes) or space, sizes, of

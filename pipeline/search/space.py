@@ -5,7 +5,7 @@ import numpy as np
 from pipeline.errors import UsageError
 from pipeline.problem import Problem
 from pipeline.search import kernels
-from pipeline.symmetry import SymmetryClass, orbits, symmetry_classes
+from pipeline.symmetry import Orbits, SymmetryClass, orbits, symmetry_classes
 
 
 def make_space(
@@ -23,7 +23,8 @@ def make_space(
         symmetry: one of the ground set's classes; None for the trivial one.
         mask: bool ``(m,)``, the elements that may be used; None for all.
         traps: keep orbits that do not get on with most of the others (the cells on a mirror's
-            axis, say). A set loses little without them, and a search is caught by them.
+            axis, say). A set loses little without them, and a search is caught by them. They are
+            kept in any case where they are no minority.
 
     Raises:
         UsageError: no orbit of the class is usable (say, quarter turns for isosceles), or none
@@ -38,19 +39,16 @@ def make_space(
     no_rows = np.empty((0, 3), np.int32)
     found = (hook, ground.coords, tables, parts.start, parts.elements, parts.of)
     bad, rows = kernels.orbit_pairs(*found, no_rows)
-    if mask is not None:
-        inside = np.minimum.reduceat(mask[parts.elements], parts.start[:-1])
-        if np.any(bad == 0) and not np.any((bad == 0) & inside):
-            raise UsageError(
-                f"{problem.name} at n={n}: no orbit of the symmetry {cls.name!r} lies within the "
-                "mask; widen it"
-            )
-        bad = np.where(inside, bad, 1)
-    use = np.flatnonzero(bad == 0)
-    if not len(use):
+    if bad.all():
         raise UsageError(
             f"{problem.name} at n={n} has no construction with the symmetry {cls.name!r}: "
             "every orbit holds something forbidden"
+        )
+    use = np.flatnonzero((bad == 0) & _within(parts, mask))
+    if not len(use):
+        raise UsageError(
+            f"{problem.name} at n={n}: no orbit of the symmetry {cls.name!r} lies within the "
+            "mask; widen it"
         )
     table = np.empty((rows if exact else 0, 3), np.int32)
     if exact:
@@ -91,14 +89,21 @@ def make_space(
 
 
 def _trapped(table: np.ndarray, use: np.ndarray, orbits_: int) -> np.ndarray:
-    """Mark the usable orbits that are in conflict with more than half of the others."""
+    """Mark the usable orbits in conflict with more than half of the others, if a minority."""
     usable = np.zeros(orbits_, np.bool_)
     usable[use] = True
     rows = table[usable[table[:, 0]] & usable[table[:, 1]]][:, :2].astype(np.int64)
     both = np.unique(np.concatenate([rows, rows[:, ::-1]]), axis=0)
     others = np.bincount(both[:, 0], minlength=orbits_)[use]
     trapped = others > (len(use) - 1) / 2
-    return trapped if not trapped.all() else np.zeros(len(use), np.bool_)
+    return trapped & (2 * trapped.sum() < len(use))
+
+
+def choice_of(space: kernels.Space) -> np.ndarray:
+    """Return int32 ``(m,)``: the choice of each element, -1 for none."""
+    of = np.full(len(space.coords), -1, np.int32)
+    of[space.elements] = np.repeat(np.arange(len(space.start) - 1), np.diff(space.start))
+    return of
 
 
 def border_band(coords: np.ndarray, width: int) -> np.ndarray:
@@ -108,6 +113,14 @@ def border_band(coords: np.ndarray, width: int) -> np.ndarray:
     """
     low, high = coords.min(axis=0), coords.max(axis=0)
     return np.minimum(coords - low, high - coords).min(axis=1) < width
+
+
+def within_band(coords: np.ndarray, width: int, mask: np.ndarray | None) -> np.ndarray | None:
+    """Return the part of a mask that lies in the band of a width, 0 for no band; None for all."""
+    if not width:
+        return mask
+    band = border_band(coords, width)
+    return band if mask is None else band & mask
 
 
 def _pair_rows(choice_of: np.ndarray, table: np.ndarray, choices: int) -> tuple[np.ndarray, ...]:
@@ -123,8 +136,21 @@ def _pair_rows(choice_of: np.ndarray, table: np.ndarray, choices: int) -> tuple[
     return start.astype(np.int32), (keys % max(choices, 1)).astype(np.int32), out, back
 
 
-def usable_orbits(problem: Problem, n: int, cls: SymmetryClass) -> np.ndarray:
-    """Return bool ``(M,)``: the orbits of a class that hold nothing forbidden by themselves."""
+def _within(parts: Orbits, mask: np.ndarray | None) -> np.ndarray:
+    """Return bool ``(M,)``: the orbits that lie within a mask."""
+    if mask is None:
+        return np.ones(len(parts), np.bool_)
+    return np.minimum.reduceat(mask[parts.elements], parts.start[:-1])
+
+
+def usable_orbits(
+    problem: Problem, n: int, cls: SymmetryClass, mask: np.ndarray | None = None
+) -> np.ndarray:
+    """Return bool ``(M,)``: the orbits of a class that hold nothing forbidden by themselves.
+
+    Args:
+        mask: bool ``(m,)``, the elements that may be used; None for all.
+    """
     ground, parts = problem.ground(n), orbits(problem.ground(n), cls)
     bad, _ = kernels.orbit_pairs(
         problem.hook,
@@ -135,10 +161,12 @@ def usable_orbits(problem: Problem, n: int, cls: SymmetryClass) -> np.ndarray:
         parts.of,
         np.empty((0, 3), np.int32),
     )
-    return bad == 0
+    return (bad == 0) & _within(parts, mask)
 
 
-def usable_classes(problem: Problem, n: int) -> tuple[SymmetryClass, ...]:
-    """Return the symmetry classes that have a usable orbit, found by trying."""
+def usable_classes(
+    problem: Problem, n: int, mask: np.ndarray | None = None
+) -> tuple[SymmetryClass, ...]:
+    """Return the symmetry classes that have a usable orbit, within a mask, found by trying."""
     classes = symmetry_classes(problem.ground(n))
-    return tuple(cls for cls in classes if usable_orbits(problem, n, cls).any())
+    return tuple(cls for cls in classes if usable_orbits(problem, n, cls, mask).any())

@@ -134,6 +134,42 @@ def _pair_lists(space, unfriendly, rows, places, lists):
     return used
 
 
+def _most_entries(choices: int, limit: int) -> int:
+    """Return how many entries the lists may have, below 0 where there is room for none."""
+    table = 4 * choices * choices
+    if table + choices * choices > limit:
+        return -1
+    return min((limit - table) // _ENTRY.itemsize, 2**31 - 1)
+
+
+def _likely_entries(space: Space, unfriendly: np.ndarray, places: np.ndarray) -> int:
+    """Return room for all entries, by those of a few rows: filling what cannot fit takes minutes.
+
+    ``places`` is scratch.
+    """
+    every = np.arange(len(unfriendly))
+    some = every[len(every) // 64 :: max(len(every) // 24, 1)]
+    part = _pair_lists(space, unfriendly, some, places, np.empty(0, np.uint16))
+    return int(1.1 * part * every.sum() / max(some.sum(), 1)) + 4096
+
+
+def tables_fit(space: Space, limit: int) -> bool:
+    """Tell whether ``with_tables`` is likely to make tables of so many bytes, without making them.
+
+    Of a problem whose configurations have at most three elements.
+    """
+    choices = len(space.start) - 1
+    most = _most_entries(choices, limit)
+    if choices > MOST_CHOICES or most <= 0:
+        return False
+    if choices**3 // 2 <= most - 4096:
+        return True  # even if every pair ruled out every other choice
+    unfriendly = np.zeros((choices, choices), np.uint8)
+    _conflicts(space, unfriendly)
+    places = np.empty(choices * choices, np.int32)
+    return _likely_entries(space, unfriendly, places) <= most
+
+
 def with_tables(space: Space, arity: int, limit: int = 1 << 30) -> Space | None:
     """Return the same choices as a space whose hook reads pair tables.
 
@@ -149,23 +185,18 @@ def with_tables(space: Space, arity: int, limit: int = 1 << 30) -> Space | None:
         of more than three elements.
     """
     choices = len(space.start) - 1
-    table = 4 * choices * choices
-    if arity > 3 or choices > MOST_CHOICES or table + choices * choices > limit:
+    most = _most_entries(choices, limit)
+    if arity > 3 or choices > MOST_CHOICES or most <= 0:
         return None
     unfriendly = np.zeros((choices, choices), np.uint8)
     _conflicts(space, unfriendly)
     places = np.zeros(choices * choices, np.int32)
-    most = min((limit - table) // _ENTRY.itemsize, 2**31 - 1)
-    # A few rows tell what all would take, before minutes go into filling what cannot fit.
-    every = np.arange(choices)
-    some = every[choices // 64 :: max(choices // 24, 1)]
-    part = _pair_lists(space, unfriendly, some, places, np.empty(0, np.uint16))
-    room = int(1.1 * part * every.sum() / max(some.sum(), 1)) + 4096
+    room = _likely_entries(space, unfriendly, places)
     while True:
         if room > most:
             return None
         lists = np.zeros(room + room % 2, np.uint16)
-        used = _pair_lists(space, unfriendly, every, places, lists)
+        used = _pair_lists(space, unfriendly, np.arange(choices), places, lists)
         if used <= room:
             break
         room = used

@@ -12,7 +12,17 @@ from typing import NamedTuple
 import numpy as np
 
 from pipeline.compiling import inlined, kernel, njit
-from pipeline.search.kernels import CHOICES, VIOLATIONS, below, join, leave, load, part
+from pipeline.search.kernels import (
+    CHOICES,
+    VIOLATIONS,
+    below,
+    clear,
+    join,
+    leave,
+    load,
+    new_state,
+    part,
+)
 
 # A choice's key is its load times SCALE, plus its field, plus what forbids it.
 SCALE = 16
@@ -121,17 +131,22 @@ def _worst(space, state, memory, rng, step):
 
 
 @inlined
+def _enter(space, state, memory, sizes, c):
+    """Add a choice and return its elements."""
+    join(space, state, c)
+    memory.penalty[c] += _PRESENT
+    return sizes[c]
+
+
+@inlined
 def _shake(space, state, memory, rng, share):
-    """Take out a share of the members at random and return the elements that went."""
-    gone = 0
+    """Take out a share of the members at random."""
     for _ in range(1 + int(state.totals[CHOICES] * share)):
         if state.totals[CHOICES] == 0:
             break
         c = state.chosen[below(rng, state.totals[CHOICES])]
         leave(space, state, c)
         memory.penalty[c] -= _PRESENT
-        gone += 1
-    return gone
 
 
 @inlined
@@ -224,9 +239,7 @@ def _tabu(space, state, rng, sizes, field, how, found, memory):
             c = _least(space, state, memory, rng)
             if c < 0:
                 break
-            join(space, state, c)
-            size += sizes[c]
-            memory.penalty[c] += _PRESENT
+            size += _enter(space, state, memory, sizes, c)
             memory.held_until[c] = step + how.in_least + below(rng, how.in_spread)
         if size < goal and state.totals[VIOLATIONS] == 0:
             # Everything that is left is forbidden or gone: no set of this size is in reach.
@@ -242,8 +255,28 @@ def _tabu(space, state, rng, sizes, field, how, found, memory):
                     c = _least(space, state, memory, rng)
                 if c < 0:
                     break
-                join(space, state, c)
-                size += sizes[c]
-                memory.penalty[c] += _PRESENT
+                size += _enter(space, state, memory, sizes, c)
             fewest, since = state.totals[VIOLATIONS], step
     return stored, largest, step
+
+
+@njit
+def climb_many(space, rng, sizes, steps, sets):
+    """Look for a larger set from each packed set of choices in ``sets``, in place.
+
+    The search begins one element above the set it is given, and goes on from each set it finds.
+    """
+    state = new_state(space)
+    nothing = np.zeros(len(sizes), np.int32)
+    found = np.zeros((1, sets.shape[1]), np.uint8)
+    for row in range(len(sets)):
+        clear(state)
+        size = 0
+        for c in range(len(sizes)):
+            if sets[row, c >> 3] >> (c & 7) & 1:
+                join(space, state, c)
+                size += sizes[c]
+        how = Tabu(size + 1, 2**62, steps, False, 3000, 2, 3, 1, 3, 1)
+        stored, _, _ = tabu(space, state, rng, sizes, nothing, how, found)
+        if stored > 0:
+            sets[row] = found[0]
