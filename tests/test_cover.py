@@ -81,8 +81,22 @@ def test_the_sets_of_odd_n_are_there_to_be_compared():
 # ---------------------------------------------------------------------------- what excludes what
 
 
-def bits(words, count):
-    return np.unpackbits(words.astype("<u8").view(np.uint8), bitorder="little")[:count] == 1
+def allowed(work, row):
+    """Return the choices whose bits are set; of a choice either all are or none."""
+    held = np.unpackbits(row.astype("<u8").view(np.uint8), bitorder="little") == 1
+    choice = work.choice.ravel()
+    some, others = set(choice[held].tolist()), set(choice[~held].tolist())
+    assert -1 not in some
+    assert not some & others
+    return sorted(some)
+
+
+def counted(work):
+    """Return int (M, C): how often each choice counts in each class."""
+    parts = np.zeros((len(work.allow), len(work.need)), int)
+    owner = np.repeat(np.arange(len(parts)), np.diff(work.part_start))
+    np.add.at(parts, (owner, work.part_class), work.part_size)
+    return parts
 
 
 @pytest.mark.parametrize("symmetry", ["trivial", "mirror", "half-turn", "quarter-turn", MIXED])
@@ -99,29 +113,31 @@ def test_tables_say_which_choices_are_forbidden_together(n, symmetry):
     def fit(*some):
         return oracles.no_three_in_line([coords[v] for i in some for v in choices[i]])
 
-    friends = [bits(row, len(choices)) for row in work.friends]
     for a, b in combinations(range(len(choices)), 2):
-        assert friends[a][b] == friends[b][a] == fit(a, b)
-        if friends[a][b]:
-            closed = bits(work.closed[a, b], len(choices))
-            assert (work.closed[a, b] == work.closed[b, a]).all()
-            for c in range(len(choices)):
-                if c not in (a, b) and friends[a][c] and friends[b][c]:
-                    assert closed[c] != fit(a, b, c)
+        if not fit(a, b):
+            assert not work.allow[a, b].any()
+            continue
+        assert (work.allow[a, b] == work.allow[b, a]).all()
+        others = [c for c in range(len(choices)) if c not in (a, b)]
+        every = [c for c in others if fit(a, c) and fit(b, c) and fit(a, b, c)]
+        assert allowed(work, work.allow[a, b]) == every
+    for a in range(len(choices)):
+        every = [c for c in range(len(choices)) if c != a and fit(a, c)]
+        assert allowed(work, work.allow[a, a]) == every
 
 
 @pytest.mark.parametrize("symmetry", ["trivial", "half-turn", "quarter-turn"])
-def test_a_choice_has_a_bit_for_each_time_it_counts_in_a_class(symmetry):
+def test_a_choice_has_a_bit_in_each_class_for_each_time_it_counts_there(symmetry):
     work = cover_tables(LINES, 6, symmetry)
-    total = len(work.friends) + int(work.twins[-1])
-    for choice in range(len(work.friends)):
-        parts = slice(work.part_start[choice], work.part_start[choice + 1])
-        counts = dict(zip(work.part_class[parts], work.part_size[parts], strict=True))
-        own = [choice, *(len(work.friends) + np.arange(*work.twins[choice : choice + 2]))]
-        for c in range(len(work.need)):
-            assert bits(work.holds[c], total)[own].sum() == counts.get(c, 0)
-            for k in range(len(work.over)):
-                assert (bits(work.over[k, c], total)[own] == (counts.get(c, 0) > k)).all()
+    classes = len(work.need)
+    for choice, row in enumerate(counted(work)):
+        own = (work.choice == choice).sum(axis=1).reshape(-1, classes).sum(axis=0)
+        assert (own == row).all()
+    for k in range(len(work.room)):
+        for c in range(classes):
+            assert (
+                allowed(work, work.room[k, c]) == np.flatnonzero(counted(work)[:, c] <= k).tolist()
+            )
 
 
 # -------------------------------------------------------------------------------------- at larger n
@@ -220,6 +236,27 @@ def test_all_ways_to_place_n_queens_are_found(n, every):
 @pytest.mark.parametrize(("n", "every"), [(4, 2), (5, 2), (12, 8), (13, 8)])
 def test_queens_under_quarter_turns_are_as_many_as_published(n, every):
     assert len(cover_all(Queens(), n, "quarter-turn").cells) == every
+
+
+class CountedQueens(Queens):
+    """With one more class, of more than 64 elements: all there are."""
+
+    name = "counted queens"
+
+    def quotas(self, n):
+        lines = super().quotas(n)
+        classes = np.column_stack([lines.classes, np.full(n * n, 2 * n, np.int32)])
+        return Quotas(classes, np.append(lines.capacity, n).astype(np.int32))
+
+
+@pytest.mark.parametrize(("n", "symmetry", "every"), [(9, "trivial", 352), (11, "half-turn", None)])
+def test_a_class_may_take_more_than_one_word(n, symmetry, every):
+    queens = CountedQueens()
+    work = cover_tables(queens, n, symmetry)
+    assert len(work.choice) == 2 * len(work.need)
+    found = cover_all(queens, n, symmetry).cells
+    assert sets(found) == sets(cover_all(Queens(), n, symmetry).cells)
+    assert every in (None, len(found))
 
 
 def test_thirty_queens_are_placed_at_random():

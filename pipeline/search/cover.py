@@ -2,10 +2,11 @@
 
 The generalised exact cover: a problem's quotas (``Problem.quotas``) say how often a set of the
 wanted size meets each class of elements; for no-3-in-line each row and column twice. The search
-takes the class with the least on offer for what it lacks, tries its choices in random order,
-strikes out whatever no longer gets on with what is there, and starts afresh after a number of
-nodes. Sets of choices are bitsets; what one choice, or two together, rule out is written down in
-``cover_tables``.
+takes the class with the least on offer for what it lacks, tries its choices, strikes out whatever
+no longer gets on with what is there, and starts afresh after a number of nodes. Down to the first
+dead end choices are random, from there on the last comes first: it stands in classes that are hard
+to fill, and is closed to those tried after it. Sets of choices are bitsets; what one choice, or
+two together, leave open is written down in ``cover_tables``.
 """
 
 from typing import Any, NamedTuple
@@ -17,25 +18,33 @@ from numba.extending import intrinsic
 from pipeline.compiling import inlined, kernel
 from pipeline.packing import first_of_each, pack, unpack, width
 from pipeline.problem import Problem
-from pipeline.search.cover_tables import Cover, all_bits, cover_tables
+from pipeline.search.cover_tables import Cover, cover_tables
 from pipeline.search.kernels import below
 from pipeline.symmetry import GroundSet
 
 _FULL, _DEAD = -1, -2
-# Columns of Dive.left.
-_OPEN, _WORTH, _CLASS = 0, 1, 2
+_NONE = 2**62
+# What is open next to the choices so far is written down for all where that many nodes follow.
+_SHARE = 256
+# Columns of Dive.at: the level, -1 once all is done; 1 if it was just entered; 1 if choices are
+# random, until the first dead end; the nodes of all restarts.
+_LEVEL, _NEW, _RANDOM, _NODES = 0, 1, 2, 3
 _SLICE = 1 << 22
 
 
 class Dive(NamedTuple):
     """A search under way; level i holds the i-th choice and what was open before it."""
 
-    at: np.ndarray  # int64 (2,): the level, -1 once all is done; 1 if it was just entered
+    at: np.ndarray  # int64 (4,), in columns (see above)
     live: np.ndarray  # uint64 (D, W), the choices still open
     need: np.ndarray  # int64 (C,), what each class lacks
+    offer: np.ndarray  # int64 (C,), how often the open choices count in each
+    weight: np.ndarray  # int64 (C,), that of one on offer in a class
     chosen: np.ndarray  # int64 (D,)
-    tries: np.ndarray  # int32 (D, bits), the open choices of the class that is filled
-    left: np.ndarray  # int64 (D, 3): how many, how much of the class they fill, the class
+    filled: np.ndarray  # int64 (D,), the class that is filled, _FULL or _DEAD
+    beside: np.ndarray  # uint64 (D, M, W), what each open choice allows next to those chosen
+    base: np.ndarray  # int64 (D,), the last level for which that is written down
+    visits: np.ndarray  # int64 (D,), how often a level was entered, in all restarts
 
 
 class Found(NamedTuple):
@@ -75,13 +84,13 @@ def cover(
         UsageError: see ``cover_tables``.
     """
     work = cover_tables(problem, n, symmetry)
-    found = np.zeros((most, width(len(work.friends))), np.uint8)
+    found = np.zeros((most, width(len(work.allow))), np.uint8)
     used = stored = 0
-    complete = False
+    complete, dive = False, _new(work)
     while used < nodes and stored < most and not complete:
-        dive = _top(work)
-        spent, more = _dive(work, dive, rng, min(cap, nodes - used), True, found[stored:])
-        used, stored, complete = used + spent, stored + more, bool(dive.at[0] < 0)
+        _begin(work, dive, randomly=True)
+        spent, more = _dive(work, dive, rng, min(cap, nodes - used), found[stored:])
+        used, stored, complete = used + spent, stored + more, bool(dive.at[_LEVEL] < 0)
     return Found(_cells(problem.ground(n), work, found[:stored]), used, complete)
 
 
@@ -92,20 +101,21 @@ def cover_all(problem: Problem, n: int, symmetry: str = "trivial", nodes: int = 
         UsageError: see ``cover_tables``.
     """
     work, rng = cover_tables(problem, n, symmetry), np.zeros(1, np.uint64)
-    parts, buffer = [], np.zeros((1024, width(len(work.friends))), np.uint8)
-    used, dive = 0, _top(work)
-    while used < nodes and dive.at[0] >= 0:
+    parts, buffer = [], np.zeros((1024, width(len(work.allow))), np.uint8)
+    used, dive = 0, _new(work)
+    _begin(work, dive, randomly=False)
+    while used < nodes and dive.at[_LEVEL] >= 0:
         # Python looks for Ctrl-C between two slices.
-        spent, stored = _dive(work, dive, rng, min(_SLICE, nodes - used), False, buffer)
+        spent, stored = _dive(work, dive, rng, min(_SLICE, nodes - used), buffer)
         used += spent
         parts.append(buffer[:stored].copy())
     found = np.concatenate([buffer[:0], *parts])
-    return Found(_cells(problem.ground(n), work, found), used, bool(dive.at[0] < 0))
+    return Found(_cells(problem.ground(n), work, found), used, bool(dive.at[_LEVEL] < 0))
 
 
 def _cells(ground: GroundSet, work: Cover, found: np.ndarray) -> np.ndarray:
     """Return the packed cells of packed sets of choices, without repetitions."""
-    choices = len(work.friends)
+    choices = len(work.allow)
     of = np.repeat(np.arange(choices), np.diff(work.start))
     members = np.zeros((len(found), ground.m), np.bool_)
     members[:, work.elements] = unpack(found, choices)[:, of]
@@ -113,21 +123,34 @@ def _cells(ground: GroundSet, work: Cover, found: np.ndarray) -> np.ndarray:
     return cells[first_of_each(cells)]
 
 
-def _top(work: Cover) -> Dive:
-    """Return the beginning of a search."""
-    choices, words = work.friends.shape
+def _new(work: Cover) -> Dive:
+    """Return room for a search."""
+    choices, _, words = work.allow.shape
     levels = int(work.need.sum()) + 2
-    bits = int(choices + work.twins[-1])
-    live = np.zeros((levels, words), np.uint64)
-    live[0] = all_bits(bits)
-    return Dive(
-        at=np.array([0, 1]),
-        live=live,
+    dive = Dive(
+        at=np.zeros(4, np.int64),
+        live=np.zeros((levels, words), np.uint64),
         need=work.need.copy(),
+        offer=np.zeros_like(work.need),
+        weight=np.zeros_like(work.need),
         chosen=np.zeros(levels, np.int64),
-        tries=np.zeros((levels, bits), np.int32),
-        left=np.zeros((levels, 3), np.int64),
+        filled=np.zeros(levels, np.int64),
+        # Few levels are ever written to, and the others take no memory.
+        beside=np.empty((levels, choices, words), np.uint64),
+        base=np.zeros(levels, np.int64),
+        visits=np.zeros(levels, np.int64),
     )
+    dive.beside[0] = work.allow[np.arange(choices), np.arange(choices)]
+    return dive
+
+
+def _begin(work: Cover, dive: Dive, *, randomly: bool) -> None:
+    """Go back to the beginning."""
+    dive.at[: _RANDOM + 1] = 0, 1, randomly
+    dive.need[:] = work.need
+    dive.weight[:] = work.weight[work.need, np.arange(len(work.need))]
+    dive.live[0] = 0
+    np.bitwise_or.at(dive.live[0], work.part_word, work.part_bits)
 
 
 def _count_ones(typing, x):
@@ -137,17 +160,17 @@ def _count_ones(typing, x):
     return types.uint64(types.uint64), generate
 
 
-def _find_lowest(typing, x):
+def _count_zeros(typing, x):
     def generate(context, builder, signature, arguments):
-        return builder.cttz(arguments[0], context.get_constant(types.boolean, True))
+        return builder.ctlz(arguments[0], context.get_constant(types.boolean, True))
 
     return types.uint64(types.uint64), generate
 
 
 #: How many bits of a uint64 are set: one machine instruction.
 _ones: Any = intrinsic(_count_ones)
-#: The place of the lowest bit of a uint64 other than 0.
-_lowest: Any = intrinsic(_find_lowest)
+#: How many bits of a uint64 other than 0 stand above the highest that is set.
+_zeros_above: Any = intrinsic(_count_zeros)
 
 
 @inlined
@@ -157,73 +180,103 @@ def _get(table, row, word):
 
 
 @inlined
+def _offer(work, dive, level, c):
+    """Return how often the open choices count in a class."""
+    offer = np.int64(0)
+    for w in range(c, dive.live.shape[1], len(work.need)):
+        offer += np.int64(_ones(_get(dive.live, level, w)))
+    return offer
+
+
+@inlined
 def _tightest(work, dive, level):
     """Return the class to fill next, _FULL if all are filled, _DEAD if one no longer can be.
 
-    The one with the least on offer for what it lacks, ties to the higher number; O(C W).
-    Against 4 * (offer - need) + need, which suits no-3-in-line too, it finds a quarter more.
+    The one with the least on offer for what it lacks, later ones before earlier; O(W).
     """
-    best, least = _FULL, np.int64(2**62)
-    for c in range(len(work.need)):
-        need = dive.need[c]
-        if need > 0:
-            offer = np.int64(0)
-            for w in range(dive.live.shape[1]):
-                offer += np.int64(_ones(_get(dive.live, level, w) & _get(work.holds, c, w)))
-            if offer < need:
-                return _DEAD
-            ratio = 1024 * offer // need
-            if ratio <= least:
-                best, least = c, ratio
-    return best
+    classes = len(work.need)
+    for c in range(classes):
+        dive.offer[np.uint64(c)] = np.int64(_ones(_get(dive.live, level, c)))
+    for w in range(classes, dive.live.shape[1]):
+        dive.offer[w % classes] += np.int64(_ones(_get(dive.live, level, w)))
+    short, least = np.int64(0), np.int64(_NONE)
+    for c in range(classes):
+        place = np.uint64(c)
+        offer, need = dive.offer[place], dive.need[place]
+        short |= offer - need
+        # The class itself in the lowest bits.
+        key = ((offer * dive.weight[place]) << 16) + 0xFFFF - c
+        least = min(least, key if need > 0 else np.int64(_NONE))
+    if short < 0:
+        return _DEAD
+    return _FULL if least == _NONE else 0xFFFF - (least & 0xFFFF)
 
 
 @inlined
-def _list_tries(work, dive, level, c):
-    """Note the open choices of class c; no class: none."""
-    count, worth = 0, np.int64(0)
-    if c >= 0:
-        for w in range(dive.live.shape[1]):
-            bits = _get(dive.live, level, w) & _get(work.holds, c, w)
-            worth += np.int64(_ones(bits))
-            while bits != 0:
-                dive.tries[level, count] = 64 * w + np.int64(_lowest(bits))
-                count += 1
-                bits &= bits - np.uint64(1)
-        # Second bits come last.
-        while count > 0 and dive.tries[level, count - 1] >= len(work.friends):
-            count -= 1
-    dive.left[level, _OPEN], dive.left[level, _WORTH] = count, worth
-    dive.left[level, _CLASS] = max(c, 0)
+def _pick(work, dive, level, c, skip):
+    """Return an open choice of a class: the last, or the one so many bits before."""
+    for w in range(dive.live.shape[1] - len(work.need) + c, -1, -len(work.need)):
+        bits = _get(dive.live, level, w)
+        ones = np.int64(_ones(bits))
+        if skip < ones:
+            for _ in range(skip):
+                bits ^= np.uint64(1) << (np.uint64(63) - _zeros_above(bits))
+            return np.int64(work.choice[w, np.uint64(63) - _zeros_above(bits)])
+        skip -= ones
+    return np.int64(-1)
 
 
 @inlined
-def _close_bit(live, level, bit):
-    live[level, bit >> 6] &= ~(np.uint64(1) << np.uint64(bit & 63))
+def _change_need(work, dive, choice, sign):
+    for p in range(work.part_start[choice], work.part_start[choice + 1]):
+        c = np.uint64(work.part_class[p])
+        dive.need[c] += sign * work.part_size[p]
+        dive.weight[c] = work.weight[np.uint64(dive.need[c]), c]
 
 
 @inlined
 def _descend(work, dive, level, choice):
     """Put a choice in and note what is open then; O(level W)."""
     live, words, under = dive.live, dive.live.shape[1], np.uint64(level + 1)
+    base, choice = np.uint64(dive.base[level]), np.uint64(choice)
     for w in range(words):
-        live[under, np.uint64(w)] = _get(live, level, w) & _get(work.friends, choice, w)
-    for i in range(level):
+        live[under, np.uint64(w)] = _get(live, level, w) & dive.beside[base, choice, np.uint64(w)]
+    for i in range(dive.base[level], level):
         other = np.uint64(dive.chosen[i])
         for w in range(words):
-            live[under, np.uint64(w)] &= ~work.closed[np.uint64(choice), other, np.uint64(w)]
-    dive.chosen[level] = choice
+            live[under, np.uint64(w)] &= work.allow[other, choice, np.uint64(w)]
+    _change_need(work, dive, choice, -1)
     for p in range(work.part_start[choice], work.part_start[choice + 1]):
         c = np.uint64(work.part_class[p])
-        dive.need[c] -= work.part_size[p]
         lack = np.uint64(dive.need[c])
-        if lack < len(work.over):
+        if lack < len(work.room):
             for w in range(words):
-                live[under, np.uint64(w)] &= ~work.over[lack, c, np.uint64(w)]
+                live[under, np.uint64(w)] &= work.room[lack, c, np.uint64(w)]
+    dive.chosen[level] = choice
+    dive.base[level + 1] = dive.base[level]
+
+
+@inlined
+def _write_down(work, dive, level):
+    """Note what each open choice allows next to those chosen, for the nodes below; O(M W)."""
+    words, here = dive.live.shape[1], np.uint64(level)
+    base = np.uint64(dive.base[level])
+    for a in range(len(work.allow)):
+        choice, p = np.uint64(a), work.part_start[a]
+        if _get(dive.live, level, work.part_word[p]) & work.part_bits[p]:
+            for w in range(words):
+                word = np.uint64(w)
+                dive.beside[here, choice, word] = dive.beside[base, choice, word]
+            for i in range(dive.base[level], level):
+                other = np.uint64(dive.chosen[i])
+                for w in range(words):
+                    word = np.uint64(w)
+                    dive.beside[here, choice, word] &= work.allow[other, choice, word]
+    dive.base[level] = level
 
 
 @kernel
-def _dive(work, dive, rng, nodes, randomly, found):
+def _dive(work, dive, rng, nodes, found):
     """Go on until so many nodes were visited, ``found`` is full or nothing is left.
 
     Every set is met once: a choice that was tried is closed to those tried after it. What is
@@ -235,39 +288,36 @@ def _dive(work, dive, rng, nodes, randomly, found):
     Returns:
         (nodes visited, sets found).
     """
-    level, new = dive.at[0], dive.at[1]
-    used, stored = 0, 0
+    level, new, randomly = dive.at[_LEVEL], dive.at[_NEW], dive.at[_RANDOM]
+    used, stored, before = 0, 0, dive.at[_NODES]
     while level >= 0 and used < nodes and stored < len(found):
         if new:
             new = 0
             used += 1
             c = _tightest(work, dive, level)
+            dive.filled[level] = c
+            dive.visits[level] += 1
             if c == _FULL:
                 found[stored] = 0
                 for i in range(level):
                     found[stored, dive.chosen[i] >> 3] |= np.uint8(1 << (dive.chosen[i] & 7))
                 stored += 1
-            _list_tries(work, dive, level, c)
-        c, count = dive.left[level, _CLASS], dive.left[level, _OPEN]
-        if count == 0 or dive.left[level, _WORTH] < dive.need[c]:
+            elif level > 0 and c != _DEAD and dive.visits[level] * _SHARE < before + used:
+                _write_down(work, dive, level)
+        c = dive.filled[level]
+        offer = _offer(work, dive, level, c) if c >= 0 else np.int64(-1)
+        if offer < dive.need[max(c, 0)]:
+            randomly = 0
             level -= 1
             if level >= 0:
-                choice = dive.chosen[level]
-                for p in range(work.part_start[choice], work.part_start[choice + 1]):
-                    dive.need[work.part_class[p]] += work.part_size[p]
+                _change_need(work, dive, dive.chosen[level], 1)
             continue
-        i = below(rng, count) if randomly else count - 1
-        choice = np.int64(dive.tries[level, i])
-        dive.tries[level, i] = dive.tries[level, count - 1]
-        dive.left[level, _OPEN] = count - 1
-        _close_bit(dive.live, level, choice)
-        for twin in range(work.twins[choice], work.twins[choice + 1]):
-            _close_bit(dive.live, level, len(work.friends) + twin)
+        choice = _pick(work, dive, level, c, below(rng, offer) if randomly else 0)
         for p in range(work.part_start[choice], work.part_start[choice + 1]):
-            if work.part_class[p] == c:
-                dive.left[level, _WORTH] -= work.part_size[p]
+            dive.live[level, work.part_word[p]] &= ~work.part_bits[p]
         _descend(work, dive, level, choice)
         level += 1
         new = 1
-    dive.at[0], dive.at[1] = level, new
+    dive.at[_LEVEL], dive.at[_NEW], dive.at[_RANDOM] = level, new, randomly
+    dive.at[_NODES] = before + used
     return used, stored
