@@ -308,6 +308,21 @@ def test_training_moves_the_bias_and_repeats_itself():
         assert all(torch.equal(first[name], second[name]) for name in first)
 
 
+def test_a_bias_learns_faster_than_a_weight_and_goes_on_with_its_moments():
+    data = {4: pack(np.random.default_rng(0).random((20, 16)) < 0.3)}
+    config = TrainConfig(steps=1, warmup=1, learning_rate=1e-3, holdout=0.0)
+    model = GPT(shape(length=ENCODER.max_length), table())
+    result = train(model, ENCODER, data, config, seed=0)
+    # Adam's first step is as long as the rate wherever there is a gradient.
+    assert max(bias.abs().max().item() for bias in biases(model)) == pytest.approx(2e-2, rel=0.01)
+    gain = model.get_parameter("norm.weight")
+    assert (gain - 1).abs().max().item() == pytest.approx(1e-3, rel=0.01)
+    state = result.optimizer_state
+    again = train(model, ENCODER, data, config, seed=1, optimizer_state=state).optimizer_state
+    assert state["blocks.1.bias.step"] == 1
+    assert again["blocks.1.bias.step"] == 2
+
+
 def test_an_untrained_model_has_the_weights_of_the_plain_one():
     plain = net("off").state_dict()
     knowing = GPT(shape(), table()).state_dict()
