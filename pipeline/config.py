@@ -202,7 +202,7 @@ class FeedbackConfig:
     kind: str = "none"  # none, prefer (pairs of a good and a bad one) or policy (the scores)
     steps: int = 100  # optimiser steps
     batch: int = 32  # pairs a step, or constructions
-    learning_rate: float = 1e-4
+    learning_rate: float = 3e-4
     beta: float = 0.1  # what holds the model to what it was: higher, and it moves less
     share: float = 0.25  # of the constructions, that are good, and as many that are bad
 

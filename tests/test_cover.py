@@ -183,21 +183,6 @@ def test_a_search_ends_with_its_nodes_or_when_there_is_nothing_left():
     assert (len(found.cells), found.complete) == (50, True)
 
 
-@pytest.mark.parametrize(("n", "symmetry"), [(40, "quarter-turn"), (41, MIXED), (9, "trivial")])
-def test_the_largest_part_is_a_construction_with_the_symmetry(n, symmetry):
-    found = cover(LINES, n, symmetry, nodes=10_000, cap=5000, rng=rng_of(1))
-    ground = LINES.ground(n)
-    assert LINES.validate(found.part[None], n).all()
-    assert 1.4 * n < LINES.score(found.part[None], n)[0] <= 2 * n
-    common = {"quarter-turn": "quarter-turn", MIXED: "half-turn"}.get(symmetry, "trivial")
-    assert invariant(found.part[None], ground, find_class(ground, common)).all()
-
-
-def test_a_full_set_is_its_own_largest_part():
-    found = cover(LINES, 20, "quarter-turn", nodes=10**7, cap=10**5, rng=rng_of(1))
-    assert (found.part == found.cells[0]).all()
-
-
 # ----------------------------------------------------------------------------------- other problems
 
 

@@ -27,21 +27,20 @@ _NONE = 2**62
 # What is open next to the choices so far is written down for all where that many nodes follow.
 _SHARE = 256
 # Columns of Dive.at: the level, -1 once all is done; 1 if it was just entered; 1 if choices are
-# random, until the first dead end; the nodes of all restarts, and the deepest level of them.
-_LEVEL, _NEW, _RANDOM, _NODES, _DEEPEST = 0, 1, 2, 3, 4
+# random, until the first dead end; the nodes of all restarts.
+_LEVEL, _NEW, _RANDOM, _NODES = 0, 1, 2, 3
 _SLICE = 1 << 22
 
 
 class Dive(NamedTuple):
     """A search under way; level i holds the i-th choice and what was open before it."""
 
-    at: np.ndarray  # int64 (5,), in columns (see above)
+    at: np.ndarray  # int64 (4,), in columns (see above)
     live: np.ndarray  # uint64 (D, W), the choices still open
     need: np.ndarray  # int64 (C,), what each class lacks
     offer: np.ndarray  # int64 (C,), how often the open choices count in each
     weight: np.ndarray  # int64 (C,), that of one on offer in a class
     chosen: np.ndarray  # int64 (D,)
-    longest: np.ndarray  # int64 (D,), those at the deepest level
     filled: np.ndarray  # int64 (D,), the class that is filled, _FULL or _DEAD
     beside: np.ndarray  # uint64 (D, M, W), what each open choice allows next to those chosen
     base: np.ndarray  # int64 (D,), the last level for which that is written down
@@ -55,14 +54,11 @@ class Found(NamedTuple):
         cells: packed uint8 ``(k, ceil(m / 8))``, distinct.
         nodes: how many were visited.
         complete: True if there are no others.
-        part: packed uint8 ``(ceil(m / 8),)``, of the sets that lack something, or nothing, one of
-            the most choices. How large it is tells how near a symmetry comes.
     """
 
     cells: np.ndarray
     nodes: int
     complete: bool
-    part: np.ndarray
 
 
 def cover(
@@ -90,12 +86,12 @@ def cover(
     work = cover_tables(problem, n, symmetry)
     found = np.zeros((most, width(len(work.allow))), np.uint8)
     used = stored = 0
-    dive = _new(work)
-    while used < nodes and stored < most and dive.at[_LEVEL] >= 0:
+    complete, dive = False, _new(work)
+    while used < nodes and stored < most and not complete:
         _begin(work, dive, randomly=True)
         spent, more = _dive(work, dive, rng, min(cap, nodes - used), found[stored:])
-        used, stored = used + spent, stored + more
-    return _found(problem.ground(n), work, dive, found[:stored], used)
+        used, stored, complete = used + spent, stored + more, bool(dive.at[_LEVEL] < 0)
+    return Found(_cells(problem.ground(n), work, found[:stored]), used, complete)
 
 
 def cover_all(problem: Problem, n: int, symmetry: str = "trivial", nodes: int = 2**62) -> Found:
@@ -114,16 +110,7 @@ def cover_all(problem: Problem, n: int, symmetry: str = "trivial", nodes: int = 
         used += spent
         parts.append(buffer[:stored].copy())
     found = np.concatenate([buffer[:0], *parts])
-    return _found(problem.ground(n), work, dive, found, used)
-
-
-def _found(ground: GroundSet, work: Cover, dive: Dive, found: np.ndarray, used: int) -> Found:
-    """Return what packed sets of choices, ``found``, come to, and the end of the search."""
-    part = np.zeros((1, len(work.allow)), np.bool_)
-    part[0, dive.longest[: dive.at[_DEEPEST]]] = True
-    cells = _cells(ground, work, found)
-    complete = bool(dive.at[_LEVEL] < 0)
-    return Found(cells, used, complete, _cells(ground, work, pack(part))[0])
+    return Found(_cells(problem.ground(n), work, found), used, bool(dive.at[_LEVEL] < 0))
 
 
 def _cells(ground: GroundSet, work: Cover, found: np.ndarray) -> np.ndarray:
@@ -141,13 +128,12 @@ def _new(work: Cover) -> Dive:
     choices, _, words = work.allow.shape
     levels = int(work.need.sum()) + 2
     dive = Dive(
-        at=np.zeros(5, np.int64),
+        at=np.zeros(4, np.int64),
         live=np.zeros((levels, words), np.uint64),
         need=work.need.copy(),
         offer=np.zeros_like(work.need),
         weight=np.zeros_like(work.need),
         chosen=np.zeros(levels, np.int64),
-        longest=np.zeros(levels, np.int64),
         filled=np.zeros(levels, np.int64),
         # Few levels are ever written to, and the others take no memory.
         beside=np.empty((levels, choices, words), np.uint64),
@@ -311,10 +297,6 @@ def _dive(work, dive, rng, nodes, found):
             c = _tightest(work, dive, level)
             dive.filled[level] = c
             dive.visits[level] += 1
-            if level > dive.at[_DEEPEST]:
-                dive.at[_DEEPEST] = level
-                for i in range(level):
-                    dive.longest[i] = dive.chosen[i]
             if c == _FULL:
                 found[stored] = 0
                 for i in range(level):
