@@ -94,6 +94,23 @@ class Known:
     proved: bool = False
 
 
+@dataclass(frozen=True)
+class Definition:
+    """A problem in plain Python, for readers of a certificate who have not this program.
+
+    Both functions are copied into the program that goes with a certificate: they use nothing but
+    their arguments and the standard library, imported inside them, and run on Python 3.8.
+
+    Attributes:
+        inside: ``inside(point, n)`` tells whether a tuple of whole numbers is an element.
+        forbidden: ``forbidden(points, convention)`` tells whether some ``arity`` points, tuples
+            in any order, may not be together.
+    """
+
+    inside: Callable[..., bool]
+    forbidden: Callable[..., bool]
+
+
 @dataclass(frozen=True, eq=False)
 class Quotas:
     """How often a set of the wanted size meets each class of elements, with C classes.
@@ -144,6 +161,8 @@ class Problem(ABC):
     smallest: ClassVar[int] = 1
     #: Upper estimate of memory per element of the ground set, for refusing what cannot fit.
     bytes_per_element: ClassVar[int] = 400
+    #: The problem in plain Python; without it there are no certificates.
+    definition: ClassVar[Definition | None] = None
     #: The incremental hook (see ``blocking_hook``) and the validator (see ``checker``).
     hook: Any
     checker: Any

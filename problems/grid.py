@@ -74,3 +74,8 @@ def square_grid(n: int) -> GroundSet:
     if n == 1:
         group, names = group[:1], {"trivial": (0,)}
     return GroundSet(n, np.stack([r, c], axis=1), group, names)
+
+
+def on_the_grid(point, n):
+    """Tell whether a point is a cell of the n x n grid, counted from 0."""
+    return len(point) == 2 and all(0 <= x < n for x in point)

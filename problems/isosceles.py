@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from pipeline.problem import Known, Problem, blocking_hook, checker, helper
+from pipeline.problem import Definition, Known, Problem, blocking_hook, checker, helper
 from pipeline.symmetry import GroundSet
-from problems.grid import bump, padded, read, square_grid, walk
+from problems.grid import bump, on_the_grid, padded, read, square_grid, walk
 
 FLAT_FORBIDDEN, FLAT_ALLOWED = "flat-forbidden", "flat-allowed"
 FLAT_IS_ALLOWED = 1
@@ -99,6 +99,20 @@ def check_flat_allowed(points, size, coords, witness):
     return _find(points, size, coords, witness, True)
 
 
+def isosceles(points, convention):
+    """Tell whether three points form an isosceles triangle.
+
+    Under "flat-allowed" a point halfway between the other two is no triangle; under
+    "flat-forbidden" it is one.
+    """
+    for i in range(3):
+        (ax, ay), (bx, by), (cx, cy) = points[i], points[i - 1], points[i - 2]
+        if (ax - bx) ** 2 + (ay - by) ** 2 == (ax - cx) ** 2 + (ay - cy) ** 2:
+            halfway = 2 * ax == bx + cx and 2 * ay == by + cy
+            return not (halfway and convention == "flat-allowed")
+    return False
+
+
 class Isosceles(Problem):
     """Largest sets of cells of the n x n grid without an isosceles triangle."""
 
@@ -107,6 +121,7 @@ class Isosceles(Problem):
     arity = 3
     conventions = (FLAT_FORBIDDEN, FLAT_ALLOWED)
     hook = block
+    definition = Definition(on_the_grid, isosceles)
 
     def __init__(self, convention: str | None = None) -> None:
         """Take "flat-forbidden" (a midpoint of two points counts, the default) or the other."""

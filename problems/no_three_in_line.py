@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from pipeline.problem import Known, Problem, Quotas, blocking_hook, checker
+from pipeline.problem import Definition, Known, Problem, Quotas, blocking_hook, checker
 from pipeline.symmetry import GroundSet
-from problems.grid import bump, padded, read, square_grid, walk
+from problems.grid import bump, on_the_grid, padded, read, square_grid, walk
 
 
 @blocking_hook
@@ -57,6 +57,12 @@ def check(points, size, coords, witness):
     return 0
 
 
+def in_line(points, convention):
+    """Tell whether three points lie on a line: their triangle has no area."""
+    (ax, ay), (bx, by), (cx, cy) = points
+    return (bx - ax) * (cy - ay) == (by - ay) * (cx - ax)
+
+
 class NoThreeInLine(Problem):
     """Largest sets of cells of the n x n grid with no three on a line; at most 2n."""
 
@@ -65,6 +71,7 @@ class NoThreeInLine(Problem):
     arity = 3
     hook = block
     checker = check
+    definition = Definition(on_the_grid, in_line)
 
     def ground_set(self, n: int) -> GroundSet:
         """Return the square grid with its dihedral group."""

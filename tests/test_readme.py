@@ -2,6 +2,8 @@
 
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -59,6 +61,8 @@ def test_every_command_of_the_readme_works(cli, tmp_path, monkeypatch):
             words = [w.replace("+2", "+1") for w in words]
         found = cli(*words, *small)
         assert found.code == 0, (command, found.error)
+    assert "    python cert/verify.py\n" in README
+    subprocess.run([sys.executable, "cert/verify.py"], check=True, capture_output=True)
 
 
 def test_the_readme_shows_what_verify_prints(cli, tmp_path, monkeypatch):

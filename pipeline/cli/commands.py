@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from pipeline import __version__
+from pipeline.cli.certificate import certificate
 from pipeline.cli.check import doctor, problems, verify
 from pipeline.cli.compare import compare
 from pipeline.cli.look import best, hist, ls, show
@@ -50,7 +51,7 @@ def cli() -> None:
     """
 
 
-_READING = (ls, show, hist, best, verify, problems, doctor)
+_READING = (certificate, ls, show, hist, best, verify, problems, doctor)
 for _command in (run, search, solve, compare, resume, *_READING):
     cli.add_command(_command)
 

@@ -4,7 +4,7 @@ from itertools import combinations
 
 import numpy as np
 
-from pipeline.problem import Known, Problem, blocking_hook, checker
+from pipeline.problem import Definition, Known, Problem, blocking_hook, checker
 from pipeline.symmetry import GroundSet, close_group
 
 SOURCE = "OEIS A006855; Clapham, Flockhart, Sheehan, J. Graph Theory 13 (1989)"
@@ -48,6 +48,17 @@ def check(points, size, coords, witness):
     return 0
 
 
+def an_edge(point, n):
+    """Tell whether a point is a pair of vertices, the smaller first."""
+    return len(point) == 2 and 0 <= point[0] < point[1] < n
+
+
+def a_cycle(points, convention):
+    """Tell whether four edges form a cycle: four vertices, each on two of them."""
+    ends = [vertex for edge in points for vertex in edge]
+    return len(set(ends)) == 4 and all(ends.count(vertex) == 2 for vertex in ends)
+
+
 class FourCycleFree(Problem):
     """Largest sets of edges of the complete graph on n vertices without a 4-cycle."""
 
@@ -57,6 +68,7 @@ class FourCycleFree(Problem):
     smallest = 2
     hook = block
     checker = check
+    definition = Definition(an_edge, a_cycle)
 
     def ground_set(self, n: int) -> GroundSet:
         """Return the pairs of vertices, moved by the symmetries of a regular n-gon."""
