@@ -164,6 +164,23 @@ class Run:
                 holder.unlink()
             lock.release()
 
+    def is_held(self) -> bool:
+        """Tell whether a live process holds the run, without reaching for the lock itself."""
+        try:
+            words = (self.path / "lock.pid").read_text().split()
+            number, node = int(words[1]), words[3]
+        except (OSError, ValueError, IndexError):
+            return False
+        if node != platform.node() or sys.platform == "win32":
+            return True  # nobody here can know better
+        try:
+            os.kill(number, 0)  # which sends nothing
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            return True
+        return True
+
     def _clean(self) -> None:
         """Delete what a killed process was writing."""
         for folder in (self.path, self.path / "best", self.path / "rounds"):

@@ -15,6 +15,7 @@ from pipeline.cli.look import best, hist, ls, show
 from pipeline.cli.run import resume, run
 from pipeline.cli.search import search
 from pipeline.cli.solve import solve
+from pipeline.cli.watch import watch
 from pipeline.errors import PipelineError
 
 
@@ -51,7 +52,7 @@ def cli() -> None:
     """
 
 
-_READING = (certificate, ls, show, hist, best, verify, problems, doctor)
+_READING = (watch, certificate, ls, show, hist, best, verify, problems, doctor)
 for _command in (run, search, solve, compare, resume, *_READING):
     cli.add_command(_command)
 

@@ -33,6 +33,7 @@ _TITLES = {
 STOPPING = "stopping after this piece of work; once more to stop at once"
 _BEFORE_ETA = 3  # pieces of work that must be done; the first may hold the compiling
 _LINE_EVERY = 10.0  # seconds between lines where there is no terminal
+_LOG_EVERY = 2.0  # seconds between two reports of progress in the run's log
 
 
 class Interrupted(Exception):
@@ -58,7 +59,8 @@ class Live:
         self._run, self._console = run, console
         self._bars: Progress | None = None
         self._task: Any = None
-        self._title, self._total, self._began, self._said = "", 0, 0.0, 0.0
+        self._title, self._total = "", 0
+        self._began = self._said = self._logged = 0.0
         self._where = ""
         self._asked = 0
         self._previous: dict[int, Any] = {}
@@ -120,10 +122,11 @@ class Live:
 
     def _on_stage(self, name: str, total: int, n: int | None = None) -> None:
         self._total = total
-        self._began = self._said = time.monotonic()
+        self._began = self._said = self._logged = time.monotonic()
         size = {} if n is None else {"n": n}
-        self._run.event("stage", name=name, total=total, where=self._where, **size)
-        what = _TITLES.get(name, name) + (f", n={n}" if size else "")
+        title = _TITLES.get(name, name)
+        self._run.event("stage", name=name, title=title, total=total, where=self._where, **size)
+        what = title + (f", n={n}" if size else "")
         self._title = title = ": ".join(filter(None, [self._where, what]))
         if self._bars is None:
             self._console.print(title)
@@ -134,10 +137,13 @@ class Live:
 
     def _on_progress(self, done: int, best: int = 0, loss: float | None = None) -> None:
         note = f"best {best}" if best else "" if loss is None else f"loss {loss:.3f}"
+        now = time.monotonic()
+        if now - self._logged > _LOG_EVERY:
+            self._logged = now
+            self._run.event("progress", done=done)
         if self._bars is not None:
             self._bars.update(self._task, completed=done, note=note)
             return
-        now = time.monotonic()
         if now - self._said > _LINE_EVERY and done >= _BEFORE_ETA:
             self._said = now
             left = (now - self._began) / done * (self._total - done)

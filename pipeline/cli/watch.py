@@ -1,0 +1,79 @@
+"""The command watch: a run from another terminal, while it goes on."""
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pipeline.cli.common import open_run, runs_option
+
+_EVERY = 0.5  # seconds between two looks
+
+
+@click.command()
+@click.argument("run_", metavar="RUN")
+@runs_option
+def watch(run_: str, runs: str | None) -> None:
+    """Watch a run from another terminal: what it is at, its best, its rounds.
+
+    Reads the run's log and touches nothing; ends when the run does, or at Ctrl-C. RUN is a path, a
+    unique prefix of its name, or latest.
+    """
+    from rich.live import Live
+
+    from pipeline.report.terminal import console
+    from pipeline.report.watching import Story
+
+    opened = open_run(run_, runs)
+    story, tail, out = Story(opened.name, opened.config.n), Tail(opened.path), console()
+    if not out.is_terminal:
+        out.print(opened.name)
+        while True:
+            alive = opened.is_held()
+            for event in tail.new():
+                line = story.take(event)
+                if line:
+                    out.print(line, markup=False, soft_wrap=True)
+            if not alive:
+                break
+            time.sleep(_EVERY)
+        out.print("not running")
+        return
+    with Live(console=out, auto_refresh=False) as live:
+        while True:
+            alive = opened.is_held()
+            for event in tail.new():
+                story.take(event)
+            live.update(story.view(alive), refresh=True)
+            if not alive:
+                return
+            time.sleep(_EVERY)
+
+
+class Tail:
+    """The events of a run, as they are written."""
+
+    def __init__(self, run: Path) -> None:
+        """Follow the log of the run in a folder, from its beginning."""
+        self._path, self._place = run / "events.jsonl", 0
+
+    def new(self) -> Iterator[dict[str, Any]]:
+        """Yield the events written since; a line in the making waits, a damaged one is skipped."""
+        try:
+            with open(self._path, "rb") as log:
+                log.seek(self._place)
+                data = log.read()
+        except FileNotFoundError:
+            return
+        whole = data[: data.rfind(b"\n") + 1]
+        self._place += len(whole)
+        for line in whole.splitlines():
+            try:
+                event = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(event, dict):
+                yield event
