@@ -203,9 +203,13 @@ _EXHAUSTIVE = "exhaustive search, repeated by this project's tests"
 _STEFPERF = "exhaustive search by stefperf/antiisosceles and hashkanna/mendel-evolve"
 _OWN = "local search by this project's prototypes, 2026; nothing published found"
 _PATTERNBOOST = "PatternBoost, arXiv:2411.00566, section 4.1 (2024)"
-_SEARCH = "`pipeline search`, 2026; nothing published found"
+_SEARCH = "`pipeline search`, November 2026, in records/; nothing published found"
 _MENDEL = "hashkanna/mendel-evolve, 2026"
 _ALPHAEVOLVE = "AlphaEvolve repository of problems, 2025; arXiv:2511.02864, section 6.39"
+
+# What a smaller grid holds, a larger one does: no value lies below the one before.
+_FROM_35 = [62, 64, 64, 66, 70, 70, 72, 72, 76, 76, 78, 80, 80]
+_FROM_49 = [84, 84, 88, 88, 88, 92, 92, 92, 96, 96, 104, 104, 104, 104, 108]
 
 KNOWN = {
     **{
@@ -216,13 +220,18 @@ KNOWN = {
     14: Known(24, _OWN),
     15: Known(25, _OWN),
     16: Known(28, _PATTERNBOOST),
-    **{n: Known(v, _OWN) for n, v in enumerate([30, 32, 34, 34, 38, 38, 41, 42, 44, 44], start=17)},
+    **{n: Known(v, _OWN) for n, v in enumerate([30, 32, 34, 34, 38, 38, 41, 42, 44], start=17)},
+    26: Known(46, _SEARCH),
     27: Known(48, _PATTERNBOOST),
-    **{n: Known(v, _OWN) for n, v in enumerate([48, 50, 52, 54], start=28)},
+    **{n: Known(v, _OWN) for n, v in enumerate([48, 50], start=28)},
+    30: Known(54, _SEARCH),
+    31: Known(54, _OWN),
     32: Known(58, _MENDEL),
+    33: Known(60, _SEARCH),
     34: Known(60, _OWN),
-    40: Known(70, _SEARCH),
+    **{n: Known(v, _SEARCH) for n, v in enumerate(_FROM_35, start=35)},
     48: Known(84, _OWN),
+    **{n: Known(v, _SEARCH) for n, v in enumerate(_FROM_49, start=49)},
     64: Known(112, _ALPHAEVOLVE),
     100: Known(164, _ALPHAEVOLVE),
 }

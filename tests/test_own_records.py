@@ -1,0 +1,62 @@
+"""records/: what this tool has found, each a certificate that anyone can check."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline import certificates
+from pipeline.constructions import read_constructions
+from pipeline.problem import load_problem
+
+ROOT = Path(__file__).resolve().parent.parent / "records"
+FILES = sorted(ROOT.glob("*/*.json"))
+
+
+def test_the_sizes_that_were_promised_are_there():
+    def sizes(name: str) -> set[int]:
+        return {json.loads(f.read_text())["n"] for f in (ROOT / name).glob("*.json")}
+
+    assert sizes("isosceles") >= set(range(2, 65))
+    assert sizes("no-3-in-line") >= set(range(2, 31))
+
+
+@pytest.mark.parametrize("folder", ["isosceles", "no-3-in-line"])
+def test_the_program_beside_them_is_ours_and_finds_the_small_ones_right(folder):
+    here = ROOT / folder
+    assert (here / "verify.py").read_bytes() == certificates.verifier(load_problem(folder))
+    small = [str(f) for f in sorted(here.glob("*.json")) if int(f.stem[-3:]) <= 40]
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", str(here / "verify.py"), *small],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout
+    assert f"{len(small)} of {len(small)} hold" in done.stdout
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda f: f.stem)
+def test_a_record_is_valid_and_was_found_by_this_tool(file):
+    (found,) = read_constructions(file)
+    assert found.witness() is None
+    about = json.loads(file.read_text())
+    assert about["score"] == found.score() == len(about["points"])
+    assert about["provenance"]["command"].startswith("pipeline ")
+    assert about["provenance"]["origin"] != "import"
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda f: f.stem)
+def test_no_value_on_record_lies_below_what_we_have_found(file):
+    (found,) = read_constructions(file)
+    known = found.problem.known(found.n)
+    assert known is None or known.value >= found.score()
+
+
+def test_no_value_on_record_lies_below_that_of_a_smaller_grid():
+    for name in ("isosceles", "no-3-in-line"):
+        known = [load_problem(name).known(n) for n in range(1, 65)]
+        values = [k.value for k in known if k is not None]
+        assert values == sorted(values)
+        assert all(k.source for k in known if k is not None)
