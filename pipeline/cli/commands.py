@@ -11,6 +11,7 @@ from pipeline import __version__
 from pipeline.cli.certificate import certificate
 from pipeline.cli.check import doctor, problems, verify
 from pipeline.cli.compare import compare
+from pipeline.cli.export import export
 from pipeline.cli.look import best, hist, ls, show
 from pipeline.cli.run import resume, run
 from pipeline.cli.search import search
@@ -52,7 +53,7 @@ def cli() -> None:
     """
 
 
-_READING = (watch, certificate, ls, show, hist, best, verify, problems, doctor)
+_READING = (watch, export, certificate, ls, show, hist, best, verify, problems, doctor)
 for _command in (run, search, solve, compare, resume, *_READING):
     cli.add_command(_command)
 

@@ -1,0 +1,86 @@
+"""Constructions written down for other programs: JSON, CSV, SVG, TikZ, Lean."""
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from pipeline.errors import UsageError
+from pipeline.report.board import board_svg, is_board
+
+#: One construction: what ``constructions.as_json`` makes of it, and more columns of plain values.
+Row = dict[str, Any]
+
+
+def to_json(rows: Sequence[Row]) -> str:
+    """Write a list that ``pipeline verify`` reads, an object to a line."""
+    return "[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n"
+
+
+def to_csv(rows: Sequence[Row]) -> str:
+    """Write a line for each, its points as ``0 1;2 3``."""
+    out = io.StringIO()
+    columns = [key for key in rows[0] if key != "points"]
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow([*columns, "points"])
+    for row in rows:
+        points = ";".join(" ".join(map(str, point)) for point in row["points"])
+        writer.writerow([*(row[key] for key in columns), points])
+    return out.getvalue()
+
+
+def to_lean(rows: Sequence[Row]) -> str:
+    """Write a definition in Lean 4: a list of lists of tuples of natural numbers."""
+    d = len(rows[0]["points"][0]) if rows[0]["points"] else 1
+    kind = " × ".join(["Nat"] * d)
+    lists = []
+    for row in rows:
+        points = (", ".join(map(str, point)) for point in row["points"])
+        lists.append("[" + ", ".join(f"({p})" if d > 1 else p for p in points) + "]")
+    body = ",\n   ".join(lists)
+    return f"def constructions : List (List ({kind})) :=\n  [{body}]\n"
+
+
+def to_tikz(row: Row, coords: np.ndarray) -> str:
+    """Draw one construction as a ``tikzpicture``, row 0 on top.
+
+    Args:
+        coords: int ``(m, d)``, of the whole ground set.
+
+    Raises:
+        UsageError: the ground set is no grid of the plane.
+    """
+    rows, columns = _board(coords)
+    dots = "\n".join(f"  \\fill ({c}.5,{rows - 1 - r}.5) circle (0.32);" for r, c in row["points"])
+    return (
+        "\\begin{tikzpicture}[scale=0.3]\n"
+        f"  \\draw[gray!40] (0,0) grid ({columns},{rows});\n{dots}\n\\end{{tikzpicture}}\n"
+    )
+
+
+def to_svg(row: Row, coords: np.ndarray) -> str:
+    """Draw one construction as an SVG document.
+
+    Args:
+        coords: int ``(m, d)``, of the whole ground set.
+
+    Raises:
+        UsageError: the ground set is no grid of the plane.
+    """
+    _board(coords)
+    index = {tuple(place): v for v, place in enumerate(coords.tolist())}
+    drawn = board_svg(coords, np.array([index[tuple(p)] for p in row["points"]], dtype=np.int32))
+    assert drawn is not None
+    return drawn
+
+
+def _board(coords: np.ndarray) -> tuple[int, int]:
+    if not is_board(coords):
+        raise UsageError(
+            "only grids of the plane can be drawn; use --format json, csv, parquet or lean-list"
+        )
+    rows, columns = (coords.max(axis=0) + 1).tolist()
+    return rows, columns
