@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from pipeline import compiling
+
 ROOT = Path(__file__).parent.parent
 FILES = sorted(p for part in ("pipeline", "problems") for p in (ROOT / part).rglob("*.py"))
 NAMES = [str(p.relative_to(ROOT)) for p in FILES]
@@ -47,6 +49,12 @@ def inside(name: str, *folders: str) -> bool:
 )
 def test_a_library_is_used_in_its_own_room_alone(module, homes):
     assert [name for name in NAMES if uses(name, module) and not inside(name, *homes)] == []
+
+
+@pytest.mark.parametrize("room", compiling.PLAIN)
+def test_nothing_is_compiled_where_an_edit_would_not_be_noticed(room):
+    inner = [name for name in NAMES if inside(name, f"pipeline/{room}/")]
+    assert [n for n in inner if uses(n, "numba") or uses(n, "pipeline.compiling")] == []
 
 
 @pytest.mark.parametrize("module", ["pickle", "marshal", "shelve", "dill", "joblib", "cloudpickle"])
