@@ -184,7 +184,8 @@ class Workshop:
             (the best of all, what the arms have brought by now).
         """
         config, ground = self.config, self.grounds[n]
-        portfolio = Portfolio(self.arms(n))
+        quotas = self.problem.quotas(n)
+        portfolio = Portfolio(self.arms(n), quotas.size if quotas else 0)
         portfolio.restore(records)
         names = {arm.field for arm in portfolio.arms}
         fields = {name: self.field(name, n, smaller) for name in names}

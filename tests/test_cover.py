@@ -183,6 +183,30 @@ def test_a_search_ends_with_its_nodes_or_when_there_is_nothing_left():
     assert (len(found.cells), found.complete) == (50, True)
 
 
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_the_largest_set_on_the_way_is_valid_and_falls_short_until_one_is_found(seed):
+    missed = cover(LINES, 60, "quarter-turn", nodes=2500, cap=1000, rng=rng_of(seed))
+    assert LINES.validate(missed.nearest[None], 60).all()
+    assert 60 < LINES.score(missed.nearest[None], 60)[0] < 120
+    more = cover(LINES, 60, "quarter-turn", nodes=40_000, cap=1000, rng=rng_of(seed))
+    assert LINES.score(more.nearest[None], 60)[0] >= LINES.score(missed.nearest[None], 60)[0]
+    hit = cover(LINES, 20, "quarter-turn", nodes=10**6, cap=10**5, rng=rng_of(seed))
+    assert (hit.nearest == hit.cells[0]).all()
+
+
+def test_a_field_decides_what_random_choices_are_made_of():
+    every = cover_all(LINES, 12, "quarter-turn").cells
+    for wanted in every[:: max(len(every) // 8, 1)]:
+        pull = np.where(packing.unpack(wanted[None], 144)[0], 10, 0).astype(np.float32)
+        # Six choices of four elements and the look that finds all classes full.
+        found = cover(LINES, 12, "quarter-turn", nodes=7, cap=7, rng=rng_of(1), field=pull)
+        assert sets(found.cells) == {wanted.tobytes()}
+    even = cover(LINES, 12, "quarter-turn", nodes=7, cap=7, rng=rng_of(1))
+    flat = np.full(144, 3, np.float32)
+    same = cover(LINES, 12, "quarter-turn", nodes=7, cap=7, rng=rng_of(1), field=flat)
+    assert (even.nearest == same.nearest).all()
+
+
 # ----------------------------------------------------------------------------------- other problems
 
 

@@ -106,6 +106,26 @@ def test_among_equals_the_arm_that_gets_there_more_often_gets_more():
     assert given_out[Arm("tabu", "class 0")] > 1.5 * given_out[Arm("tabu", "class 1")]
 
 
+def test_searches_by_quotas_get_most_until_one_is_there_and_the_nearest_of_them_most_of_that():
+    near, far = Arm("cover", "class 0"), Arm("cover", "class 1")
+    others = arms_of(4)
+    reached = {near: (36, 0), far: (30, 0)}
+
+    def bring(arm):
+        return reached.get(arm, (34, 34))
+
+    portfolio = Portfolio([near, far, *others], wanted=40)
+    given_out = Counter(played(portfolio, bring, 40))
+    covers = given_out[near] + given_out[far]
+    assert 0.65 * given_out.total() < covers < 0.85 * given_out.total()
+    assert given_out[near] > 4 * given_out[far] > 0
+    reached[near] = (40, 0)
+    portfolio.add(near, 40, 0)
+    given_out = Counter(played(portfolio, bring, 40))
+    assert given_out.most_common(1)[0][0] == near
+    assert given_out[far] < 0.15 * given_out.total()
+
+
 def test_records_keep_the_best_how_often_it_was_reached_and_the_largest_core():
     arm = Arm("tabu", "mirror")
     portfolio = Portfolio([arm, Arm("anneal", "mirror")])

@@ -19,7 +19,8 @@ from pipeline.compiling import inlined, kernel
 from pipeline.packing import first_of_each, pack, unpack, width
 from pipeline.problem import Problem
 from pipeline.search.cover_tables import Cover, cover_tables
-from pipeline.search.kernels import below
+from pipeline.search.fields import of_choices
+from pipeline.search.kernels import unit
 from pipeline.symmetry import GroundSet
 
 _FULL, _DEAD = -1, -2
@@ -27,20 +28,26 @@ _NONE = 2**62
 # What is open next to the choices so far is written down for all where that many nodes follow.
 _SHARE = 256
 # Columns of Dive.at: the level, -1 once all is done; 1 if it was just entered; 1 if choices are
-# random, until the first dead end; the nodes of all restarts.
-_LEVEL, _NEW, _RANDOM, _NODES = 0, 1, 2, 3
+# random, until the first dead end; the nodes of all restarts; the elements of the largest set met.
+_LEVEL, _NEW, _RANDOM, _NODES, _LARGEST = 0, 1, 2, 3, 4
 _SLICE = 1 << 22
+_NO_FIELD = np.zeros(0, np.float32)
+# What a field's worth counts for in the logarithm of a choice's chance, and the least of these.
+_PULL, _FAINTEST = 4.0, -30.0
 
 
 class Dive(NamedTuple):
     """A search under way; level i holds the i-th choice and what was open before it."""
 
-    at: np.ndarray  # int64 (4,), in columns (see above)
+    at: np.ndarray  # int64 (5,), in columns (see above)
     live: np.ndarray  # uint64 (D, W), the choices still open
     need: np.ndarray  # int64 (C,), what each class lacks
     offer: np.ndarray  # int64 (C,), how often the open choices count in each
     weight: np.ndarray  # int64 (C,), that of one on offer in a class
+    chance: np.ndarray  # float64 (M,), of each choice while choices are random, up to a factor
     chosen: np.ndarray  # int64 (D,)
+    size: np.ndarray  # int64 (D,), the elements of those before
+    largest: np.ndarray  # uint8 (ceil(M / 8),), the largest set met, packed choices
     filled: np.ndarray  # int64 (D,), the class that is filled, _FULL or _DEAD
     beside: np.ndarray  # uint64 (D, M, W), what each open choice allows next to those chosen
     base: np.ndarray  # int64 (D,), the last level for which that is written down
@@ -54,11 +61,14 @@ class Found(NamedTuple):
         cells: packed uint8 ``(k, ceil(m / 8))``, distinct.
         nodes: how many were visited.
         complete: True if there are no others.
+        nearest: packed uint8 ``(ceil(m / 8),)``, the largest valid set met, of the wanted size
+            or short of it.
     """
 
     cells: np.ndarray
     nodes: int
     complete: bool
+    nearest: np.ndarray
 
 
 def cover(
@@ -70,6 +80,7 @@ def cover(
     cap: int,
     rng: np.ndarray,
     most: int = 1,
+    field: np.ndarray = _NO_FIELD,
 ) -> Found:
     """Search for sets of the wanted size in random order, afresh after every ``cap`` nodes.
 
@@ -79,6 +90,9 @@ def cover(
         cap: 100,000 does; ten times more or fewer hardly matters.
         rng: uint64 ``(1,)``, the generator's state, moved on.
         most: leave off with this many sets; those of one restart are often alike.
+        field: float32 ``(m,)``, what each element is worth (see ``fields``); while choices are
+            random they are drawn the more often the more their elements are worth. Empty: all
+            alike.
 
     Raises:
         UsageError: see ``cover_tables``.
@@ -87,11 +101,14 @@ def cover(
     found = np.zeros((most, width(len(work.allow))), np.uint8)
     used = stored = 0
     complete, dive = False, _new(work)
+    dive.chance[:] = _chances(work, field)
     while used < nodes and stored < most and not complete:
         _begin(work, dive, randomly=True)
         spent, more = _dive(work, dive, rng, min(cap, nodes - used), found[stored:])
         used, stored, complete = used + spent, stored + more, bool(dive.at[_LEVEL] < 0)
-    return Found(_cells(problem.ground(n), work, found[:stored]), used, complete)
+    ground = problem.ground(n)
+    nearest = _cells(ground, work, dive.largest[None])[0]
+    return Found(_cells(ground, work, found[:stored]), used, complete, nearest)
 
 
 def cover_all(problem: Problem, n: int, symmetry: str = "trivial", nodes: int = 2**62) -> Found:
@@ -109,8 +126,9 @@ def cover_all(problem: Problem, n: int, symmetry: str = "trivial", nodes: int = 
         spent, stored = _dive(work, dive, rng, min(_SLICE, nodes - used), buffer)
         used += spent
         parts.append(buffer[:stored].copy())
-    found = np.concatenate([buffer[:0], *parts])
-    return Found(_cells(problem.ground(n), work, found), used, bool(dive.at[_LEVEL] < 0))
+    ground, found = problem.ground(n), np.concatenate([buffer[:0], *parts])
+    nearest = _cells(ground, work, dive.largest[None])[0]
+    return Found(_cells(ground, work, found), used, bool(dive.at[_LEVEL] < 0), nearest)
 
 
 def _cells(ground: GroundSet, work: Cover, found: np.ndarray) -> np.ndarray:
@@ -123,17 +141,31 @@ def _cells(ground: GroundSet, work: Cover, found: np.ndarray) -> np.ndarray:
     return cells[first_of_each(cells)]
 
 
+def _chances(work: Cover, field: np.ndarray) -> np.ndarray:
+    """Return float64 ``(M,)``: e^(_PULL mean worth of the elements of each choice), 1 at most."""
+    sizes = np.diff(work.start)
+    if not len(field):
+        return np.ones(len(sizes))
+    of = np.full(len(field), -1)
+    of[work.elements] = np.repeat(np.arange(len(sizes)), sizes)
+    worth = of_choices(field, of, len(sizes)) / sizes
+    return np.exp(np.maximum(_PULL * (worth - worth.max()), _FAINTEST))
+
+
 def _new(work: Cover) -> Dive:
     """Return room for a search."""
     choices, _, words = work.allow.shape
     levels = int(work.need.sum()) + 2
     dive = Dive(
-        at=np.zeros(4, np.int64),
+        at=np.zeros(5, np.int64),
         live=np.zeros((levels, words), np.uint64),
         need=work.need.copy(),
         offer=np.zeros_like(work.need),
         weight=np.zeros_like(work.need),
+        chance=np.ones(choices),
         chosen=np.zeros(levels, np.int64),
+        size=np.zeros(levels, np.int64),
+        largest=np.zeros(width(choices), np.uint8),
         filled=np.zeros(levels, np.int64),
         # Few levels are ever written to, and the others take no memory.
         beside=np.empty((levels, choices, words), np.uint64),
@@ -213,17 +245,29 @@ def _tightest(work, dive, level):
 
 
 @inlined
-def _pick(work, dive, level, c, skip):
-    """Return an open choice of a class: the last, or the one so many bits before."""
+def _last(work, dive, level, c):
+    """Return the last open choice of a class."""
     for w in range(dive.live.shape[1] - len(work.need) + c, -1, -len(work.need)):
         bits = _get(dive.live, level, w)
-        ones = np.int64(_ones(bits))
-        if skip < ones:
-            for _ in range(skip):
-                bits ^= np.uint64(1) << (np.uint64(63) - _zeros_above(bits))
+        if bits:
             return np.int64(work.choice[w, np.uint64(63) - _zeros_above(bits)])
-        skip -= ones
     return np.int64(-1)
+
+
+@inlined
+def _drawn(work, dive, level, c, rng):
+    """Return an open choice of a class at random, each by its chance."""
+    chosen, total = np.int64(-1), 0.0
+    for w in range(c, dive.live.shape[1], len(work.need)):
+        bits = _get(dive.live, level, w)
+        while bits:
+            bit = np.uint64(63) - _zeros_above(bits)
+            bits ^= np.uint64(1) << bit
+            choice = work.choice[w, bit]
+            total += dive.chance[choice]
+            if unit(rng) * total < dive.chance[choice]:
+                chosen = np.int64(choice)
+    return chosen
 
 
 @inlined
@@ -253,6 +297,7 @@ def _descend(work, dive, level, choice):
             for w in range(words):
                 live[under, np.uint64(w)] &= work.room[lack, c, np.uint64(w)]
     dive.chosen[level] = choice
+    dive.size[level + 1] = dive.size[level] + work.start[choice + 1] - work.start[choice]
     dive.base[level + 1] = dive.base[level]
 
 
@@ -273,6 +318,13 @@ def _write_down(work, dive, level):
                     word = np.uint64(w)
                     dive.beside[here, choice, word] &= work.allow[other, choice, word]
     dive.base[level] = level
+
+
+@inlined
+def _store(dive, level, row):
+    row[:] = 0
+    for i in range(level):
+        row[dive.chosen[i] >> 3] |= np.uint8(1 << (dive.chosen[i] & 7))
 
 
 @kernel
@@ -297,10 +349,11 @@ def _dive(work, dive, rng, nodes, found):
             c = _tightest(work, dive, level)
             dive.filled[level] = c
             dive.visits[level] += 1
+            if dive.size[level] > dive.at[_LARGEST]:
+                dive.at[_LARGEST] = dive.size[level]
+                _store(dive, level, dive.largest)
             if c == _FULL:
-                found[stored] = 0
-                for i in range(level):
-                    found[stored, dive.chosen[i] >> 3] |= np.uint8(1 << (dive.chosen[i] & 7))
+                _store(dive, level, found[stored])
                 stored += 1
             elif level > 0 and c != _DEAD and dive.visits[level] * _SHARE < before + used:
                 _write_down(work, dive, level)
@@ -312,7 +365,7 @@ def _dive(work, dive, rng, nodes, found):
             if level >= 0:
                 _change_need(work, dive, dive.chosen[level], 1)
             continue
-        choice = _pick(work, dive, level, c, below(rng, offer) if randomly else 0)
+        choice = _drawn(work, dive, level, c, rng) if randomly else _last(work, dive, level, c)
         for p in range(work.part_start[choice], work.part_start[choice + 1]):
             dive.live[level, work.part_word[p]] &= ~work.part_bits[p]
         _descend(work, dive, level, choice)

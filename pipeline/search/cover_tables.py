@@ -43,7 +43,7 @@ class Cover(NamedTuple):
     allow: np.ndarray  # uint64 (M, M, W), the choices that get on with two; i, i: with one
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=3)
 def cover_tables(problem: Problem, n: int, symmetry: str, limit: int = 1 << 30) -> Cover:
     """Write down what a search reads, in ``limit`` bytes at most.
 

@@ -1,8 +1,9 @@
 """What a user says of single elements: fields, which pull a search, and masks, which bound it.
 
 A field is what each element is worth to a search beside the point it scores. It pulls a search to
-where good sets lie and fades to nothing while it runs, so that the end is decided by the problem
-alone. It is float32 ``(m,)``, in elements: 1 makes an element worth two.
+where good sets lie and fades to nothing while it runs (a search by quotas: after the choices that
+it begins with), so that the end is decided by the problem alone. It is float32 ``(m,)``, in
+elements: 1 makes an element worth two.
 """
 
 from collections.abc import Mapping

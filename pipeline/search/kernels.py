@@ -115,7 +115,7 @@ def below(rng, bound):
 
 
 @inlined
-def _unit(rng):
+def unit(rng):
     """Return a float in [0, 1)."""
     return np.float64(_draw(rng) >> np.uint64(11)) * (1.0 / 9007199254740992.0)
 
@@ -328,19 +328,19 @@ def anneal(space, state, rng, field, proposals, penalty, hot, cold, target, best
             if state.position[choice] < 0:
                 guess = load(space, state, choice)
                 rise = penalty * guess - worth
-                if rise > cut or (rise > 0 and _unit(rng) >= np.exp(-rise / temperature)):
+                if rise > cut or (rise > 0 and unit(rng) >= np.exp(-rise / temperature)):
                     continue
                 excess = penalty * (join(space, state, choice) - guess)
-                if excess > 0 and _unit(rng) >= np.exp(-excess / temperature):
+                if excess > 0 and unit(rng) >= np.exp(-excess / temperature):
                     leave(space, state, choice)
                     continue
             else:
                 guess = part(space, state, choice)
                 rise = worth - penalty * guess
-                if rise > cut or (rise > 0 and _unit(rng) >= np.exp(-rise / temperature)):
+                if rise > cut or (rise > 0 and unit(rng) >= np.exp(-rise / temperature)):
                     continue
                 excess = penalty * (guess - leave(space, state, choice))
-                if excess > 0 and _unit(rng) >= np.exp(-excess / temperature):
+                if excess > 0 and unit(rng) >= np.exp(-excess / temperature):
                     join(space, state, choice)
                     continue
             if state.totals[VIOLATIONS] == 0 and state.totals[SIZE] > found:

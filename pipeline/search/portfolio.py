@@ -84,9 +84,13 @@ class Record:
 class Portfolio:
     """Arms and their records; hands out batches."""
 
-    def __init__(self, arms: Sequence[Arm]) -> None:
-        """Begin with arms that have brought nothing yet; ``floor`` is the size worth keeping."""
-        self.arms = list(arms)
+    def __init__(self, arms: Sequence[Arm], wanted: int = 0) -> None:
+        """Begin with arms that have brought nothing yet; ``floor`` is the size worth keeping.
+
+        Args:
+            wanted: the size that searches by quotas are after; 0 without any.
+        """
+        self.arms, self.wanted = list(arms), wanted
         self.floor = 0
         self.records = {arm: Record() for arm in arms}
 
@@ -102,23 +106,30 @@ class Portfolio:
         the other shards three quarters go by what an arm has brought: half as many for every
         element its best falls short of the best of all, and among equals more to those that
         reach it often. The rest are given out evenly, since an arm that starts slowly may still
-        win. A search by quotas finds everything or nothing, so its records say little: as long
-        as it has found nothing, such arms get half of all.
+        win. Searches by quotas come to the size they are after at once or not at all: until one
+        has, they get three quarters of all, shared out among them in the same way.
         """
         fresh = [a for a in self.arms if not self.records[a].shards and self._ready(a)]
         tried = [a for a in self.arms if self.records[a].shards]
         chosen = fresh[: BATCH // 2 if tried else BATCH]
         if not tried:
             return chosen
-        rates = np.array([(self.records[a].hits + 1) / (self.records[a].shards + 2) for a in tried])
-        short = np.array([self.best - self.records[a].best for a in tried], dtype=float)
-        weight = rates * 0.5**short
-        share = 0.75 * weight / weight.sum() + 0.25 / len(tried)
-        covers = np.array([a.method == "cover" and not self.records[a].best for a in tried])
-        if covers.any() and not covers.all():
-            share = np.where(covers, 0.5 / covers.sum(), 0.5 * share / share[~covers].sum())
+        covers = [a for a in tried if a.method == "cover" and self.best < self.wanted]
+        others = [a for a in tried if a not in covers]
+        parts = [(covers, 0.75 if others else 1.0), (others, 0.25 if covers else 1.0)]
+        share = np.concatenate([part * self._shares(arms) for arms, part in parts])
         drawn = rng.choice(len(tried), size=BATCH - len(chosen), p=share)
-        return chosen + [tried[i] for i in drawn]
+        return chosen + [(covers + others)[i] for i in drawn]
+
+    def _shares(self, arms: Sequence[Arm]) -> np.ndarray:
+        """Return what each of some arms gets of all they get; they sum to 1."""
+        if not arms:
+            return np.zeros(0)
+        records = [self.records[a] for a in arms]
+        rates = np.array([(r.hits + 1) / (r.shards + 2) for r in records])
+        best = np.array([r.best for r in records], dtype=float)
+        weight = rates * 0.5 ** (best.max() - best)
+        return 0.75 * weight / weight.sum() + 0.25 / len(arms)
 
     def goal(self, arm: Arm) -> int:
         """Return the size a tabu search of this arm begins at.
@@ -206,7 +217,7 @@ def make_arms(
     for method in methods or ("cover", "tabu", "anneal", "enumerate"):
         if method == "cover":
             names = _cover_classes(problem, n, chosen, methods, mask is not None)
-            arms += [Arm(method, name) for name in names]
+            arms += [Arm(method, name, field=pulls[0][1] if field else "") for name in names]
         elif method == "greedy":
             arms += [Arm(method, cls.name) for cls in chosen]
         elif method == "anneal":

@@ -46,7 +46,7 @@ class Shard:
         method: greedy (from nothing); complete (repair, saturate), or anneal, climb (tabu) or
             neighbourhood (large ones) from each start; or one from nothing that gives up to B
             sets: tabu (ever larger ones), enumerate (many of size ``goal``) or cover (by the
-            problem's quotas).
+            problem's quotas; one that falls short where it finds none).
         cells: packed uint8 ``(B, ceil(m / 8))``, where each search starts.
         rng: uint64 ``(1,)``, from ``streams.state``.
         proposals: of each annealing, the steps of a tabu search, or the nodes of a cover.
@@ -55,8 +55,9 @@ class Shard:
         goal, band: of the tabu search: the size it begins at, and the band along the border it
             keeps to (0: none).
         mask: packed uint8 ``(ceil(m / 8),)``, the elements that may be used; empty for all.
-        field: float32 ``(m,)``, what each element is worth to annealing and tabu beside the point
-            it scores, fading while they run (see ``fields``); empty for none.
+        field: float32 ``(m,)``, what each element is worth beside the point it scores (see
+            ``fields``): to annealing and tabu, fading while they run, and to what a cover begins
+            with; empty for none.
         table_bytes: what pair tables may take; without them tabu walks the hook, which is a few
             times slower. Both mirrors of isosceles at n = 100 take 150 MB.
     """
@@ -98,7 +99,10 @@ def run_shard(shard: Shard) -> np.ndarray:
             problem = _problem(shard.problem, shard.convention)
             rng, most = shard.rng.copy(), len(shard.cells)
             how = {"nodes": shard.proposals, "cap": _COVER_CAP, "rng": rng, "most": most}
-            return cover(problem, shard.n, shard.symmetry, **how).cells
+            found = cover(problem, shard.n, shard.symmetry, **how, field=shard.field)
+            cells = found.cells if len(found.cells) else found.nearest[None].copy()
+            kernels.complete_many(_plain(*where), rng, cells)
+            return cells
         return _search(shard, _space(*where, shard.symmetry), _plain(*where))
 
 
