@@ -1,7 +1,7 @@
 """Constructions as people exchange them: JSON objects with points, checked from the raw points."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,6 +82,23 @@ def read_constructions(path: Path) -> Iterator[Construction]:
         raise PipelineError(f"{path} holds an empty list; nothing to read")
     for i, entry in enumerate(data if several else [data]):
         yield _parse(entry, f"{path}, entry {i}" if several else str(path), problems)
+
+
+def at_larger_size(found: Mapping[str, Any], problem: Problem, n: int) -> dict[str, Any] | None:
+    """Return a construction, as ``as_json`` writes it, as one of a larger size.
+
+    Args:
+        found: of this problem and a smaller size.
+
+    Returns:
+        None unless its points are elements at size n too, and make a valid construction there.
+    """
+    entry = {key: found[key] for key in ("problem", "convention", "points")} | {"n": n}
+    try:
+        where = _elements(found["points"], problem.ground(n).coords, n, "")
+    except PipelineError:
+        return None
+    return None if Construction(problem, n, where, "").witness() is not None else entry
 
 
 def _parse(entry: Any, where: str, problems: dict[tuple[str, str | None], Problem]) -> Construction:

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from pipeline.clock import Clock
 from pipeline.config import Config, config_from
+from pipeline.constructions import at_larger_size
 from pipeline.errors import UsageError
 from pipeline.executor import Executor, Processes, Serial
 from pipeline.population import ORIGINS, Population
@@ -589,6 +590,27 @@ def test_several_sizes_are_searched_in_turn_and_make_a_table(tmp_path, cli):
         assert row.split()[-1] == run.name
         assert cli("show", row.split()[-1], "--runs", tmp_path).code == 0
     assert "● ·" not in found.out
+
+
+@pytest.mark.parametrize("problem", ["isosceles", FOUR_CYCLE])
+def test_of_several_sizes_each_begins_with_the_best_of_the_one_before(problem, tmp_path, cli):
+    options = ["--method", "greedy", "--rounds", 0, "--runs", tmp_path, "--json"]
+    found = cli("search", problem, "--n", "8,7", *options)
+    assert found.code == 0
+    first, second = json.loads(found.out)["runs"]
+    start = json.loads((Path(second["run"]) / "start.json").read_text())
+    assert (start["n"], start["points"]) == (8, first["best"]["points"])
+    assert second["best"]["score"] >= first["best"]["score"]
+    assert not list(Path(first["run"]).glob("start*"))
+
+
+def test_what_is_no_construction_at_a_larger_size_is_not_begun_with():
+    problem = load_problem("isosceles")
+    small = {"problem": "isosceles", "convention": "flat-forbidden", "n": 4}
+    good = small | {"points": [[0, 0], [0, 1], [1, 3]]}
+    assert at_larger_size(good, problem, 5) == good | {"n": 5}
+    assert at_larger_size(small | {"points": [[0, 0], [0, 1], [0, 2]]}, problem, 5) is None
+    assert at_larger_size(small | {"points": [[0, 0], [4, 9]]}, problem, 5) is None
 
 
 def test_a_table_of_one_size_and_of_what_has_no_best_known(tmp_path, cli):

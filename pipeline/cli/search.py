@@ -1,5 +1,6 @@
 """pipeline search: the portfolio alone, no model."""
 
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,8 @@ def search(
     """Search for constructions of PROBLEM at size n with local search alone, on all cores.
 
     A portfolio of tabu searches, enumerations and annealings in all symmetry classes, each given
-    the more time the more it brings. A search bounded by --rounds is the same everywhere.
+    the more time the more it brings. A search bounded by --rounds is the same everywhere. Of
+    several sizes each begins with the best of the one before, where that fits.
     """
     told = _told(file, settings)
     if sizes is None and "n" not in told:
@@ -79,7 +81,8 @@ def search(
     rows: list[dict[str, Any]] = []
     for config, plugin in prepared:
         began = time.monotonic()
-        made = begin(config, plugin, runs)
+        start = _start(config, plugin, rows[-1]["best"]) if rows else {}
+        made = begin(config, plugin, runs, start)
         with made.lock():
             found = play(made, plugin, quiet=as_json or table)
         seconds = round(time.monotonic() - began, 1)
@@ -91,6 +94,16 @@ def search(
         print_json({"runs": rows})
     else:
         _print_table(rows)
+
+
+def _start(config: Any, plugin: Any, before: dict[str, Any]) -> dict[str, bytes]:
+    """Return a file with the best of the size before, to begin with where it fits."""
+    from pipeline.constructions import at_larger_size
+
+    if not before["points"] or config.search.mask:
+        return {}
+    larger = at_larger_size(before, plugin, config.n)
+    return {"start.json": json.dumps(larger).encode()} if larger else {}
 
 
 def _told(file: str | None, settings: tuple[str, ...]) -> dict[str, Any]:
