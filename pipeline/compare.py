@@ -41,7 +41,8 @@ TOLERANCE = 1.1
 
 _POLL = 0.1  # seconds between two looks at what is being played
 _ROUNDS = 1_000_000  # more than any budget of CPU seconds allows
-_KEYS = ("problem", "n", "arms", "seeds", "budget_cpu_seconds", "target", "control", "settings")
+_KEYS = ("problem", "n", "arms", "seeds", "budget_cpu_seconds", "target", "stop_at_target")
+_KEYS += ("control", "settings")
 #: What a plan decides, and what must be the same in all arms.
 _OF_THE_PLAN = ("problem", "n", "seed")
 _OF_ALL_ARMS = (*_OF_THE_PLAN, "convention", "budget", "compute")
@@ -92,7 +93,8 @@ class Plan:
     seeds: int = 6  # fewer cannot decide anything
     cpu_seconds: float = 60.0  # of each run
     settings: Mapping[str, Any] = field(default_factory=dict)  # of all arms, nested
-    target: int = 0  # what "reached" is counted against; 0: the best known value
+    target: int | Mapping[int, int] = 0  # what "reached" counts, by size or of all; 0: best known
+    stop_at_target: bool = False  # a run ends once it is there
     control: str = ""  # empty: the arm "none", or the last
 
     def __post_init__(self) -> None:
@@ -109,20 +111,28 @@ class Plan:
             raise UsageError(f"seeds must be between 1 and 10,000, got {self.seeds}")
         if not 0 < self.cpu_seconds < 1e9:
             raise UsageError(f"the budget must be CPU seconds above 0, got {self.cpu_seconds:g}")
-        if self.target < 0:
-            raise UsageError(f"target must be 0 or more, got {self.target}")
+        targets = self.target if isinstance(self.target, Mapping) else {0: self.target}
+        for goal in targets.values():
+            if goal < 0:
+                raise UsageError(f"target must be 0 or more, got {goal}")
         for key in _OF_THE_PLAN:
             if key in self.settings:
                 raise UsageError(f"settings: {key} belongs to the plan itself, not to its settings")
         object.__setattr__(self, "control", control_of(names, self.control))
 
+    def goal(self, n: int) -> int:
+        """Return what counts as reached at a size, 0 for the best known value."""
+        return self.target.get(n, 0) if isinstance(self.target, Mapping) else self.target
+
     def folder(self, label: str) -> str:
         """Return the name of the folder that holds its cells.
 
         Plans that differ in their sizes, arms, number of rng seeds or target alone share one, so
-        that what has been played counts for all of them.
+        that what has been played counts for all of them; not if runs end at the target.
         """
         told: list[Any] = [self.problem, self.cpu_seconds, self.settings]
+        if self.stop_at_target:
+            told.append({str(n): self.goal(n) for n in self.sizes})
         path = Path(self.problem.rpartition(":")[0])
         if path.is_file():  # a problem of the user's own, which may change
             told.append(hashlib.sha256(path.read_bytes()).hexdigest())
@@ -141,10 +151,12 @@ class Plan:
 
     def _cell(self, problem: Problem, arm: Arm, n: int, seed: int) -> "Cell":
         known = problem.known(n)
-        proved = known.value if known is not None and known.proved else 0
+        end = known.value if known is not None and known.proved else 0
+        if self.stop_at_target:
+            end = self.goal(n) or (known.value if known is not None else 0)
         told = merged(
             {"compute": {"device": "cpu", "threads": 1}},
-            {"budget": {"rounds": _ROUNDS, "target": proved}},  # nothing can be better
+            {"budget": {"rounds": _ROUNDS, "target": end}},
             self.settings,
             arm.overrides,
             {"budget": {"cpu": self.cpu_seconds}, "compute": {"workers": 1}},
@@ -209,7 +221,8 @@ def plan_from(data: Mapping[str, Any], where: str, base: Path | None = None) -> 
             seeds=_typed(int, data.get("seeds", Plan.seeds), "seeds"),
             cpu_seconds=float(_typed(float, budget, "budget_cpu_seconds")),
             settings=settings,
-            target=_typed(int, data.get("target", 0), "target"),
+            target=_target(data.get("target", 0)),
+            stop_at_target=_typed(bool, data.get("stop_at_target", False), "stop_at_target"),
             control=_typed(str, data.get("control", ""), "control"),
         )
     except UsageError as error:
@@ -270,10 +283,19 @@ def _sizes(value: object) -> tuple[int, ...]:
     return tuple(sorted({_typed(int, n, "n") for n in listed}))
 
 
+def _target(value: object) -> int | dict[int, int]:
+    if not isinstance(value, dict):
+        return _typed(int, value, "target")
+    for n in value:
+        if not str(n).isdecimal():
+            raise UsageError(f"target: {n!r} is no size; write target = {{40 = 70, 48 = 84}}")
+    return {int(n): _typed(int, goal, f"target.{n}") for n, goal in value.items()}
+
+
 def _typed(kind: type, value: object, name: str) -> Any:
     accepted = (int, float) if kind is float else (kind,)
-    if isinstance(value, bool) or not isinstance(value, accepted):
-        words = {int: "a whole number", float: "a number", str: "a string"}
+    if isinstance(value, bool) != (kind is bool) or not isinstance(value, accepted):
+        words = {int: "a whole number", float: "a number", str: "a string", bool: "true or false"}
         raise UsageError(f"{name} must be {words[kind]}, got {value!r}")
     return value
 

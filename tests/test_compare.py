@@ -331,6 +331,20 @@ def test_the_folder_is_shared_by_plans_that_only_ask_for_more():
     assert plan(settings={"convention": "flat-allowed"}).folder("isosceles") != name
 
 
+def test_runs_may_end_at_a_target_of_each_size_and_are_then_kept_apart():
+    apart = plan(sizes=(6, 7, 8), target={6: 8, 7: 9}, stop_at_target=True)
+    ends = {c.n: c.told["budget"]["target"] for c in apart.cells(load_problem("isosceles"))}
+    assert ends == {6: 8, 7: 9, 8: 13}
+    assert apart.folder("isosceles") != plan(sizes=(6, 7, 8), target={6: 8}).folder("isosceles")
+    assert plan(target={6: 8}).folder("isosceles") == plan().folder("isosceles")
+    cells = plan(sizes=(6,), target=8).cells(load_problem("isosceles"))
+    ends = {cell.told["budget"]["target"] for cell in cells}
+    assert ends == {9}  # which is proved, so that nothing can be better
+    data = {"problem": "isosceles", "n": [6, 7], "arms": ["model", "none"]}
+    read = compare.plan_from(data | {"target": {"6": 8}, "stop_at_target": True}, "file.toml")
+    assert (read.goal(6), read.goal(7), read.stop_at_target) == (8, 0, True)
+
+
 def test_a_cell_is_another_one_when_what_decides_its_result_changes():
     def names(**changes: Any) -> set[str]:
         return {cell.name for cell in plan(**changes).cells(load_problem("isosceles"))}
@@ -393,6 +407,10 @@ def test_the_control_is_none_or_the_last_or_the_one_asked_for():
         ({"budget-cpu-seconds": 3}, "unknown key 'budget-cpu-seconds'; did you mean 'budget_cpu"),
         ({"settings": {"n": 3}}, "n belongs to the plan"),
         ({"target": -1}, "target must be 0 or more"),
+        ({"target": {"6": -1}}, "target must be 0 or more"),
+        ({"target": {"six": 8}}, "target: 'six' is no size"),
+        ({"target": {"6": "8"}}, "target.6 must be a whole number"),
+        ({"stop_at_target": 1}, "stop_at_target must be true or false"),
         ({"control": "perturb"}, "unknown arm 'perturb'; known: model, none"),
     ],
 )

@@ -25,6 +25,7 @@ from pipeline.errors import UsageError, nearest
 _LINE_EVERY = 10.0  # seconds between lines where there is no terminal
 _START = 8.0  # guessed seconds of a run beside its budget
 _OF_A_PLAN = ("n", "arms", "seeds", "budget_cpu_seconds", "jobs", "convention", "settings")
+_OF_A_PLAN += ("stop_at_target",)
 
 
 @click.command()
@@ -34,6 +35,7 @@ _OF_A_PLAN = ("n", "arms", "seeds", "budget_cpu_seconds", "jobs", "convention", 
 @click.option("--seeds", type=int, help="How many rng seeds, from 0.  [default: 6]")
 @click.option("--budget-cpu-seconds", type=float, help="Of each run, on one core.  [default: 60]")
 @click.option("--target", type=int, help="What counts as reached.  [default: the best known]")
+@click.option("--stop-at-target", is_flag=True, default=None, help="A run ends at its target.")
 @click.option("--control", help="The arm the others are held against.  [default: none]")
 @click.option("--jobs", type=int, help="Runs at once.  [default: one for each core]")
 @click.option("--convention", help="A convention of the problem; see `pipeline problems`.")
@@ -52,7 +54,8 @@ def compare(what: tuple[str, ...], **options: Any) -> None:
 
     Each arm plays each size with each rng seed on one core until its CPU seconds are used. The
     same command again goes on where it stopped. A SPEC holds problem, n, seeds,
-    budget_cpu_seconds, target, control, [settings] for all arms and [arms.NAME] for each.
+    budget_cpu_seconds, target (one, or {40 = 70, 48 = 84}), stop_at_target, control, [settings]
+    for all arms and [arms.NAME] for each.
     """
     outputs = {key: _writable(options[key], key) for key in ("figure", "output") if options[key]}
     story = _from_runs(what, options) if _are_runs(what) else _from_plan(what[0], options)
@@ -143,7 +146,7 @@ def _from_plan(word: str, options: dict[str, Any]) -> dict[str, Any]:
         "failed": failures,
         "interrupted": live.stopping(),
         "planned": len(cells),
-    } | _story(plugin, cut, names, plan.control, plan.target, warnings)
+    } | _story(plugin, cut, names, plan.control, plan.goal, warnings)
 
 
 def _plan(word: str, options: dict[str, Any]) -> Any:
@@ -164,7 +167,7 @@ def _plan(word: str, options: dict[str, Any]) -> Any:
             raise UsageError(str(error).replace("--sizes", "--n")) from None
     if spec is None and "n" not in data:
         raise UsageError(f"name a size, as in: pipeline compare {word} --n 40")
-    for key in ("seeds", "budget_cpu_seconds", "target", "control"):
+    for key in ("seeds", "budget_cpu_seconds", "target", "stop_at_target", "control"):
         if options[key] is not None:
             data[key] = options[key]
     if options["arms"] is not None:
@@ -231,11 +234,11 @@ def _from_runs(what: tuple[str, ...], options: dict[str, Any]) -> dict[str, Any]
         "failed": [],
         "interrupted": False,
         "planned": len(runs),
-    } | _story(plugin, cut, names, control, options["target"], warnings)
+    } | _story(plugin, cut, names, control, lambda n: options["target"] or 0, warnings)
 
 
 def _story(
-    plugin: Any, results: Any, arms: list[str], control: str, target: int | None, warnings: Any
+    plugin: Any, results: Any, arms: list[str], control: str, target: Any, warnings: Any
 ) -> dict[str, Any]:
     """Return what is told about results in every form."""
     from pipeline.compare import panel
@@ -243,7 +246,7 @@ def _story(
     panels = []
     for n in sorted({result.n for result in results}):
         known = plugin.known(n)
-        goal = target or (None if known is None else known.value)
+        goal = target(n) or (None if known is None else known.value)
         panels.append(panel(results, n, arms, control, goal))
     return {
         "problem": plugin.name,
