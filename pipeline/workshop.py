@@ -20,9 +20,9 @@ from pipeline.search.density import learnt_field
 from pipeline.search.fields import LEARNT, make_field, make_mask
 from pipeline.search.portfolio import BATCH, Arm, Portfolio, core_size, make_arms, tabu_notes
 from pipeline.search.shards import NO_TARGET, Shard, run_shard
-from pipeline.search.space import usable_classes
+from pipeline.search.space import usable_classes, usable_orbits
 from pipeline.statistics import distribution
-from pipeline.symmetry import canonical, find_class, orbits
+from pipeline.symmetry import SymmetryClass, canonical, find_class, orbits
 
 #: Called with the name of what happened and its particulars; may raise to stop the round.
 Report = Callable[..., None]
@@ -31,9 +31,13 @@ Report = Callable[..., None]
 _ROWS = {"tabu": 32, "enumerate": 2048, "anneal": 25, "greedy": 1000, "cover": 16}
 #: What bounds a shard of a method: steps, or nodes. Others go by the seeding's proposals.
 _BOUNDS = {"tabu": 200_000, "enumerate": 200_000, "cover": 4_000_000}
-#: The first shard of an arm has so much less, to have seen all of them soon.
+#: The first shard of an arm has so much less, to have seen all of them soon; so have all shards
+#: at a size that a field is learnt from, which needs no more.
 _LOOK = 8
 _NO_MASK = np.zeros(0, np.uint8)
+#: Where a field is learnt from a smaller size, classes with more orbits are left out there: making
+#: their pair tables would take longer than all else.
+_FEW_ORBITS = 500
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,9 +142,26 @@ class Workshop:
             return make_arms(self.problem, n, search.methods, wanted, search.field, self.mask)
         # A smaller size makes do with what it has.
         methods = [method for method in search.methods if method != "cover"]
-        usable = [cls.name for cls in usable_classes(self.problem, n)]
+        usable = usable_classes(self.problem, n)
+        names = [name for name in wanted if name in {cls.name for cls in usable}]
+        if self._for_a_field(n):
+            names, methods = names or self._quick(n, usable), methods or self._good_alone(n)
         field = {"": "", "border": "border"}.get(search.field, "none")
-        return make_arms(self.problem, n, methods, [s for s in wanted if s in usable], field)
+        return make_arms(self.problem, n, methods, names, field)
+
+    def _for_a_field(self, n: int) -> bool:
+        """Tell whether all that a size is searched for is a field to be learnt from it."""
+        learns = self.config.search.field == LEARNT and self.config.proposer == "none"
+        return learns and n != self.config.n
+
+    def _quick(self, n: int, usable: Sequence[SymmetryClass]) -> list[str]:
+        """Return the classes with few orbits, whose search takes a moment; one at least."""
+        few = {cls.name: usable_orbits(self.problem, n, cls).sum() for cls in usable}
+        return [name for name in few if few[name] <= max(_FEW_ORBITS, min(few.values()))]
+
+    def _good_alone(self, n: int) -> list[str]:
+        """Return the methods that find the most in a moment."""
+        return ["tabu", "enumerate", *(["cover"] if self.problem.quotas(n) else [])]
 
     def field(self, name: str, n: int, smaller: Mapping[int, Population]) -> np.ndarray:
         """Return what pulls an arm, float32 ``(m,)`` or empty.
@@ -235,7 +256,7 @@ class Workshop:
         m = self.grounds[n].m
         seeding = self.config.seeding
         bound = _BOUNDS.get(arm.method, seeding.proposals or max(400_000, 100 * m))
-        if not portfolio.records[arm].shards:
+        if not portfolio.records[arm].shards or self._for_a_field(n):
             bound = max(bound // _LOOK, 1)
         return self.shard(
             n,
@@ -263,17 +284,20 @@ class Workshop:
         """Run tiny versions of shards: compiling and loading are over when the clock starts.
 
         One worker compiles what all will use, since left to themselves each would; then all load
-        it.
+        it. What comes of them is checked and ranked, and forgotten.
         """
         tiny = [replace(shard, cells=shard.cells[:1], proposals=1) for shard in shards]
         workers = self.config.compute.workers or cores()
         every = tiny * (2 * workers) if workers > 1 else []
         self.report("stage", name="warm-up", total=len(tiny) + len(every))
-        done = 0
+        done, made = 0, []
         for shard in tiny:
-            for _ in self.executor.map(run_shard, [shard]):
+            for part in self.run([shard], 0, "search"):
+                made.append(part)
                 done += 1
                 self.report("progress", done=done)
+        for n in {part.n for part in made}:
+            self.keep(n, *(part for part in made if part.n == n))
         for _ in self.executor.map(run_shard, every):
             done += 1
             self.report("progress", done=done)

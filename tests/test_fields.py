@@ -589,3 +589,22 @@ def test_smaller_sizes_go_without_the_mask_and_the_field_of_the_largest():
     }
     assert len(made[5].mask) == 0
     assert packing.unpack(made[6].mask[None], 36)[0].tolist() == [True] * 18 + [False] * 18
+
+
+def test_a_size_that_a_field_is_learnt_from_is_only_glanced_at():
+    def rounds(problem: str, **told: Any) -> Rounds:
+        data = {"problem": problem, "n": 64, "proposer": "none", "search": {"field": "learnt"}}
+        return Rounds(load_problem(problem), config_from(data | told, ""), Serial(), no_report)
+
+    def no_report(*_: Any, **__: Any) -> None:
+        pass
+
+    learns = rounds("isosceles")
+    assert {arm.method for arm in learns.arms(38)} == {"tabu", "enumerate"}
+    assert {arm.symmetry for arm in learns.arms(38)} == {"both-mirrors", "both-diagonals"}
+    assert {arm.symmetry for arm in learns.arms(8)} > {"trivial", "mirror"}
+    assert {arm.field for arm in learns.arms(38)} == {""}
+    assert {arm.field for arm in learns.arms(64)} == {"learnt"}
+    assert "cover" in {arm.method for arm in rounds("no-3-in-line").arms(16)}
+    modelled = rounds("isosceles", proposer="model").arms(38)  # which are to be learnt themselves
+    assert {"anneal", "tabu"} < {arm.method for arm in modelled}
