@@ -17,7 +17,7 @@ from pipeline.rounds import Rounds
 from pipeline.statistics import Distribution, distribution
 from pipeline.symmetry import canonical, find_class
 from pipeline.workshop import Report, State
-from pipeline.writers import TokenWriter, Writer
+from pipeline.writers import make_writer
 
 
 class Loop(Rounds):
@@ -41,7 +41,7 @@ class Loop(Rounds):
         for name in config.seeding.symmetry:
             find_class(self.grounds[config.n], name)
         self._check_model_symmetry()
-        self.writer: Writer = TokenWriter(problem, config, self.grounds)
+        self.writer = make_writer(problem, config, self.grounds, self.mask)
 
     def _check_model_symmetry(self) -> None:
         name = self.config.model.symmetry or "trivial"

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +10,17 @@ import numpy as np
 
 from pipeline import streams
 from pipeline.config import Config, resolved
-from pipeline.model import checkpoint
+from pipeline.errors import UsageError
+from pipeline.model import checkpoint, filling
 from pipeline.model.device import prepare
 from pipeline.model.feedback import FeedbackResult, feedback
-from pipeline.model.geometry import relations
+from pipeline.model.geometry import among, relations
 from pipeline.model.gpt import GPT, GPTConfig
 from pipeline.model.sample import sample
 from pipeline.model.train import TrainResult, train
+from pipeline.model.vision import View, Vision, VisionConfig, view
 from pipeline.problem import Problem
+from pipeline.search.board import Board
 from pipeline.search.guide import Guide
 from pipeline.symmetry import GroundSet
 from pipeline.tokens import EOS, PAD, make_encoder
@@ -117,6 +121,25 @@ class Writer(ABC):
     def seed(self, number: int, stage: str) -> int:
         """Return the seed of a stage of a round."""
         return streams.integer(self.config.seed, number, stage)
+
+
+def make_writer(
+    problem: Problem,
+    config: Config,
+    grounds: Mapping[int, GroundSet],
+    mask: np.ndarray | None = None,
+) -> Writer:
+    """Return the writer of the kind that a configuration asks for.
+
+    Args:
+        mask: bool ``(m,)``, the elements that may be used at size n; None for all.
+
+    Raises:
+        UsageError: tokens, a symmetry class or a device that cannot be had.
+    """
+    if config.model.kind == "vision":
+        return BoardWriter(problem, config, grounds, mask)
+    return TokenWriter(problem, config, grounds)
 
 
 class TokenWriter(Writer):
@@ -242,3 +265,115 @@ class TokenWriter(Writer):
     def _relation(self) -> np.ndarray | None:
         """Return how the elements of every two tokens lie, None without geometry."""
         return relations(self.encoder, self.config.model.geometry)
+
+
+class BoardWriter(Writer):
+    """A vision transformer that fills boards of a symmetry class, choice by choice."""
+
+    def __init__(
+        self,
+        problem: Problem,
+        config: Config,
+        grounds: Mapping[int, GroundSet],
+        mask: np.ndarray | None,
+    ) -> None:
+        """Lay out the boards of the run.
+
+        Raises:
+            UsageError: a symmetry class that no construction can have.
+        """
+        super().__init__(problem, config, grounds)
+        symmetry = config.model.symmetry or "trivial"
+        self.boards = {
+            n: Board(problem, n, symmetry, mask if n == config.n else None) for n in grounds
+        }
+
+    @property
+    def manner(self) -> str:
+        return f"as orbits of the symmetry {self.config.model.symmetry or 'trivial'!r}"
+
+    def check(self) -> None:
+        self._shape()
+
+    def readable(self, cells: np.ndarray, n: int) -> np.ndarray:
+        return self.boards[n].readable(cells)
+
+    def new(self, number: int) -> Vision:
+        return Vision(self._shape(), seed=self.seed(number, "initialise")).to(self.device)
+
+    def train(
+        self,
+        number: int,
+        model: Vision,
+        optimizer: Mapping[str, Any] | None,
+        shown: Mapping[int, np.ndarray],
+        progress: Stepped,
+    ) -> TrainResult:
+        return filling.train(
+            model,
+            self.boards,
+            self._views,
+            shown,
+            self.config.train,
+            counts=self.config.sample.constrained,
+            seed=self.seed(number, "train"),
+            precision=self.config.compute.precision,
+            optimizer_state=optimizer,
+            progress=progress,
+        )
+
+    def sample(
+        self,
+        number: int,
+        model: Vision,
+        temperature: float,
+        longest: int,
+        progress: Callable[[int, int], None],
+    ) -> tuple[np.ndarray, np.ndarray]:
+        config, n = self.config.sample, self.config.n
+        members = filling.fill(
+            model,
+            self.boards[n],
+            self._views[n],
+            config.count,
+            counts=config.constrained,
+            temperature=temperature,
+            top_p=config.top_p,
+            seed=self.seed(number, "sample"),
+            batch=config.batch,
+            precision=self.config.compute.precision,
+            progress=progress,
+        )
+        return self.boards[n].cells(members), np.ones(len(members), np.bool_)
+
+    def feedback(
+        self,
+        number: int,
+        model: Vision,
+        cells: np.ndarray,
+        scores: np.ndarray,
+        progress: Stepped,
+    ) -> FeedbackResult:
+        raise UsageError("feedback needs model.kind 'gpt'")
+
+    def load(self, path: Path) -> Vision:
+        return checkpoint.load_vision(path, self._shape(), self.device)
+
+    @cached_property
+    def _views(self) -> dict[int, View]:
+        places = {n: board.places for n, board in self.boards.items()}
+        related = among(places, self.config.model.geometry) or {}
+        return {
+            n: view(board.fractions, board.places, related.get(n), self.device)
+            for n, board in self.boards.items()
+        }
+
+    def _shape(self) -> VisionConfig:
+        model = self.config.model
+        return VisionConfig(
+            dimensions=self.boards[self.config.n].places.shape[1],
+            layers=model.layers,
+            heads=model.heads,
+            width=model.width,
+            geometry=model.geometry,
+        )

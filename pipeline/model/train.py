@@ -81,7 +81,7 @@ def train(
         RunError: an optimiser state of another model.
         PipelineError: the loss is no longer finite.
     """
-    sizes, rows = _locate(constructions)
+    sizes, rows = locate(constructions)
     if not len(rows):
         raise ValueError("constructions: at least one is needed to train on")
     rng = np.random.default_rng(seed)
@@ -219,7 +219,7 @@ def token_loss(
     return loss, (target != PAD).sum()
 
 
-def _locate(constructions: Mapping[int, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+def locate(constructions: Mapping[int, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Return the size and the row of every construction, each ``(total,)``."""
     known = sorted(constructions)
     counts = [len(constructions[n]) for n in known]
