@@ -312,7 +312,7 @@ class BoardWriter(Writer):
         return filling.train(
             model,
             self.boards,
-            self._views,
+            self.seen,
             shown,
             self.config.train,
             counts=self.config.sample.constrained,
@@ -334,7 +334,8 @@ class BoardWriter(Writer):
         members = filling.fill(
             model,
             self.boards[n],
-            self._views[n],
+            self.seen,
+            list(self.boards).index(n),
             config.count,
             counts=config.constrained,
             temperature=temperature,
@@ -360,13 +361,11 @@ class BoardWriter(Writer):
         return checkpoint.load_vision(path, self._shape(), self.device)
 
     @cached_property
-    def _views(self) -> dict[int, View]:
-        places = {n: board.places for n, board in self.boards.items()}
-        related = among(places, self.config.model.geometry) or {}
-        return {
-            n: view(board.fractions, board.places, related.get(n), self.device)
-            for n, board in self.boards.items()
-        }
+    def seen(self) -> View:
+        """How the model sees the boards, in their order."""
+        related = among([board.places for board in self.boards.values()], self._shape().geometry)
+        places = [(board.fractions, board.places) for board in self.boards.values()]
+        return view(places, related, self.device)
 
     def _shape(self) -> VisionConfig:
         model = self.config.model

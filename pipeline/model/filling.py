@@ -15,9 +15,10 @@ from pipeline.model.device import pick_dtype
 from pipeline.model.sample import choose
 from pipeline.model.train import HOLDOUT_MOST, TrainResult, fit, locate
 from pipeline.model.vision import IN, STOP, UNKNOWN, View, Vision
+from pipeline.packing import pack
 
-_EVALUATION_ROWS = 256
-_POSITIONS = 8192  # that a CPU looks at together: more fall out of its caches
+_POSITIONS = 8192  # looked at together; on a CPU more fall out of its caches
+_LONGER = 2.0  # times as long as the shortest beside it a board may be, the rest being padding
 
 
 class Filling(Protocol):
@@ -54,40 +55,47 @@ class Board(Protocol):
         ...
 
 
-class Sequence(NamedTuple):
+class Shown(NamedTuple):
     """Boards as a model reads them: the stop first, then what is in or open, then padding."""
 
-    choices: np.ndarray  # int64 (B, L)
+    sizes: np.ndarray  # int64 (B,), which of the view's sizes
+    choices: np.ndarray  # int64 (B, L), -1 for padding
     states: np.ndarray  # int64 (B, L)
+    open: np.ndarray  # bool (B, L), what may join
+    due: np.ndarray  # bool (B, L), what is to join; the stop where there is nothing
+
+    def take(self, rows: np.ndarray) -> "Shown":
+        """Return these boards, without columns that are padding in all of them."""
+        used = int((self.choices[rows] >= 0).sum(axis=1).max(initial=1))
+        return Shown(self.sizes[rows], *(part[rows, :used] for part in self[1:]))
 
 
-class Example(NamedTuple):
-    """Boards of one size to learn from: what is told, what is open, what is to join."""
-
-    n: int
-    sequence: Sequence
-    open: np.ndarray  # bool (B, L), what the model chooses among
-    due: np.ndarray  # bool (B, L), the members not told yet; the stop where there are none
-
-
-def arrange(members: np.ndarray, open_: np.ndarray) -> Sequence:
-    """Write boards down: members bool ``(B, M)`` and what is open, the rest left away."""
+def arrange(size: int, members: np.ndarray, open_: np.ndarray, due: np.ndarray) -> Shown:
+    """Write boards down, each bool ``(B, M)``; what is neither in nor open is left away."""
     B, M = members.shape
-    shown = members | open_
-    counts = shown.sum(axis=1)
+    there = members | open_
+    counts = there.sum(axis=1)
     L = int(counts.max(initial=0))
-    order = np.argsort(~shown, axis=1, kind="stable")[:, :L]
+    order = np.argsort(~there, axis=1, kind="stable")[:, :L]
     padding = np.arange(L) >= counts[:, None]
-    choices = np.full((B, 1 + L), M, np.int64)
-    choices[:, 1:] = np.where(padding, M + 1, order)
-    states = np.full((B, 1 + L), STOP, np.int64)
-    states[:, 1:] = np.where(np.take_along_axis(members, order, axis=1) & ~padding, IN, UNKNOWN)
-    return Sequence(choices, states)
+
+    def along(values: np.ndarray, first: int | bool, rest: int | bool) -> np.ndarray:
+        whole = np.full((B, 1 + L), first, type(first))
+        whole[:, 1:] = np.where(padding, rest, values)
+        return whole
+
+    return Shown(
+        np.full(B, size, np.int64),
+        along(order, M, -1),
+        along(np.where(np.take_along_axis(members, order, axis=1), IN, UNKNOWN), STOP, UNKNOWN),
+        along(np.take_along_axis(open_, order, axis=1), False, False),
+        along(np.take_along_axis(due, order, axis=1), False, False),
+    )
 
 
 def example(
-    n: int, board: Board, cells: np.ndarray, counts: bool, rng: np.random.Generator
-) -> Example:
+    size: int, board: Board, cells: np.ndarray, counts: bool, rng: np.random.Generator
+) -> Shown:
     """Tell a random part of each construction, packed ``(B, bytes)``, moved by a random symmetry.
 
     How many choices are told is drawn uniformly, and then which: what sampling knows on its way.
@@ -97,43 +105,51 @@ def example(
             left says when.
     """
     members = board.members(cells, rng)
-    sizes = members.sum(axis=1)
-    told = (rng.random(len(members)) * (sizes + (not counts))).astype(np.int64)
+    most = members.sum(axis=1) + (not counts)
+    told = (rng.random(len(members)) * most).astype(np.int64)
     keys = np.where(members, rng.random(members.shape), np.inf)
     rank = np.argsort(np.argsort(keys, axis=1), axis=1)
     known = members & (rank < told[:, None])
     free = board.free(known) | members if counts else np.ones_like(members)
-    sequence = arrange(known, free & ~known)
-    inside = np.pad(members, ((0, 0), (0, 2)))[np.arange(len(members))[:, None], sequence.choices]
-    open_ = (sequence.states == UNKNOWN) & (sequence.choices < len(board))
-    due = open_ & inside
+    shown = arrange(size, known, free & ~known, members & ~known)
     if not counts:
-        open_[:, 0] = True
-        due[:, 0] = ~due.any(axis=1)
-    return Example(n, sequence, open_, due)
+        shown.open[:, 0] = True
+        shown.due[:, 0] = ~shown.due.any(axis=1)
+    return shown
 
 
-def next_loss(model: Vision, seen: View, shown: Example, dtype: torch.dtype) -> Tensor:
-    """Return the loss ``(B,)`` in nats: the mean over all that are due of -log p(it joins next).
+def alike(lengths: np.ndarray) -> list[np.ndarray]:
+    """Return the rows of ``lengths (B,)`` in parts of like length, few positions in each."""
+    order = np.argsort(-lengths, kind="stable")
+    parts, first = [], 0
+    for i in range(1, len(order) + 1):
+        longest = lengths[order[first]]
+        full = (i + 1 - first) * longest > _POSITIONS
+        if i == len(order) or full or lengths[order[i]] * _LONGER < longest:
+            parts.append(order[first:i])
+            first = i
+    return parts
 
-    0 where nothing is due.
+
+def next_loss(model: Vision, seen: View, shown: Shown, dtype: torch.dtype) -> Tensor:
+    """Return the loss ``(B,)`` in nats: the mean over all that is due of -log p(it joins next).
+
+    0 where nothing is due. With boards that know when to stop, stopping is one more choice.
 
     Args:
         dtype: of the products; float32 switches no autocast on.
     """
     device = seen.waves.device
-    choices, states = (torch.from_numpy(part).to(device) for part in shown.sequence)
     open_, due = torch.from_numpy(shown.open).to(device), torch.from_numpy(shown.due).to(device)
-    with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-        logits = model(seen, choices, states)
-    logs = logits.float().masked_fill(~open_, -torch.inf).log_softmax(dim=1)
+    logits = _look(model, seen, shown, dtype).masked_fill(~open_, -torch.inf)
+    logs = logits.log_softmax(dim=1)
     return -logs.masked_fill(~due, 0.0).sum(dim=1) / due.sum(dim=1).clamp(min=1)
 
 
 def train(
     model: Vision,
     boards: Mapping[int, Board],
-    views: Mapping[int, View],
+    seen: View,
     constructions: Mapping[int, np.ndarray],
     config: TrainConfig,
     *,
@@ -145,9 +161,11 @@ def train(
 ) -> TrainResult:
     """Train a model in place on packed constructions ``{n: (B, bytes)}``; losses per choice.
 
-    As ``train.train`` does, of which it takes the arguments. A batch is read size by size.
+    As ``train.train`` does, of which it takes the arguments. The sum of the losses of a
+    construction of K choices over what is told bounds its own, by the log of K! from above.
 
     Args:
+        boards: of all sizes, rising, in the order in which they are seen.
         counts: as for `example`.
     """
     sizes, rows = locate(constructions)
@@ -156,37 +174,35 @@ def train(
     rng = np.random.default_rng(seed)
     held = min(int(config.holdout * len(rows)), HOLDOUT_MOST)
     shuffled = rng.permutation(len(rows))
-    dtype = pick_dtype(precision, next(model.parameters()).device, model.config.width)
+    dtype = pick_dtype(precision, seen.waves.device, model.config.width)
 
-    def examples(chosen: np.ndarray, most: int) -> list[Example]:
+    def examples(chosen: np.ndarray) -> list[Shown]:
         made = []
-        for n in np.unique(sizes[chosen]).tolist():
-            cells = constructions[n][rows[chosen[sizes[chosen] == n]]]
-            parts = [cells[first : first + most] for first in range(0, len(cells), most)]
-            made += [example(n, boards[n], part, counts, rng) for part in parts]
-        return made
+        for place, (n, board) in enumerate(boards.items()):
+            of_n = chosen[sizes[chosen] == n]
+            if len(of_n):
+                made.append(example(place, board, constructions[n][rows[of_n]], counts, rng))
+        whole = _stack(made)
+        return [whole.take(part) for part in alike((whole.choices >= 0).sum(axis=1))]
 
-    def batches() -> Iterator[list[Example]]:
+    def batches() -> Iterator[list[Shown]]:
         queue = np.zeros(0, np.int64)
         while True:
             while len(queue) < config.batch:
                 queue = np.concatenate([queue, rng.permutation(shuffled[held:])])
-            yield examples(queue[: config.batch], config.batch)
+            yield examples(queue[: config.batch])
             queue = queue[config.batch :]
 
-    def loss(batch: list[Example]) -> tuple[Tensor, int]:
-        total = sum(next_loss(model, views[part.n], part, dtype).sum() for part in batch)
-        assert isinstance(total, Tensor)
-        padding = {n: len(board) + 1 for n, board in boards.items()}
-        shown = sum(int((part.sequence.choices != padding[part.n]).sum()) for part in batch)
-        return total / config.batch, shown
+    def loss(batch: list[Shown]) -> tuple[Tensor, int]:
+        losses = torch.cat([next_loss(model, seen, part, dtype) for part in batch])
+        return losses.mean(), sum(int((part.choices >= 0).sum()) for part in batch)
+
+    held_out = examples(shuffled[:held]) if held else []
 
     @torch.no_grad()
     def evaluate() -> float:
-        losses = [next_loss(model, views[part.n], part, dtype) for part in held_out]
-        return torch.cat(losses).mean().item()
+        return loss(held_out)[0].item()
 
-    held_out = examples(shuffled[:held], _EVALUATION_ROWS)
     return fit(
         model,
         config,
@@ -204,6 +220,7 @@ def fill(
     model: Vision,
     board: Board,
     seen: View,
+    size: int,
     count: int,
     *,
     counts: bool,
@@ -214,7 +231,7 @@ def fill(
     precision: str = "auto",
     progress: Callable[[int, int], None] | None = None,
 ) -> np.ndarray:
-    """Fill ``count`` empty boards; return the choices bool ``(count, M)``.
+    """Fill ``count`` empty boards; return their choices bool ``(count, M)``.
 
     At each step one choice joins each board, drawn from the model's distribution over those that
     are open: with ``counts`` those that violate nothing, until none is left; without, all that are
@@ -222,6 +239,7 @@ def fill(
     thread count.
 
     Args:
+        size: which of the sizes seen the board has.
         temperature, top_p, precision, progress: as for ``sample.sample``.
         batch: boards at a time.
 
@@ -238,17 +256,14 @@ def fill(
         filling = board.begin(len(part)) if counts else None
         ids = np.arange(len(part))
         for step in range(len(board) + 1):
-            inside = part[ids]
-            open_ = ~inside if filling is None else filling.free()
-            sequence = arrange(inside, open_)
-            legal = (sequence.states == UNKNOWN) & (sequence.choices < len(board))
-            legal[:, 0] = filling is None
-            logits = _look(model, seen, sequence, dtype)
-            # Position 0, the stop, is drawn where nothing else is legal.
-            picks = choose(logits, uniforms[ids, step], legal, 0, temperature, top_p)
-            chosen = sequence.choices[np.arange(len(ids)), picks]
+            open_ = ~part[ids] if filling is None else filling.free()
+            shown = arrange(size, part[ids], open_, open_)
+            shown.open[:, 0] = filling is None
+            # Position 0, the stop, is drawn where nothing else is open.
+            logits = _logits(model, seen, shown, part[ids], dtype)
+            picks = choose(logits, uniforms[ids, step], shown.open, 0, temperature, top_p)
             going = np.flatnonzero(picks)
-            ids, chosen = ids[going], chosen[going]
+            ids, chosen = ids[going], shown.choices[going, picks[going]]
             part[ids, chosen] = True
             if progress is not None:
                 progress(start + len(part) - len(ids), count)
@@ -260,11 +275,38 @@ def fill(
     return members
 
 
-def _look(model: Vision, seen: View, sequence: Sequence, dtype: torch.dtype) -> Tensor:
-    """Return the logits float32 ``(B, L)`` of boards, a handful at a time on a CPU."""
+def _logits(
+    model: Vision, seen: View, shown: Shown, members: np.ndarray, dtype: torch.dtype
+) -> Tensor:
+    """Return the logits float32 ``(B, L)``, equal boards looked at once."""
+    _, first, of = np.unique(pack(members), axis=0, return_index=True, return_inverse=True)
+    few = shown.take(first)
+    parts = alike((few.choices >= 0).sum(axis=1))
+    found = torch.zeros(few.choices.shape, device=seen.waves.device)
+    for rows in parts:
+        part = few.take(rows)
+        found[torch.from_numpy(rows), : part.choices.shape[1]] = _look(model, seen, part, dtype)
+    return found[torch.from_numpy(of.reshape(-1)).to(found.device)]
+
+
+def _look(model: Vision, seen: View, shown: Shown, dtype: torch.dtype) -> Tensor:
+    """Return the logits float32 ``(B, L)`` of boards."""
     device = seen.waves.device
-    choices, states = (torch.from_numpy(part).to(device) for part in sequence)
-    rows = len(choices) if device.type != "cpu" else max(1, _POSITIONS // choices.shape[1])
+    given = (torch.from_numpy(part).to(device) for part in shown[:3])
     with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-        pairs = zip(choices.split(rows), states.split(rows), strict=True)
-        return torch.cat([model(seen, *pair).float() for pair in pairs])
+        return model(seen, *given).float()
+
+
+def _stack(parts: list[Shown]) -> Shown:
+    """Put boards below one another, padded to the longest."""
+    longest = max(part.choices.shape[1] for part in parts)
+
+    def padded(name: str, filler: int) -> np.ndarray:
+        arrays = [getattr(part, name) for part in parts]
+        ends = [((0, 0), (0, longest - array.shape[1])) for array in arrays]
+        filled = zip(arrays, ends, strict=True)
+        return np.concatenate([np.pad(a, end, constant_values=filler) for a, end in filled])
+
+    sizes = np.concatenate([part.sizes for part in parts])
+    rest = (padded("choices", -1), padded("states", 0), padded("open", 0), padded("due", 0))
+    return Shown(sizes, *rest)

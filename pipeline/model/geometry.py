@@ -4,7 +4,7 @@ Relations are numbered below ``gpt.CLASSES``; 0 is that of a token that stands f
 near ones each have a number of their own, the far ones share what is left, ever more of them one.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from math import comb
 
 import numpy as np
@@ -43,7 +43,7 @@ def relations(encoder: Encoder, geometry: str) -> np.ndarray | None:
     return table
 
 
-def among(places: Mapping[int, np.ndarray], geometry: str) -> dict[int, np.ndarray] | None:
+def among(places: Sequence[np.ndarray], geometry: str) -> list[np.ndarray] | None:
     """Return the relations of the choices of several sizes, by the same rule at all of them.
 
     Args:
@@ -55,12 +55,11 @@ def among(places: Mapping[int, np.ndarray], geometry: str) -> dict[int, np.ndarr
     """
     if geometry == "off":
         return None
-    every = np.unique(np.concatenate(list(places.values())), axis=0)
+    every = np.unique(np.concatenate(places), axis=0)
     class_of = _by_distance(every) if geometry == "distance" else _by_offset(every)
-    return {
-        n: np.array([class_of(np.abs(at - place)) for place in at], np.uint8)
-        for n, at in places.items()
-    }
+    return [
+        np.array([class_of(np.abs(here - place)) for place in here], np.uint8) for here in places
+    ]
 
 
 def _places(encoder: Encoder, geometry: str) -> tuple[np.ndarray, np.ndarray]:

@@ -17,6 +17,7 @@ Shapes: B boards, L positions, M choices, D width, d coordinates.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -68,35 +69,45 @@ class VisionConfig:
 
 
 class View(NamedTuple):
-    """How a model sees the choices of one size; row M is for stopping, row M + 1 for padding."""
+    """How a model sees the choices of several sizes; the one behind a size's last is to stop."""
 
-    waves: Tensor  # float32 (M + 2, F)
-    relation: Tensor | None  # uint8 (M + 2, M + 2); CLASSES for what must not be seen
+    waves: Tensor  # float32 (sum of M + 1, F), size after size
+    start: Tensor  # int64 (sizes,), where each begins
+    relation: Tensor | None  # uint8 (sum of (M + 1)**2,), likewise
+    begin: Tensor  # int64 (sizes,), where each begins there
 
 
 def view(
-    fractions: np.ndarray,
-    steps: np.ndarray,
-    relation: np.ndarray | None,
+    places: Sequence[tuple[np.ndarray, np.ndarray]],
+    relations: Sequence[np.ndarray] | None = None,
     device: torch.device | str = "cpu",
 ) -> View:
     """Return how choices are seen.
 
     Args:
-        fractions: ``(M, d)`` in 0..1.
-        steps: whole numbers ``(M, d)``.
-        relation: with a geometry, uint8 ``(M, M)`` as of ``geometry.among``.
+        places: for each size the fractions ``(M, d)`` in 0..1 and whole steps ``(M, d)``.
+        relations: with a geometry, uint8 ``(M, M)`` for each size, as of ``geometry.among``.
     """
+    lengths = np.array([len(steps) + 1 for _, steps in places])
+    waves = np.concatenate([_waves(*place) for place in places])
+    related = None
+    if relations is not None:
+        flat = np.concatenate([np.pad(table, (0, 1)).reshape(-1) for table in relations])
+        related = torch.from_numpy(flat).to(device)
+    return View(
+        torch.from_numpy(waves).float().to(device),
+        torch.from_numpy(np.cumsum(lengths) - lengths).to(device),
+        related,
+        torch.from_numpy(np.cumsum(lengths**2) - lengths**2).to(device),
+    )
+
+
+def _waves(fractions: np.ndarray, steps: np.ndarray) -> np.ndarray:
+    """Return ``(M + 1, F)``, zero for the stop."""
     across = fractions[:, :, None] * np.pi * 2.0 ** np.arange(_ACROSS)
     long = steps[:, :, None] * 2 * np.pi / 2.0 ** np.arange(1, _LONG + 1)
     angles = np.concatenate([across, long], axis=2).reshape(len(steps), -1)
-    waves = np.concatenate([np.sin(angles), np.cos(angles)], axis=1)
-    seen = torch.from_numpy(np.pad(waves, ((0, 2), (0, 0)))).float().to(device)
-    if relation is None:
-        return View(seen, None)
-    classes = np.pad(relation, (0, 2))
-    classes[:, -1] = CLASSES
-    return View(seen, torch.from_numpy(classes).to(device))
+    return np.pad(np.concatenate([np.sin(angles), np.cos(angles)], axis=1), ((0, 1), (0, 0)))
 
 
 class Vision(nn.Module):
@@ -120,22 +131,32 @@ class Vision(nn.Module):
         if seed is not None:
             self._draw(seed)
 
-    def forward(self, seen: View, choices: Tensor, states: Tensor) -> Tensor:
+    def forward(self, seen: View, sizes: Tensor, choices: Tensor, states: Tensor) -> Tensor:
         """Return the logits ``(B, L)`` that each position joins next.
 
         Args:
-            choices: int64 ``(B, L)`` in 0 .. M + 1: M to stop, M + 1 for padding.
+            sizes: int64 ``(B,)``, which of the sizes seen each board has.
+            choices: int64 ``(B, L)`` in -1 .. M: M to stop, -1 for padding.
             states: int64 ``(B, L)``: UNKNOWN, IN, or STOP.
         """
-        x = F.embedding(choices, self.places(seen.waves)) + self.states(states)
-        classes, mask = None, None
-        if seen.relation is not None:
-            classes = seen.relation[choices[:, :, None], choices[:, None, :]].long()
-        else:
-            mask = (choices < len(seen.waves) - 1)[:, None, None, :]
+        there = choices >= 0
+        choices = choices.clamp(min=0)
+        at = seen.start[sizes][:, None] + choices
+        x = F.embedding(at, self.places(seen.waves)) + self.states(states)
+        classes = self._classes(seen, sizes, choices, there)
+        mask = there[:, None, None, :] if classes is None else None
         for block in self.blocks:
             x = block(x, classes, mask)
         return self.head(self.norm(x))[:, :, 0]
+
+    def _classes(self, seen: View, sizes: Tensor, choices: Tensor, there: Tensor) -> Tensor | None:
+        """Return the classes ``(B, L, L)`` of each position to all others; None without any."""
+        if seen.relation is None:
+            return None
+        ends = torch.cat([seen.start[1:], seen.start.new_tensor([len(seen.waves)])])
+        lengths = (ends - seen.start)[sizes][:, None, None]
+        at = seen.begin[sizes][:, None, None] + choices[:, :, None] * lengths + choices[:, None, :]
+        return seen.relation[at].long().masked_fill(~there[:, None, :], CLASSES)
 
     @torch.no_grad()
     def _draw(self, seed: int) -> None:
