@@ -14,6 +14,7 @@ orders, less log K! for the orders of K choices).
 import argparse
 import math
 import time
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -42,11 +43,13 @@ CASES: dict[str, dict[str, Any]] = {
 }
 ARMS: dict[str, dict[str, Any]] = {
     "gpt": {},
-    "vision": {"kind": "vision"},
-    "vision, distance": {"kind": "vision", "geometry": "distance"},
+    "vision": {"kind": "vision", "geometry": "offset"},
+    "gpt, offset": {"geometry": "offset"},
+    "vision, off": {"kind": "vision"},
 }
 SAMPLES = 300
 _PROBE = 12  # steps that tell how long one takes
+_TRIED = 60  # samples that tell how long one takes
 _TOLD = 8  # random parts by which a held-out construction is judged
 
 
@@ -87,15 +90,16 @@ def silent(*_: Any, **__: Any) -> None:
 
 
 def steps_within(case: Any, model: Any, seed: int, shown: Any, seconds: float) -> int:
-    """Return how many steps fit into CPU seconds beside the sampling."""
-    writer = writer_of(config_of(case, model, seed, _PROBE))
+    """Return how many steps fit into CPU seconds beside the sampling, by a short trial."""
+    config = config_of(case, model, seed, _PROBE)
+    writer = writer_of(replace(config, sample=replace(config.sample, count=_TRIED)))
     net, moments = writer.new(0), [time.process_time()]
     writer.train(0, net, None, shown, lambda *_: moments.append(time.process_time()))
     each = float(np.median(np.diff(moments[2:])))  # the first ones compile
-    writer.sample(0, net, 1.0, 60, silent)
     start = time.process_time()
     writer.sample(0, net, 1.0, 60, silent)
-    return max(1, round((seconds - (time.process_time() - start)) / each))
+    asked = (time.process_time() - start) * SAMPLES / _TRIED
+    return max(1, round((seconds - min(asked, seconds / 2)) / each))
 
 
 @torch.no_grad()

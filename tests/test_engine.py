@@ -17,7 +17,7 @@ from pipeline.model import device, kernels
 from pipeline.model.decode import Batch, Lanes, as_numpy, decoder
 from pipeline.model.gpt import GPT, GPTConfig
 from pipeline.model.masks import TableGuide
-from pipeline.model.sample import choose, _choose_there, sample
+from pipeline.model.sample import _choose_there, choose, sample
 from pipeline.model.train import _batches, train
 from pipeline.problem import load_problem
 from pipeline.search.guide import Guide
