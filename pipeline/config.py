@@ -127,8 +127,8 @@ class SelectConfig:
 class ModelConfig:
     """The GPT and the tokens it reads, or the vision transformer."""
 
-    # gpt, which writes constructions token by token, or vision, which fills a masked board of the
-    # symmetry's orbits (and has no use for tokens and order).
+    # gpt, which writes constructions token by token, or vision, which fills a board of the
+    # symmetry's orbits step by step (no use for tokens and order; it learns best with a geometry).
     kind: str = "gpt"
     layers: int = 2
     heads: int = 4

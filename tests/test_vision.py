@@ -165,7 +165,7 @@ def test_what_is_told_and_what_is_due_make_up_the_construction(counts):
 
 def test_boards_of_like_length_go_together():
     lengths = np.random.default_rng(0).integers(1, 3000, size=200)
-    parts = alike(lengths)
+    parts = alike(lengths, 8192)
     assert sorted(np.concatenate(parts).tolist()) == list(range(200))
     for part in parts:
         assert 2 * lengths[part].min() >= lengths[part].max()

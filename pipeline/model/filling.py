@@ -17,7 +17,7 @@ from pipeline.model.train import HOLDOUT_MOST, TrainResult, fit, locate
 from pipeline.model.vision import IN, STOP, UNKNOWN, View, Vision
 from pipeline.packing import pack
 
-_POSITIONS = 8192  # looked at together; on a CPU more fall out of its caches
+_CACHED, _MOST = 8192, 65536  # positions looked at together on a CPU, elsewhere
 _LONGER = 2.0  # times as long as the shortest beside it a board may be, the rest being padding
 
 
@@ -64,9 +64,14 @@ class Shown(NamedTuple):
     open: np.ndarray  # bool (B, L), what may join
     due: np.ndarray  # bool (B, L), what is to join; the stop where there is nothing
 
+    @property
+    def lengths(self) -> np.ndarray:
+        """The positions of each board that are no padding, int64 ``(B,)``."""
+        return (self.choices >= 0).sum(axis=1)
+
     def take(self, rows: np.ndarray) -> "Shown":
         """Return these boards, without columns that are padding in all of them."""
-        used = int((self.choices[rows] >= 0).sum(axis=1).max(initial=1))
+        used = int(self.lengths[rows].max(initial=1))
         return Shown(self.sizes[rows], *(part[rows, :used] for part in self[1:]))
 
 
@@ -118,13 +123,13 @@ def example(
     return shown
 
 
-def alike(lengths: np.ndarray) -> list[np.ndarray]:
-    """Return the rows of ``lengths (B,)`` in parts of like length, few positions in each."""
+def alike(lengths: np.ndarray, most: int) -> list[np.ndarray]:
+    """Return the rows of ``lengths (B,)`` in parts of like length, ``most`` positions in each."""
     order = np.argsort(-lengths, kind="stable")
     parts, first = [], 0
     for i in range(1, len(order) + 1):
         longest = lengths[order[first]]
-        full = (i + 1 - first) * longest > _POSITIONS
+        full = (i + 1 - first) * longest > most
         if i == len(order) or full or lengths[order[i]] * _LONGER < longest:
             parts.append(order[first:i])
             first = i
@@ -183,7 +188,7 @@ def train(
             if len(of_n):
                 made.append(example(place, board, constructions[n][rows[of_n]], counts, rng))
         whole = _stack(made)
-        return [whole.take(part) for part in alike((whole.choices >= 0).sum(axis=1))]
+        return [whole.take(rows_) for rows_ in alike(whole.lengths, _most(seen))]
 
     def batches() -> Iterator[list[Shown]]:
         queue = np.zeros(0, np.int64)
@@ -195,7 +200,7 @@ def train(
 
     def loss(batch: list[Shown]) -> tuple[Tensor, int]:
         losses = torch.cat([next_loss(model, seen, part, dtype) for part in batch])
-        return losses.mean(), sum(int((part.choices >= 0).sum()) for part in batch)
+        return losses.mean(), sum(int(part.lengths.sum()) for part in batch)
 
     held_out = examples(shuffled[:held]) if held else []
 
@@ -281,12 +286,15 @@ def _logits(
     """Return the logits float32 ``(B, L)``, equal boards looked at once."""
     _, first, of = np.unique(pack(members), axis=0, return_index=True, return_inverse=True)
     few = shown.take(first)
-    parts = alike((few.choices >= 0).sum(axis=1))
     found = torch.zeros(few.choices.shape, device=seen.waves.device)
-    for rows in parts:
+    for rows in alike(few.lengths, _most(seen)):
         part = few.take(rows)
         found[torch.from_numpy(rows), : part.choices.shape[1]] = _look(model, seen, part, dtype)
     return found[torch.from_numpy(of.reshape(-1)).to(found.device)]
+
+
+def _most(seen: View) -> int:
+    return _CACHED if seen.waves.device.type == "cpu" else _MOST
 
 
 def _look(model: Vision, seen: View, shown: Shown, dtype: torch.dtype) -> Tensor:
