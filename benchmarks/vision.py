@@ -25,6 +25,7 @@ from pipeline.config import Config, config_from
 from pipeline.executor import Serial
 from pipeline.loop import Loop
 from pipeline.model.filling import example, next_loss
+from pipeline.population import Population
 from pipeline.problem import load_problem
 from pipeline.search.guide import Guide
 from pipeline.search.shards import Shard, run_shard
@@ -74,15 +75,19 @@ def writer_of(config: Config) -> Writer:
     return make_writer(PROBLEM, config, grounds)
 
 
-def pools_of(config: Config) -> tuple[dict[int, np.ndarray], np.ndarray]:
-    """Return what round 0 of a run keeps, packed cells of each size, and what is held out of n."""
+def pools_of(config: Config) -> tuple[dict[int, Population], np.ndarray]:
+    """Return what round 0 of a run keeps of each size, and the cells held out of n."""
     loop = Loop(PROBLEM, config, Serial(), silent)
-    pools = {n: pool.cells for n, pool in loop.seed({}).pools.items()}
+    pools = loop.seed({}).pools
     rng = np.random.default_rng(config.seed)
-    readable = {n: cells[loop.writer.readable(cells, n)] for n, cells in pools.items()}
-    mixed = rng.permutation(readable[config.n])
+    shown = {
+        n: pool.take(np.flatnonzero(loop.writer.readable(pool.cells, n)))
+        for n, pool in pools.items()
+    }
+    mixed = shown[config.n].take(rng.permutation(len(shown[config.n])))
     held = len(mixed) // 10
-    return {**readable, config.n: mixed[held:]}, mixed[:held]
+    left = mixed.take(np.arange(held, len(mixed)))
+    return {**shown, config.n: left}, mixed.cells[:held]
 
 
 def silent(*_: Any, **__: Any) -> None:
@@ -97,7 +102,7 @@ def steps_within(case: Any, model: Any, seed: int, shown: Any, seconds: float) -
     writer.train(0, net, None, shown, lambda *_: moments.append(time.process_time()))
     each = float(np.median(np.diff(moments[2:])))  # the first ones compile
     start = time.process_time()
-    writer.sample(0, net, 1.0, 60, silent)
+    writer.sample(0, net, shown, 1.0, silent)
     asked = (time.process_time() - start) * SAMPLES / _TRIED
     return max(1, round((seconds - min(asked, seconds / 2)) / each))
 
@@ -167,7 +172,7 @@ def main() -> None:
                 began = time.process_time()
                 writer.train(1, net, None, shown, silent)
                 trained = time.process_time()
-                cells, formed = writer.sample(1, net, 1.0, 60, silent)
+                cells, formed, _ = writer.sample(1, net, shown, 1.0, silent)
                 sampled = time.process_time()
                 cells = cells[formed]
                 score, after = PROBLEM.score(cells, config.n), climbed(config, cells, 1)

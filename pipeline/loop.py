@@ -57,13 +57,14 @@ class Loop(Rounds):
     ) -> tuple[Population, dict[str, Any], dict[str, Any]]:
         """Train on the pools, sample, and take what is well-formed and distinct."""
         model, optimizer, training = self._train(number, last)
-        cells, well_formed = self._sample(number, model, last)
+        cells, well_formed, asked = self._sample(number, model, last)
         samples, told = self._judge(number, cells, well_formed, last)
         temperature = self._next_temperature(last.temperature, told["repeats"])
         told = {
             "train": training,
             "temperature": last.temperature,
             "next_temperature": temperature,
+            **asked,
             **told,
         }
         return samples, told, {"model": model, "optimizer": optimizer, "samples": samples}
@@ -95,12 +96,11 @@ class Loop(Rounds):
 
     def _train(self, number: int, last: State) -> tuple[Any, Mapping[str, Any], dict[str, Any]]:
         """Train the last model on, or a new one."""
+        readable = self.writer.readable
         shown = {
-            n: pool.cells[self.writer.readable(pool.cells, n)]
-            for n, pool in last.pools.items()
-            if len(pool)
+            n: pool.take(np.flatnonzero(readable(pool.cells, n))) for n, pool in last.pools.items()
         }
-        shown = {n: cells for n, cells in shown.items() if len(cells)}
+        shown = {n: pool for n, pool in shown.items() if len(pool)}
         if not shown:
             raise PipelineError(
                 f"no construction can be written {self.writer.manner}; seed with it "
@@ -124,19 +124,20 @@ class Loop(Rounds):
             "holdout_loss": result.holdout_loss,
             "stopped_early": result.stopped_early,
             "curve": result.curve,
-            "shown": {str(n): len(cells) for n, cells in shown.items()},
+            "shown": {str(n): len(pool) for n, pool in shown.items()},
         }
         return model, result.optimizer_state, told
 
-    def _sample(self, number: int, model: Any, last: State) -> tuple[np.ndarray, np.ndarray]:
-        """Return packed cells, and which of them are well-formed."""
-        longest = max((int(p.score.max()) for p in last.pools.values() if len(p)), default=0)
+    def _sample(
+        self, number: int, model: Any, last: State
+    ) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
+        """Return packed cells, which of them are well-formed, and what to tell of them."""
         self.report("stage", name="sample", total=self.config.sample.count)
         return self.writer.sample(
             number,
             model,
+            last.pools,
             last.temperature,
-            longest,
             lambda done, total: self.report("progress", done=done),
         )
 

@@ -19,6 +19,7 @@ from pipeline.model.gpt import GPT, GPTConfig
 from pipeline.model.sample import sample
 from pipeline.model.train import TrainResult, train
 from pipeline.model.vision import View, Vision, VisionConfig, view
+from pipeline.population import Population
 from pipeline.problem import Problem
 from pipeline.search.board import Board
 from pipeline.search.guide import Guide
@@ -70,10 +71,10 @@ class Writer(ABC):
         number: int,
         model: Any,
         optimizer: Mapping[str, Any] | None,
-        shown: Mapping[int, np.ndarray],
+        shown: Mapping[int, Population],
         progress: Stepped,
     ) -> TrainResult:
-        """Train a model in place on packed constructions ``{n: (B, bytes)}``, all readable.
+        """Train a model in place on constructions of some sizes, all readable.
 
         Args:
             optimizer: the state that a former training left, if any.
@@ -84,19 +85,19 @@ class Writer(ABC):
         self,
         number: int,
         model: Any,
+        pools: Mapping[int, Population],
         temperature: float,
-        longest: int,
         progress: Callable[[int, int], None],
-    ) -> tuple[np.ndarray, np.ndarray]:
+    ) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
         """Ask for ``sample.count`` constructions of size n.
 
         Args:
-            longest: elements of the largest construction seen.
+            pools: the best there is of each size.
             progress: called as (ended, count); may raise.
 
         Returns:
-            Packed cells ``(count, bytes)``, violations allowed, and which are well-formed
-            ``(count,)``.
+            (packed cells ``(count, bytes)``, violations allowed; which are well-formed
+            ``(count,)``; what else to tell of them).
         """
 
     @abstractmethod
@@ -181,13 +182,13 @@ class TokenWriter(Writer):
         number: int,
         model: GPT,
         optimizer: Mapping[str, Any] | None,
-        shown: Mapping[int, np.ndarray],
+        shown: Mapping[int, Population],
         progress: Stepped,
     ) -> TrainResult:
         return train(
             model,
             self.encoder,
-            shown,
+            {n: pool.cells for n, pool in shown.items()},
             self.config.train,
             seed=self.seed(number, "train"),
             optimizer_state=optimizer,
@@ -199,11 +200,12 @@ class TokenWriter(Writer):
         self,
         number: int,
         model: GPT,
+        pools: Mapping[int, Population],
         temperature: float,
-        longest: int,
         progress: Callable[[int, int], None],
-    ) -> tuple[np.ndarray, np.ndarray]:
+    ) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
         config, n = self.config.sample, self.config.n
+        longest = max((int(p.score.max()) for p in pools.values() if len(p)), default=0)
         length = self.encoder.max_length
         if self.encoder.name != "dense":
             length = min(length, 2 * longest + 8)
@@ -226,7 +228,7 @@ class TokenWriter(Writer):
             guide_factory=guide if config.constrained else None,
             progress=progress,
         )
-        return self.encoder.decode(tokens, n)
+        return *self.encoder.decode(tokens, n), {}
 
     def feedback(
         self,
@@ -306,14 +308,14 @@ class BoardWriter(Writer):
         number: int,
         model: Vision,
         optimizer: Mapping[str, Any] | None,
-        shown: Mapping[int, np.ndarray],
+        shown: Mapping[int, Population],
         progress: Stepped,
     ) -> TrainResult:
         return filling.train(
             model,
             self.boards,
             self.seen,
-            shown,
+            {n: pool.cells for n, pool in shown.items()},
             self.config.train,
             counts=self.config.sample.constrained,
             seed=self.seed(number, "train"),
@@ -326,10 +328,10 @@ class BoardWriter(Writer):
         self,
         number: int,
         model: Vision,
+        pools: Mapping[int, Population],
         temperature: float,
-        longest: int,
         progress: Callable[[int, int], None],
-    ) -> tuple[np.ndarray, np.ndarray]:
+    ) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
         config, n = self.config.sample, self.config.n
         members = filling.fill(
             model,
@@ -345,7 +347,7 @@ class BoardWriter(Writer):
             precision=self.config.compute.precision,
             progress=progress,
         )
-        return self.boards[n].cells(members), np.ones(len(members), np.bool_)
+        return self.boards[n].cells(members), np.ones(len(members), np.bool_), {}
 
     def feedback(
         self,

@@ -13,7 +13,7 @@ from torch import Tensor
 from pipeline.config import TrainConfig
 from pipeline.model.device import pick_dtype
 from pipeline.model.sample import choose
-from pipeline.model.train import HOLDOUT_MOST, TrainResult, fit, locate
+from pipeline.model.train import HOLDOUT_MOST, TrainResult, descend, locate
 from pipeline.model.vision import IN, STOP, UNKNOWN, View, Vision
 from pipeline.packing import pack
 
@@ -208,7 +208,7 @@ def train(
     def evaluate() -> float:
         return loss(held_out)[0].item()
 
-    return fit(
+    return descend(
         model,
         config,
         batches(),
