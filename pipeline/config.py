@@ -125,20 +125,24 @@ class SelectConfig:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The GPT and the tokens it reads."""
+    """The GPT and the tokens it reads, or the vision transformer."""
 
+    # gpt, which writes constructions token by token, or vision, which fills a board of the
+    # symmetry's orbits step by step (no use for tokens and order; it learns best with a geometry).
+    kind: str = "gpt"
     layers: int = 2
     heads: int = 4
     width: int = 64
     tokens: str = "points"  # points, dense, orbits, or one of the problem's own
     order: str = "sorted"  # of points: sorted or random
-    symmetry: str = ""  # the class of orbit tokens and of the search on samples; empty: none
+    symmetry: str = ""  # the class of orbit tokens, of a board and of the search on samples
     # What attention has a learnt bias for: off; distance, that of the two elements; offset, their
     # differences in each coordinate.
     geometry: str = "off"
 
     def __post_init__(self) -> None:
         """Check the ranges."""
+        _one_of("model.kind", self.kind, ("gpt", "vision"))
         _one_of("model.geometry", self.geometry, ("off", "distance", "offset"))
         for name in ("layers", "heads", "width"):
             _need(getattr(self, name) >= 1, f"model.{name}", getattr(self, name), "1 or more")
@@ -262,6 +266,11 @@ class Config:
         _one_of("proposer", self.proposer, PROPOSERS)
         if self.proposer == "none":
             _need(self.search.batches >= 1, "search.batches", 0, "1 or more without proposals")
+        if self.model.kind != "gpt" and self.feedback.kind != "none":
+            raise UsageError(
+                f"feedback.kind {self.feedback.kind!r} needs model.kind 'gpt', got "
+                f"{self.model.kind!r}; set one of the two"
+            )
         _need(0 <= self.seed < 2**63, "seed", self.seed, "between 0 and 2**63 - 1")
         sizes = self.sizes or self._usual_sizes()
         _need(min(sizes) >= 1, "sizes", min(sizes), "at least 1")

@@ -6,26 +6,18 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import streams
 from pipeline.clock import Clock
-from pipeline.config import Config, resolved
+from pipeline.config import Config
 from pipeline.errors import PipelineError, UsageError
 from pipeline.executor import Executor
-from pipeline.model.device import prepare
-from pipeline.model.feedback import feedback
-from pipeline.model.geometry import relations
-from pipeline.model.gpt import GPT, GPTConfig
-from pipeline.model.sample import sample
-from pipeline.model.train import train
 from pipeline.packing import ids
 from pipeline.population import Population, distinct
 from pipeline.problem import Problem
 from pipeline.rounds import Rounds
-from pipeline.search.guide import Guide
 from pipeline.statistics import Distribution, distribution
 from pipeline.symmetry import canonical, find_class
-from pipeline.tokens import EOS, PAD, Encoder, make_encoder
 from pipeline.workshop import Report, State
+from pipeline.writers import make_writer
 
 
 class Loop(Rounds):
@@ -46,11 +38,10 @@ class Loop(Rounds):
             UsageError: a size, symmetry class, token kind, device or mask that cannot be had.
         """
         super().__init__(problem, config, executor, report, clock, given)
-        self.device = prepare(config.compute.device, resolved(config).compute.threads)
-        self._encoder: Encoder | None = None
         for name in config.seeding.symmetry:
             find_class(self.grounds[config.n], name)
         self._check_model_symmetry()
+        self.writer = make_writer(problem, config, self.grounds, self.mask)
 
     def _check_model_symmetry(self) -> None:
         name = self.config.model.symmetry or "trivial"
@@ -66,13 +57,14 @@ class Loop(Rounds):
     ) -> tuple[Population, dict[str, Any], dict[str, Any]]:
         """Train on the pools, sample, and take what is well-formed and distinct."""
         model, optimizer, training = self._train(number, last)
-        tokens = self._sample(number, model, last)
-        samples, told = self._judge(number, tokens, last)
+        cells, well_formed, asked = self._sample(number, model, last)
+        samples, told = self._judge(number, cells, well_formed, last)
         temperature = self._next_temperature(last.temperature, told["repeats"])
         told = {
             "train": training,
             "temperature": last.temperature,
             "next_temperature": temperature,
+            **asked,
             **told,
         }
         return samples, told, {"model": model, "optimizer": optimizer, "samples": samples}
@@ -82,89 +74,47 @@ class Loop(Rounds):
     ) -> dict[str, Any]:
         """Tune the model by the scores that its samples came to."""
         config = self.config.feedback
+        if config.kind == "none":
+            return {}
         reached = dict(zip(improved.parent.tolist(), improved.score.tolist(), strict=True))
         told_of = np.array([i in reached for i in proposals.ids().tolist()], dtype=bool)
         shown = proposals.take(np.flatnonzero(told_of))
-        shown = shown.take(np.flatnonzero(self.encoder.encodable(shown.cells, shown.n)))
-        if config.kind == "none" or not len(shown):
+        shown = shown.take(np.flatnonzero(self.writer.readable(shown.cells, shown.n)))
+        if not len(shown):
             return {}
         self.report("stage", name="feedback", total=config.steps)
-        result = feedback(
+        result = self.writer.feedback(
+            number,
             learnt["model"],
-            self.encoder,
-            shown.n,
             shown.cells,
             np.array([reached[i] for i in shown.ids().tolist()]),
-            config,
-            seed=streams.integer(self.config.seed, number, "feedback"),
-            precision=self.config.compute.precision,
-            progress=lambda step, steps, loss: self.report("progress", done=step, loss=loss),
+            lambda step, steps, loss: self.report("progress", done=step, loss=loss),
         )
         return {"feedback": asdict(result)}
 
     # ------------------------------------------------------------------------------- model
 
-    @property
-    def encoder(self) -> Encoder:
-        """The tokens of this run."""
-        if self._encoder is None:
-            model = self.config.model
-            self._encoder = make_encoder(
-                model.tokens,
-                self.grounds,
-                symmetry=model.symmetry or None,
-                order=model.order,
-                own=self.problem.encoders(),
-            )
-        return self._encoder
-
-    def model_config(self) -> GPTConfig:
-        """Return the shape of this run's model."""
-        model = self.config.model
-        return GPTConfig(
-            vocab_size=self.encoder.vocab_size,
-            block_size=self.encoder.max_length,
-            layers=model.layers,
-            heads=model.heads,
-            width=model.width,
-            geometry=model.geometry,
-        )
-
-    def relation(self) -> np.ndarray | None:
-        """Return how the elements of every two tokens lie, None without geometry."""
-        return relations(self.encoder, self.config.model.geometry)
-
-    def new_model(self, number: int) -> GPT:
-        """Return an untrained model, the same for the same rng seed."""
-        seed = streams.integer(self.config.seed, number, "initialise")
-        return GPT(self.model_config(), self.relation(), seed=seed).to(self.device)
-
-    def _train(self, number: int, last: State) -> tuple[GPT, Mapping[str, Any], dict[str, Any]]:
+    def _train(self, number: int, last: State) -> tuple[Any, Mapping[str, Any], dict[str, Any]]:
+        """Train the last model on, or a new one."""
+        readable = self.writer.readable
         shown = {
-            n: pool.cells[self.encoder.encodable(pool.cells, n)]
-            for n, pool in last.pools.items()
-            if len(pool)
+            n: pool.take(np.flatnonzero(readable(pool.cells, n))) for n, pool in last.pools.items()
         }
-        shown = {n: cells for n, cells in shown.items() if len(cells)}
+        shown = {n: pool for n, pool in shown.items() if len(pool)}
         if not shown:
             raise PipelineError(
-                f"no construction can be written in {self.config.model.tokens!r} tokens under the "
-                f"symmetry {self.config.model.symmetry!r}; seed with it (seeding.symmetry)"
+                f"no construction can be written {self.writer.manner}; seed with it "
+                "(seeding.symmetry)"
             )
         fresh = last.model is None or self.config.train.from_scratch
-        model = self.new_model(number) if fresh else last.model
-        assert model is not None
-        config = self.config.train
-        self.report("stage", name="train", total=config.steps)
-        result = train(
+        model = self.writer.new(number) if fresh else last.model
+        self.report("stage", name="train", total=self.config.train.steps)
+        result = self.writer.train(
+            number,
             model,
-            self.encoder,
+            None if fresh else last.optimizer,
             shown,
-            config,
-            seed=streams.integer(self.config.seed, number, "train"),
-            optimizer_state=None if fresh else last.optimizer,
-            precision=self.config.compute.precision,
-            progress=lambda step, steps, loss: self.report("progress", done=step, loss=loss),
+            lambda step, steps, loss: self.report("progress", done=step, loss=loss),
         )
         rates = {"tokens_per_second": round(result.tokens_per_second)}
         self.report("trained", **rates, utilisation=round(result.utilisation, 3))
@@ -174,45 +124,30 @@ class Loop(Rounds):
             "holdout_loss": result.holdout_loss,
             "stopped_early": result.stopped_early,
             "curve": result.curve,
-            "shown": {str(n): len(cells) for n, cells in shown.items()},
+            "shown": {str(n): len(pool) for n, pool in shown.items()},
         }
         return model, result.optimizer_state, told
 
-    def _sample(self, number: int, model: GPT, last: State) -> np.ndarray:
-        config, n = self.config.sample, self.config.n
-        longest = max((int(p.score.max()) for p in last.pools.values() if len(p)), default=0)
-        length = self.encoder.max_length
-        if self.encoder.name != "dense":
-            length = min(length, 2 * longest + 8)
-        self.report("stage", name="sample", total=config.count)
-
-        def guide(rows: int) -> Guide:
-            return Guide(self.problem, self.encoder, n, rows)
-
-        return sample(
+    def _sample(
+        self, number: int, model: Any, last: State
+    ) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
+        """Return packed cells, which of them are well-formed, and what to tell of them."""
+        self.report("stage", name="sample", total=self.config.sample.count)
+        return self.writer.sample(
+            number,
             model,
-            self.encoder.prefix(n),
-            config.count,
-            length=length,
-            eos=EOS,
-            pad=PAD,
-            temperature=last.temperature,
-            top_p=config.top_p,
-            seed=streams.integer(self.config.seed, number, "sample"),
-            precision=self.config.compute.precision,
-            batch=config.batch,
-            guide_factory=guide if config.constrained else None,
-            progress=lambda done, total: self.report("progress", done=done),
+            last.pools,
+            last.temperature,
+            lambda done, total: self.report("progress", done=done),
         )
 
     def _judge(
-        self, number: int, tokens: np.ndarray, last: State
+        self, number: int, cells: np.ndarray, well_formed: np.ndarray, last: State
     ) -> tuple[Population, dict[str, Any]]:
-        """Decode samples, check them as they are, and drop those equal up to symmetry."""
+        """Check samples as they are, and drop those equal up to symmetry."""
         n = self.config.n
         ground = self.grounds[n]
-        cells, well_formed = self.encoder.decode(tokens, n)
-        cells = cells[well_formed]
+        count, cells = len(cells), cells[well_formed]
         valid = self.problem.validate(cells, n)
         score = np.asarray(self.problem.score(cells, n), dtype=np.int32)
         sampled: Distribution = distribution(
@@ -224,7 +159,7 @@ class Loop(Rounds):
         names, seen = ids(forms), ids(canonical(last.pools[n].cells, ground))
         known = np.isin(names, seen)
         unique_valid = np.unique(names[valid])
-        count, decoded = len(tokens), max(len(cells), 1)
+        decoded = max(len(cells), 1)
         told = {
             "sampled": sampled,
             "validity": float(valid.sum()) / count,

@@ -89,8 +89,7 @@ def check(problem: Problem, config: Config, given: Mapping[str, np.ndarray]) -> 
         from pipeline.loop import Loop
 
         assert isinstance(player, Loop)
-        player.model_config()
-        player.relation()
+        player.writer.check()
 
 
 def _player(
@@ -143,11 +142,10 @@ def load_state(run: Run, player: Workshop) -> State | None:
     if not (run.folder(number) / "model.safetensors").is_file():
         return State(number, pools, temperature, stats=stats)
     from pipeline.loop import Loop
-    from pipeline.model.checkpoint import load_model, load_optimizer
+    from pipeline.model.checkpoint import load_optimizer
 
     assert isinstance(player, Loop)
-    path = run.file(number, "model.safetensors")
-    model = load_model(path, player.model_config(), player.device, player.relation())
+    model = player.writer.load(run.file(number, "model.safetensors"))
     optimizer = load_optimizer(run.file(number, "optimizer.safetensors"))
     return State(number, pools, temperature, model, optimizer, stats=stats)
 

@@ -84,6 +84,7 @@ LOWER = {
     ],
     "pipeline/search/": ["model", "loop", "runs", "session", "cli"],
     "pipeline/model/": ["search", "loop", "runs", "session", "cli", "problem"],
+    "pipeline/writers.py": ["loop", "rounds", "workshop", "runs", "session", "cli", "report"],
     "pipeline/loop.py": ["runs", "session", "results", "constructions", "cli", "report"],
     "pipeline/runs.py": ["loop", "model", "search", "session", "results", "cli"],
     "pipeline/results.py": ["loop", "model", "session", "cli"],

@@ -54,6 +54,7 @@ OTHER: dict[str, Any] = {
     "search.cold": 0.09,
     "select.keep": 1,
     "select.smaller": 0.0,
+    "model.kind": "vision",
     "model.layers": 1,
     "model.heads": 2,
     "model.width": 32,

@@ -17,7 +17,7 @@ from pipeline.model import device, kernels
 from pipeline.model.decode import Batch, Lanes, as_numpy, decoder
 from pipeline.model.gpt import GPT, GPTConfig
 from pipeline.model.masks import TableGuide
-from pipeline.model.sample import _choose, _choose_there, sample
+from pipeline.model.sample import _choose_there, choose, sample
 from pipeline.model.train import _batches, train
 from pipeline.problem import load_problem
 from pipeline.search.guide import Guide
@@ -129,7 +129,7 @@ def test_both_ways_to_draw_agree(seed, temperature, data):
     top_p = data.draw(st.sampled_from([1.0, 0.9, 0.4, 1e-9]))
     options = (legal, EOS, temperature, top_p)
     there = _choose_there(logits, uniforms, *options)
-    here = _choose(logits, uniforms, *options)
+    here = choose(logits, uniforms, *options)
     assert here.tolist() == there.tolist()
     if legal is not None:
         assert all(legal[i, t] or (t == EOS and not legal[i].any()) for i, t in enumerate(here))

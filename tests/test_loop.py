@@ -407,19 +407,18 @@ def test_duplicates_and_novelty_are_those_of_a_naive_computation():
     config = tiny(sample={"count": 200})
     loop = loop_of(config)
     before = loop.seed({})
-    judged: list[tuple[np.ndarray, dict]] = []
+    judged: list[tuple[np.ndarray, np.ndarray, dict]] = []
     judge = loop._judge
 
-    def spy(number, tokens, last):
-        fresh, told = judge(number, tokens, last)
-        judged.append((tokens, told))
+    def spy(number, cells, well_formed, last):
+        fresh, told = judge(number, cells, well_formed, last)
+        judged.append((cells, well_formed, told))
         return fresh, told
 
     loop._judge = spy  # type: ignore[method-assign]
     loop.next(before)
-    tokens, told = judged[0]
+    cells, well_formed, told = judged[0]
     ground = loop.grounds[6]
-    cells, well_formed = loop.encoder.decode(tokens, 6)
     cells = cells[well_formed]
     names = ids(canonical(cells, ground)).tolist()
     seen = set(ids(canonical(before.pools[6].cells, ground)).tolist())

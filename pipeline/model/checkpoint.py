@@ -1,9 +1,10 @@
 """Weights and optimiser states as safetensors files, and the refusal of anything else."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import safetensors.torch
@@ -13,14 +14,18 @@ from torch import Tensor
 
 from pipeline.errors import PipelineError, RunError
 from pipeline.model.gpt import GPT, GPTConfig
+from pipeline.model.vision import Vision, VisionConfig
+
+Model = TypeVar("Model", GPT, Vision)
 
 FORMAT = 1
 _KEY = "pipeline"  # one key only: safetensors writes several in no fixed order
 
 
-def save_model(path: Path | str, model: GPT) -> None:
+def save_model(path: Path | str, model: GPT | Vision) -> None:
     """Write a model's weights and shape; the same weights give the same bytes."""
-    _save(path, model.state_dict(), {"kind": "model", "config": asdict(model.config)})
+    kind = "model" if isinstance(model, GPT) else "vision"
+    _save(path, model.state_dict(), {"kind": kind, "config": asdict(model.config)})
 
 
 def load_model(
@@ -29,17 +34,32 @@ def load_model(
     device: torch.device | str = "cpu",
     relation: np.ndarray | None = None,
 ) -> GPT:
-    """Read a model, of the shape that is expected if one is given.
+    """Read a GPT, of the shape that is expected if one is given.
 
     With a geometry it computes nothing before it is given its ``relation`` (see `GPT.relate`).
 
     Raises:
-        RunError: a file that is missing, damaged, no safetensors file of a model, or of another
+        RunError: a file that is missing, damaged, no safetensors file of a GPT, or of another
             shape. It is refused before any weight is read.
     """
-    about, tensors = _open(path, "model")
+    model = _load_weights(path, "model", GPTConfig, GPT, expected)
+    model.relate(relation)
+    return model.to(device)
+
+
+def load_vision(
+    path: Path | str, expected: VisionConfig | None = None, device: torch.device | str = "cpu"
+) -> Vision:
+    """Read a vision transformer; as for `load_model`."""
+    return _load_weights(path, "vision", VisionConfig, Vision, expected).to(device)
+
+
+def _load_weights(
+    path: Path | str, kind: str, shape: Any, make: Callable[..., Model], expected: Any
+) -> Model:
+    about, tensors = _open(path, kind)
     try:
-        config = GPTConfig(**about["config"])
+        config = shape(**about["config"])
     except (KeyError, TypeError, PipelineError) as error:
         raise RunError(f"{path}: its model config is not valid ({error})") from None
     if expected is not None and config != expected:
@@ -48,7 +68,7 @@ def load_model(
             "start from a fresh model or use the run's own settings"
         )
     with torch.device("meta"):
-        model = GPT(config, seed=None)
+        model = make(config, seed=None)
     wanted = {name: tuple(weight.shape) for name, weight in model.state_dict().items()}
     for names, what in ((wanted.keys() - tensors, "lacks"), (tensors.keys() - wanted, "adds")):
         if names:
@@ -56,13 +76,12 @@ def load_model(
                 f"{path}: {what} {len(names)} tensor{'s' if len(names) > 1 else ''} "
                 f"({', '.join(sorted(names)[:3])}); it is no model of this version"
             )
-    for name, shape in wanted.items():
+    for name, size in wanted.items():
         found, dtype = tensors[name]
-        if found != shape or dtype != "F32":
-            raise RunError(f"{path}: {name} is {dtype} {found}, expected F32 {shape}")
+        if found != size or dtype != "F32":
+            raise RunError(f"{path}: {name} is {dtype} {found}, expected F32 {size}")
     model.load_state_dict(_load(path), assign=True)
-    model.relate(relation)
-    return model.to(device)
+    return model
 
 
 def save_optimizer(path: Path | str, state: Mapping[str, Tensor]) -> None:
@@ -127,7 +146,7 @@ def _open(path: Path | str, kind: str) -> tuple[dict, dict[str, tuple[tuple[int,
     return about, tensors
 
 
-def _differences(found: GPTConfig, expected: GPTConfig) -> str:
+def _differences(found: Any, expected: Any) -> str:
     ours, theirs = asdict(expected), asdict(found)
     return ", ".join(
         f"{name} = {theirs[name]}, expected {ours[name]}"

@@ -4,7 +4,7 @@ Relations are numbered below ``gpt.CLASSES``; 0 is that of a token that stands f
 near ones each have a number of their own, the far ones share what is left, ever more of them one.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import comb
 
 import numpy as np
@@ -41,6 +41,25 @@ def relations(encoder: Encoder, geometry: str) -> np.ndarray | None:
     for token, place in zip(tokens, places, strict=True):
         table[token, tokens] = class_of(np.abs(places - place))
     return table
+
+
+def among(places: Sequence[np.ndarray], geometry: str) -> list[np.ndarray] | None:
+    """Return the relations of the choices of several sizes, by the same rule at all of them.
+
+    Args:
+        places: for each size the coordinates int64 ``(M, d)`` of its choices.
+        geometry: as for `relations`.
+
+    Returns:
+        For each size uint8 ``(M, M)``; None where the geometry is "off".
+    """
+    if geometry == "off":
+        return None
+    every = np.unique(np.concatenate(places), axis=0)
+    class_of = _by_distance(every) if geometry == "distance" else _by_offset(every)
+    return [
+        np.array([class_of(np.abs(here - place)) for place in here], np.uint8) for here in places
+    ]
 
 
 def _places(encoder: Encoder, geometry: str) -> tuple[np.ndarray, np.ndarray]:

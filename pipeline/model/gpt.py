@@ -92,17 +92,21 @@ class Block(nn.Module):
         known = config.geometry != "off"
         self.bias = nn.Parameter(torch.zeros(config.heads, CLASSES)) if known else None
 
-    def forward(self, x: Tensor, classes: Tensor | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, classes: Tensor | None = None, seen: Tensor | None = None
+    ) -> Tensor:
         """Map ``(B, T, D)`` to ``(B, T, D)``, each position seeing those before it and itself.
 
-        With a geometry, ``classes (B, T, T)`` are as for `biases`.
+        Args:
+            classes: with a geometry, ``(B, T, T)`` as for `biases`; they say what is seen.
+            seen: without, bool ``(B, 1, 1, T)``: what every position sees instead.
         """
         q, k, v = self.project(x)
         if x.device.type == "cpu":  # where torch's own is ten times slower in bfloat16
             with torch.autocast("cpu", enabled=False):
-                y = self._attend(q.float(), k.float(), v.float(), classes)
+                y = self._attend(q.float(), k.float(), v.float(), classes, seen)
         else:
-            y = self._attend(q, k, v, classes)
+            y = self._attend(q, k, v, classes, seen)
         return self.close(x, y)
 
     def biases(self, classes: Tensor, dtype: torch.dtype) -> Tensor:
@@ -127,10 +131,12 @@ class Block(nn.Module):
         x = x + self.mix(y.transpose(1, 2).reshape(x.shape))
         return x + self.down(F.gelu(self.up(self.mlp_norm(x)), approximate="tanh"))
 
-    def _attend(self, q: Tensor, k: Tensor, v: Tensor, classes: Tensor | None) -> Tensor:
-        if classes is None:
+    def _attend(
+        self, q: Tensor, k: Tensor, v: Tensor, classes: Tensor | None, seen: Tensor | None
+    ) -> Tensor:
+        if classes is None and seen is None:
             return F.scaled_dot_product_attention(q, k, v, is_causal=True)
-        mask = self.biases(classes, q.dtype)
+        mask = seen if classes is None else self.biases(classes, q.dtype)
         return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
 
 

@@ -108,8 +108,8 @@ def sample(
     out[:, : len(prefix)] = prefix
     generator = np.random.default_rng(seed)
 
-    def choose(logits: Tensor, u: np.ndarray, legal: np.ndarray | Tensor | None) -> np.ndarray:
-        return _choose(logits, u, legal, eos, temperature, top_p)
+    def pick(logits: Tensor, u: np.ndarray, legal: np.ndarray | Tensor | None) -> np.ndarray:
+        return choose(logits, u, legal, eos, temperature, top_p)
 
     for start in range(0, count, batch):
         rows = min(batch, count - start)
@@ -122,7 +122,7 @@ def sample(
                 progress(start + ended, count)
 
         part = out[start : start + rows]
-        _sample_batch(machine, part, prefix, uniforms, (eos, pad), choose, guide, report)
+        _sample_batch(machine, part, prefix, uniforms, (eos, pad), pick, guide, report)
     return out
 
 
@@ -132,7 +132,7 @@ def _sample_batch(
     prefix: np.ndarray,
     uniforms: np.ndarray,
     marks: tuple[int, int],
-    choose: Callable[[Tensor, np.ndarray, np.ndarray | Tensor | None], np.ndarray],
+    pick: Callable[[Tensor, np.ndarray, np.ndarray | Tensor | None], np.ndarray],
     guide: Guide | None,
     report: Callable[[int], None],
 ) -> None:
@@ -144,7 +144,7 @@ def _sample_batch(
     logits = machine.begin(prefix, rows)
     for position in range(len(prefix), length):
         legal = guide.legal() if guide is not None else None
-        tokens = choose(logits, uniforms[ids, position], legal)
+        tokens = pick(logits, uniforms[ids, position], legal)
         tokens[ended] = pad
         out[ids, position] = tokens
         ended |= tokens == eos
@@ -163,7 +163,7 @@ def _sample_batch(
             logits = machine.step(tokens)
 
 
-def _choose(
+def choose(
     logits: Tensor,
     uniforms: np.ndarray,
     legal: np.ndarray | Tensor | None,
@@ -171,7 +171,14 @@ def _choose(
     temperature: float,
     top_p: float,
 ) -> np.ndarray:
-    """Return the next token int64 ``(rows,)`` by inverse transform of ``uniforms (rows,)``."""
+    """Return the next token int64 ``(rows,)`` by inverse transform of ``uniforms (rows,)``.
+
+    Args:
+        legal: bool ``(rows, V)``; a row with nothing legal draws ``eos``.
+
+    Raises:
+        PipelineError: a logit is not finite.
+    """
     if logits.device.type != "cpu":
         return _choose_there(logits, uniforms, legal, eos, temperature, top_p)
     tokens = np.empty(len(logits), np.int64)

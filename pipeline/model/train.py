@@ -1,13 +1,14 @@
-"""Training of a GPT on constructions of several sizes."""
+"""Training: of a GPT on constructions of several sizes or any tokens, of a model on any loss."""
 
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pipeline.config import TrainConfig
@@ -80,7 +81,7 @@ def train(
         RunError: an optimiser state of another model.
         PipelineError: the loss is no longer finite.
     """
-    sizes, rows = _locate(constructions)
+    sizes, rows = locate(constructions)
     if not len(rows):
         raise ValueError("constructions: at least one is needed to train on")
     rng = np.random.default_rng(seed)
@@ -90,23 +91,93 @@ def train(
     def written(chosen: np.ndarray) -> np.ndarray:
         return _encode(encoder, constructions, sizes[chosen], rows[chosen], rng)
 
-    held_tokens = written(shuffled[:held])
-    ignored = len(encoder.prefix(encoder.sizes[0])) - 1  # targets that are given anyway
-    device = model.head.weight.device
-    optimizer = _optimizer(model, config, optimizer_state)
-    dtype = pick_dtype(precision, device, model.config.width)
+    return fit(
+        model,
+        config,
+        held=written(shuffled[:held]),
+        epoch=lambda: written(rng.permutation(shuffled[held:])),
+        ignored=len(encoder.prefix(encoder.sizes[0])) - 1,
+        precision=precision,
+        optimizer_state=optimizer_state,
+        progress=progress,
+    )
 
+
+def fit(
+    model: GPT,
+    config: TrainConfig,
+    *,
+    epoch: Callable[[], np.ndarray],
+    held: np.ndarray | None = None,
+    ignored: int = 0,
+    precision: str = "auto",
+    optimizer_state: Mapping[str, Tensor] | None = None,
+    progress: Callable[[int, int, float], None] | None = None,
+) -> TrainResult:
+    """Train a model in place on tokens int64 ``(total, T)``, with no notion of what they mean.
+
+    Args:
+        epoch: returns what is shown next, in its order; asked again when that is used up.
+        held: tokens to be held out, none of which `epoch` returns.
+        ignored: how many targets of each sequence are given anyway and have no loss.
+
+    The rest, and what it raises, is as for `train`; ``config.holdout`` plays no part.
+    """
+    held_tokens = np.zeros((0, 0), np.int64) if held is None else held
+    device = model.head.weight.device
+    dtype = pick_dtype(precision, device, model.config.width)
+    run = compiled(model)
+
+    def loss(tokens: np.ndarray) -> tuple[Tensor, int]:
+        total, count = token_loss(run, torch.from_numpy(tokens).to(device), ignored, dtype)
+        return total / count, int((tokens[:, :-1] != PAD).sum())
+
+    return descend(
+        model,
+        config,
+        _batches(epoch, config.batch),
+        loss,
+        (lambda: _evaluate(model, held_tokens, ignored, dtype)) if len(held_tokens) else None,
+        dtype=dtype,
+        optimizer_state=optimizer_state,
+        progress=progress,
+    )
+
+
+def descend(
+    model: Any,
+    config: TrainConfig,
+    batches: Iterator[Any],
+    loss_of: Callable[[Any], tuple[Tensor, int]],
+    evaluate: Callable[[], float] | None,
+    *,
+    dtype: torch.dtype,
+    optimizer_state: Mapping[str, Tensor] | None = None,
+    progress: Callable[[int, int, float], None] | None = None,
+) -> TrainResult:
+    """Train a model in place: AdamW, warm-up, cosine, early stop.
+
+    Args:
+        model: a module with a ``config`` that counts ``flops``.
+        batches: as many as there are steps, of ``config.batch`` constructions each.
+        loss_of: returns a batch's mean loss, and how many positions it shows the model.
+        evaluate: returns the loss on what is held out; None where nothing is.
+        dtype: of the products, for `TrainResult.utilisation`.
+        optimizer_state, progress: as for `train`.
+
+    Raises:
+        RunError: an optimiser state of another model.
+        PipelineError: the loss is no longer finite.
+    """
+    optimizer = _optimizer(model, config, optimizer_state)
     curve: list[tuple[int, float, float | None]] = []
     best: tuple[float, int, dict[str, Tensor], dict[str, Tensor]] | None = None
     since, stopped, step = [], False, 0
     seen, seconds = 0, 0.0
     model.train()
-    run = compiled(model)
-    batches = _batches(lambda: written(rng.permutation(shuffled[held:])), config.batch)
-    for step, tokens in enumerate(batches, 1):
+    for step, batch in enumerate(batches, 1):
         start = time.perf_counter()
-        loss, count = token_loss(run, torch.from_numpy(tokens).to(device), ignored, dtype)
-        loss = loss / count
+        loss, positions = loss_of(batch)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         if config.clip:
@@ -116,7 +187,7 @@ def train(
         optimizer.step()
         since.append(loss.item())
         seconds += time.perf_counter() - start
-        seen += int((tokens[:, :-1] != PAD).sum())
+        seen += positions
         if not math.isfinite(since[-1]):
             raise PipelineError(
                 f"training diverged at step {step} (loss {since[-1]}); lower the learning rate "
@@ -125,7 +196,7 @@ def train(
         if progress is not None:
             progress(step, config.steps, since[-1])
         if step % config.evaluate_every == 0 or step == config.steps:
-            holdout = _evaluate(model, held_tokens, ignored, dtype) if held else None
+            holdout = evaluate() if evaluate is not None else None
             curve.append((step, float(np.mean(since)), holdout))
             since = []
             if holdout is not None:
@@ -150,7 +221,7 @@ def train(
         stopped_early=stopped,
         optimizer_state=state or _state(model, optimizer),
         tokens_per_second=rate,
-        utilisation=flops * rate / peak_flops(device, dtype),
+        utilisation=flops * rate / peak_flops(next(model.parameters()).device, dtype),
     )
 
 
@@ -179,7 +250,7 @@ def token_loss(
     return loss, (target != PAD).sum()
 
 
-def _locate(constructions: Mapping[int, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+def locate(constructions: Mapping[int, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Return the size and the row of every construction, each ``(total,)``."""
     known = sorted(constructions)
     counts = [len(constructions[n]) for n in known]
@@ -246,10 +317,11 @@ def _rate(step: int, config: TrainConfig) -> float:
 
 
 def _optimizer(
-    model: GPT, config: TrainConfig, state: Mapping[str, Tensor] | None
+    model: nn.Module, config: TrainConfig, state: Mapping[str, Tensor] | None
 ) -> torch.optim.AdamW:
     named = dict(model.named_parameters())
-    embeddings = ("tokens.", "positions.")
+    modules = model.named_modules()
+    embeddings = tuple(f"{k}." for k, part in modules if isinstance(part, nn.Embedding))
     bias = {name for name in named if name.endswith(".bias")}
     plain = {k for k, p in named.items() if p.ndim != 2 or k.startswith(embeddings)}
     groups = [
@@ -260,7 +332,7 @@ def _optimizer(
             (bias, 0.0, _BIAS_RATE),
         )
     ]
-    device = model.head.weight.device
+    device = next(model.parameters()).device
     fused = device.type in ("cpu", "cuda")
     optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, betas=_BETAS, fused=fused)
     if state is None:
@@ -281,7 +353,7 @@ def _optimizer(
     return optimizer
 
 
-def _state(model: GPT, optimizer: torch.optim.AdamW) -> dict[str, Tensor]:
+def _state(model: nn.Module, optimizer: torch.optim.AdamW) -> dict[str, Tensor]:
     return {
         f"{name}.{moment}": optimizer.state[parameter][moment].detach().clone()
         for name, parameter in model.named_parameters()
@@ -289,5 +361,5 @@ def _state(model: GPT, optimizer: torch.optim.AdamW) -> dict[str, Tensor]:
     }
 
 
-def _weights(model: GPT) -> dict[str, Tensor]:
+def _weights(model: nn.Module) -> dict[str, Tensor]:
     return {name: weight.detach().clone() for name, weight in model.state_dict().items()}

@@ -1,0 +1,190 @@
+"""The vision transformer against the GPT at equal CPU seconds of training and sampling.
+
+python benchmarks/vision.py [--seconds 60] [--seeds 3]    about half an hour on one core
+
+Both learn from the same constructions, found by annealing (not counted), a tenth of those of size n
+held out; each trains for as many steps as fit into the budget beside the sampling of 300
+constructions. Scores are of the samples as they are, all of them valid and maximal under the
+symmetry (the GPT may stop before), and after the short climb of a run (`search.improve`, 3,000
+steps). The held-out loss is in nats per construction, given what the problem's counts leave open:
+exact for the GPT, an upper bound for the vision transformer, whose order is random (the mean over
+orders, less log K! for the orders of K choices).
+"""
+
+import argparse
+import math
+import time
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from pipeline import streams
+from pipeline.config import Config, config_from
+from pipeline.executor import Serial
+from pipeline.loop import Loop
+from pipeline.model.filling import example, next_loss
+from pipeline.population import Population
+from pipeline.problem import load_problem
+from pipeline.search.guide import Guide
+from pipeline.search.shards import Shard, run_shard
+from pipeline.tokens import EOS, PAD
+from pipeline.writers import BoardWriter, TokenWriter, Writer, make_writer
+
+PROBLEM = load_problem("isosceles")
+CASES: dict[str, dict[str, Any]] = {
+    "n = 16, cells": {"n": 16, "sizes": [12, 13, 14, 15, 16]},
+    "n = 32, both mirrors": {
+        "n": 32,
+        "sizes": [20, 24, 28, 32],
+        "model": {"tokens": "orbits", "symmetry": "both-mirrors"},
+        "seeding": {"symmetry": ["both-mirrors"]},
+    },
+}
+ARMS: dict[str, dict[str, Any]] = {
+    "gpt": {},
+    "vision": {"kind": "vision", "geometry": "offset"},
+    "gpt, offset": {"geometry": "offset"},
+    "vision, off": {"kind": "vision"},
+}
+SAMPLES = 300
+_PROBE = 12  # steps that tell how long one takes
+_TRIED = 60  # samples that tell how long one takes
+_TOLD = 8  # random parts by which a held-out construction is judged
+
+
+def config_of(case: dict[str, Any], model: dict[str, Any], seed: int, steps: int = 1) -> Config:
+    """Return the configuration of a run of one case with one model."""
+    data = {
+        "problem": "isosceles",
+        "seed": seed,
+        **case,
+        "seeding": {"method": "anneal", "count": 1200, **case.get("seeding", {})},
+        "model": {**case.get("model", {}), **model},
+        "sample": {"count": SAMPLES},
+        "train": {"steps": steps, "holdout": 0.0, "evaluate_every": steps},
+        "compute": {"device": "cpu", "threads": 1, "workers": 1},
+    }
+    return config_from(data, "benchmarks/vision.py")
+
+
+def writer_of(config: Config) -> Writer:
+    """Return who writes under a configuration."""
+    grounds = {n: PROBLEM.ground(n) for n in config.sizes}
+    return make_writer(PROBLEM, config, grounds)
+
+
+def pools_of(config: Config) -> tuple[dict[int, Population], np.ndarray]:
+    """Return what round 0 of a run keeps of each size, and the cells held out of n."""
+    loop = Loop(PROBLEM, config, Serial(), silent)
+    pools = loop.seed({}).pools
+    rng = np.random.default_rng(config.seed)
+    shown = {
+        n: pool.take(np.flatnonzero(loop.writer.readable(pool.cells, n)))
+        for n, pool in pools.items()
+    }
+    mixed = shown[config.n].take(rng.permutation(len(shown[config.n])))
+    held = len(mixed) // 10
+    left = mixed.take(np.arange(held, len(mixed)))
+    return {**shown, config.n: left}, mixed.cells[:held]
+
+
+def silent(*_: Any, **__: Any) -> None:
+    """Report nothing."""
+
+
+def steps_within(case: Any, model: Any, seed: int, shown: Any, seconds: float) -> int:
+    """Return how many steps fit into CPU seconds beside the sampling, by a short trial."""
+    config = config_of(case, model, seed, _PROBE)
+    writer = writer_of(replace(config, sample=replace(config.sample, count=_TRIED)))
+    net, moments = writer.new(0), [time.process_time()]
+    writer.train(0, net, None, shown, lambda *_: moments.append(time.process_time()))
+    each = float(np.median(np.diff(moments[2:])))  # the first ones compile
+    start = time.process_time()
+    writer.sample(0, net, shown, 1.0, silent)
+    asked = (time.process_time() - start) * SAMPLES / _TRIED
+    return max(1, round((seconds - min(asked, seconds / 2)) / each))
+
+
+@torch.no_grad()
+def held_out_loss(writer: Writer, model: Any, cells: np.ndarray) -> float:
+    """Return nats per construction, a choice being one among those the counts leave open."""
+    n, rng = writer.config.n, np.random.default_rng(1)
+    if isinstance(writer, BoardWriter):
+        place, board = list(writer.boards).index(n), writer.boards[n]
+        size = board.members(cells).sum(axis=1)
+        orders = np.array([math.lgamma(k + 1) for k in size])
+        losses = []
+        for row in range(len(cells)):
+            told = np.repeat(cells[row : row + 1], _TOLD, axis=0)
+            shown = example(place, board, told, True, rng)
+            losses.append(next_loss(model, writer.seen, shown, torch.float32).mean().item())
+        return float((size * np.array(losses) - orders).mean())
+    assert isinstance(writer, TokenWriter)
+    tokens = writer.encoder.encode(cells, n, rng)
+    logits = model(torch.from_numpy(tokens[:, :-1])).double()
+    guide = Guide(PROBLEM, writer.encoder, n, len(cells))
+    total = np.zeros(len(cells))
+    ended = np.zeros(len(cells), bool)
+    for position in range(2, tokens.shape[1]):
+        legal = torch.from_numpy(guide.legal())
+        logs = logits[:, position - 1].masked_fill(~legal, -torch.inf).log_softmax(dim=1).numpy()
+        here = tokens[:, position]
+        total -= np.where(ended, 0.0, logs[np.arange(len(cells)), here])
+        ended |= here == EOS
+        guide.advance(np.where(ended, PAD, here))
+    return float(total.mean())
+
+
+def climbed(config: Config, cells: np.ndarray, number: int) -> np.ndarray:
+    """Return the scores that samples come to by the short climb of a run."""
+    shard = Shard(
+        problem=config.problem,
+        convention=PROBLEM.convention,
+        n=config.n,
+        symmetry=config.model.symmetry or "trivial",
+        method="climb",
+        cells=cells,
+        rng=streams.state(config.seed, number, "search"),
+        proposals=3000,
+    )
+    return PROBLEM.score(run_shard(shard), config.n)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--arms", default=";".join(ARMS), help="separated by ;")
+    options = parser.parse_args()
+    print("| case | arm | seed | steps | CPU s: train, sample | held out | mean, max | climbed |")
+    print("|---|---|---|---|---|---|---|---|")
+    for seed in range(options.seeds):
+        for name, case in CASES.items():
+            shown, held = pools_of(config_of(case, ARMS["vision"], seed))
+            for arm in options.arms.split(";"):
+                model = ARMS[arm]
+                steps = steps_within(case, model, seed, shown, options.seconds)
+                config = config_of(case, model, seed, steps)
+                writer = writer_of(config)
+                net = writer.new(1)
+                began = time.process_time()
+                writer.train(1, net, None, shown, silent)
+                trained = time.process_time()
+                cells, formed, _ = writer.sample(1, net, shown, 1.0, silent)
+                sampled = time.process_time()
+                cells = cells[formed]
+                score, after = PROBLEM.score(cells, config.n), climbed(config, cells, 1)
+                assert PROBLEM.validate(cells, config.n).all()
+                print(
+                    f"| {name} | {arm} | {seed} | {steps} "
+                    f"| {trained - began:.0f}, {sampled - trained:.1f} "
+                    f"| {held_out_loss(writer, net, held):.1f} "
+                    f"| {score.mean():.2f}, {score.max()} | {after.mean():.2f}, {after.max()} |",
+                    flush=True,
+                )
+
+
+if __name__ == "__main__":
+    main()
