@@ -98,6 +98,7 @@ def described(problem: Problem, config: Config, top: Population) -> dict[str, An
         "origin": ORIGINS[int(top.origin[0])],
         "best_known": None if known is None else known.value,
         "best_known_source": None if known is None else known.source,
+        "best_known_date": None if known is None else known.date,
         "best_known_proved": None if known is None else known.proved,
     }
 

@@ -13,6 +13,7 @@ from pipeline.cli.check import doctor, problems, verify
 from pipeline.cli.compare import compare
 from pipeline.cli.export import export
 from pipeline.cli.look import best, hist, ls, show
+from pipeline.cli.records import records
 from pipeline.cli.run import resume, run
 from pipeline.cli.search import search
 from pipeline.cli.solve import solve
@@ -53,7 +54,7 @@ def cli() -> None:
     """
 
 
-_READING = (watch, export, certificate, ls, show, hist, best, verify, problems, doctor)
+_READING = (ls, show, hist, best, records, watch, export, certificate, verify, problems, doctor)
 for _command in (run, search, solve, compare, resume, *_READING):
     cli.add_command(_command)
 

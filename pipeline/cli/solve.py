@@ -142,7 +142,7 @@ def known_text(known: Any, answer: Any, symmetry: str) -> str:
     """Return how that compares with the value on record; nothing where there is no comparison."""
     if known is None:
         return ""
-    record = f"{known.value} ({known.source}{', proved to be the most' if known.proved else ''})"
+    record = str(known)
     if known.proved and answer.lower > known.value:
         return f"this CONTRADICTS the value on record, {record}: the set above is larger"
     if symmetry != "trivial":
