@@ -1,4 +1,4 @@
-"""What is best known beside what is ours: the certificates in records/, and the runs on this disk."""
+"""What is best known beside what is ours: certificates in records/, and runs on this disk."""
 
 from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass

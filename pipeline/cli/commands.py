@@ -11,6 +11,7 @@ from pipeline import __version__
 from pipeline.cli.certificate import certificate
 from pipeline.cli.check import doctor, problems, verify
 from pipeline.cli.compare import compare
+from pipeline.cli.count import count
 from pipeline.cli.export import export
 from pipeline.cli.look import best, hist, ls, show
 from pipeline.cli.records import records
@@ -54,7 +55,20 @@ def cli() -> None:
     """
 
 
-_READING = (ls, show, hist, best, records, watch, export, certificate, verify, problems, doctor)
+_READING = (
+    ls,
+    show,
+    hist,
+    best,
+    count,
+    records,
+    watch,
+    export,
+    certificate,
+    verify,
+    problems,
+    doctor,
+)
 for _command in (run, search, solve, compare, resume, *_READING):
     cli.add_command(_command)
 
