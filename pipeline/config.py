@@ -90,9 +90,9 @@ class SearchConfig:
     table_bytes: int = 400_000_000
     improve: str = "climb"  # climb, neighbourhood, anneal or complete
     proposals: int = 0  # of an annealing, or steps of a climb; 0: chosen
-    penalty: float = 0.5
-    hot: float = 0.14
-    cold: float = 0.10
+    penalty: float = 0.5  # as in seeding, for the short annealing of a proposal
+    hot: float = 0.14  # its first temperature, in orbit sizes
+    cold: float = 0.10  # its last temperature
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -127,9 +127,9 @@ class SelectConfig:
 class ModelConfig:
     """The GPT and the tokens it reads."""
 
-    layers: int = 2
-    heads: int = 4
-    width: int = 64
+    layers: int = 2  # blocks of attention and a feed-forward part
+    heads: int = 4  # of attention in each block
+    width: int = 64  # numbers that stand for a token, a multiple of heads
     tokens: str = "points"  # points, dense, orbits, or one of the problem's own
     order: str = "sorted"  # of points: sorted or random
     symmetry: str = ""  # the class of orbit tokens and of the search on samples; empty: none
@@ -180,10 +180,10 @@ class TrainConfig:
 class SampleConfig:
     """How the GPT is asked for constructions."""
 
-    count: int = 1000
-    batch: int = 500
-    temperature: float = 1.0
-    top_p: float = 1.0
+    count: int = 1000  # samples a round
+    batch: int = 500  # samples at a time
+    temperature: float = 1.0  # below 1: closer to what was learnt; above: more varied
+    top_p: float = 1.0  # draw from the likeliest tokens alone that have this share together
     constrained: bool = True  # mask what the problem's own counts rule out
     adapt: bool = True  # raise the temperature while duplicates dominate, lower it again after
 
@@ -202,7 +202,7 @@ class FeedbackConfig:
     kind: str = "none"  # none, prefer (pairs of a good and a bad one) or policy (the scores)
     steps: int = 100  # optimiser steps
     batch: int = 32  # pairs a step, or constructions
-    learning_rate: float = 3e-4
+    learning_rate: float = 3e-4  # of AdamW, constant
     beta: float = 0.1  # what holds the model to what it was: higher, and it moves less
     share: float = 0.25  # of the constructions, that are good, and as many that are bad
 
@@ -238,8 +238,8 @@ class ComputeConfig:
 class Config:
     """Everything a run is told."""
 
-    problem: str
-    n: int
+    problem: str  # a name of `pipeline problems`, or FILE.py:CLASS
+    n: int  # the size to search for, such as the side of the grid
     convention: str = ""  # empty: the problem's default
     sizes: tuple[int, ...] = ()  # sizes to learn from, n among them; empty: n-4 to n
     seed: int = 0  # the rng seed

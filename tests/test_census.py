@@ -101,7 +101,9 @@ def test_with_a_symmetry_they_are_those_of_all_that_have_it(cli):
             if oracles.no_isosceles(list(points)) and _has(points, symmetry)
         ]
         assert found["constructions"] == len(oracle) > 0
-        assert problem.known(4).value >= found["size"]
+        known = problem.known(4)
+        assert known is not None
+        assert known.value >= found["size"]
 
 
 def _has(points, symmetry):
