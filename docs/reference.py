@@ -28,8 +28,10 @@ def reference() -> str:
         "4 a run is locked, damaged or of another kind, 130 interrupted. An error is one line on\n"
         "stderr; results go to stdout. `--json` prints what [json.md](json.md) describes.\n",
     ]
+    # Under the context of the group, which settles how help is asked for.
+    group = cli.make_context("pipeline", [], resilient_parsing=True)
     for name, command in sorted(cli.commands.items()):
-        with click.Context(command, info_name=f"pipeline {name}") as context:
+        with click.Context(command, parent=group, info_name=name) as context:
             parts.append(_command(name, command, context))
     return "\n".join(parts)
 

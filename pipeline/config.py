@@ -6,13 +6,13 @@ import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, get_type_hints
 
 import tomli_w
 
 from pipeline.errors import UsageError, nearest
-from pipeline.executor import cores
 
 
 def _need(ok: bool, name: str, value: object, rule: str) -> None:
@@ -376,6 +376,8 @@ def resolved(config: Config) -> Config:
     """
     if config.compute.threads:
         return config
+    from pipeline.executor import cores  # loads processes, which looking at runs has no need of
+
     return replace(config, compute=replace(config.compute, threads=min(max(cores() // 2, 1), 4)))
 
 
@@ -387,6 +389,8 @@ def with_budget(config: Config, **changes: float | int | None) -> Config:
 
 def differences(a: Config, b: Config) -> list[str]:
     """List the keys in which two configurations differ, budget and workers left out."""
+    if a == b:
+        return []
     left, right = _flat(asdict(a)), _flat(asdict(b))
     return [
         f"{key} {left[key]!r} -> {right[key]!r}"
@@ -405,10 +409,15 @@ def _flat(data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+@cache
+def _hints(cls: type) -> dict[str, Any]:
+    return get_type_hints(cls)
+
+
 def _build(cls: type, data: object, prefix: str, complete: bool) -> Any:
     if not isinstance(data, Mapping):
         raise UsageError(f"{prefix.rstrip('.')} must be a section, got {data!r}")
-    hints = get_type_hints(cls)
+    hints = _hints(cls)
     known = [f.name for f in fields(cls)]
     for key in data:
         if key not in known:
