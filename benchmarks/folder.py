@@ -3,7 +3,7 @@
     python benchmarks/folder.py
 
 Seconds of whole processes, medians, wall clock and CPU; the baselines are `python -c pass` and
-`pipeline --help` in the same rounds. The folder holds copies of one run with three rounds.
+`pipeline --help` in the same rounds. The folder holds copies of one search of three rounds.
 """
 
 import os
@@ -16,8 +16,8 @@ import tempfile
 import time
 from pathlib import Path
 
-RUNS, ROUNDS = 200, 5
-_SMALL = ["--set", "train.steps=60", "--set", "sample.count=200", "--set", "seeding.batches=1"]
+RUNS, ROUNDS = 200, 3
+_SMALL = ["--rounds", "3", "--set", "seeding.batches=1", "--set", "search.batches=1"]
 
 
 def seconds(command: list[str]) -> tuple[float, float]:
@@ -33,7 +33,7 @@ def main() -> None:
     """Print the table."""
     pipeline = [sys.executable, "-m", "pipeline"]
     with tempfile.TemporaryDirectory() as folder:
-        one = [*pipeline, "run", "isosceles", "--n", "16", *_SMALL, "--runs", f"{folder}/one"]
+        one = [*pipeline, "search", "isosceles", "--n", "16", *_SMALL, "--runs", f"{folder}/one"]
         subprocess.run(one, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
         (run,) = (path.parent for path in Path(folder, "one").glob("*/run.json"))
         for i in range(RUNS):
