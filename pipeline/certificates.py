@@ -62,6 +62,15 @@ def certificate(problem: Problem, found: Mapping[str, Any], provenance: Mapping[
     return text.replace(f'"sha256": "{_BLANK}"', f'"sha256": "{digest}"').encode()
 
 
+def is_untouched(data: bytes) -> bool:
+    """Tell whether the SHA-256 in a certificate is that of its bytes."""
+    found = re.search(rb'"sha256": "([0-9a-f]{64})"', data)
+    if found is None:
+        return False
+    blank = data.replace(found[0], f'"sha256": "{_BLANK}"'.encode())
+    return hashlib.sha256(blank).hexdigest() == found[1].decode()
+
+
 def verifier(problem: Problem) -> bytes:
     """Return the program that checks certificates of a problem: one file, Python 3.8 or newer.
 

@@ -6,13 +6,13 @@ import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, get_type_hints
 
 import tomli_w
 
 from pipeline.errors import UsageError, nearest
-from pipeline.executor import cores
 
 
 def _need(ok: bool, name: str, value: object, rule: str) -> None:
@@ -90,9 +90,9 @@ class SearchConfig:
     table_bytes: int = 400_000_000
     improve: str = "climb"  # climb, neighbourhood, anneal or complete
     proposals: int = 0  # of an annealing, or steps of a climb; 0: chosen
-    penalty: float = 0.5
-    hot: float = 0.14
-    cold: float = 0.10
+    penalty: float = 0.5  # as in seeding, for the short annealing of a proposal
+    hot: float = 0.14  # its first temperature, in orbit sizes
+    cold: float = 0.10  # its last temperature
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -130,9 +130,9 @@ class ModelConfig:
     # gpt, which writes constructions token by token, or vision, which fills a board of the
     # symmetry's orbits step by step (no use for tokens and order; it learns best with a geometry).
     kind: str = "gpt"
-    layers: int = 2
-    heads: int = 4
-    width: int = 64
+    layers: int = 2  # blocks of attention and a feed-forward part
+    heads: int = 4  # of attention in each block
+    width: int = 64  # numbers that stand for a token, a multiple of heads
     tokens: str = "points"  # points, dense, orbits, or one of the problem's own
     order: str = "sorted"  # of points: sorted or random
     symmetry: str = ""  # the class of orbit tokens, of a board and of the search on samples
@@ -184,10 +184,10 @@ class TrainConfig:
 class SampleConfig:
     """How the GPT is asked for constructions."""
 
-    count: int = 1000
-    batch: int = 500
-    temperature: float = 1.0
-    top_p: float = 1.0
+    count: int = 1000  # samples a round
+    batch: int = 500  # samples at a time
+    temperature: float = 1.0  # below 1: closer to what was learnt; above: more varied
+    top_p: float = 1.0  # draw from the likeliest tokens alone that have this share together
     constrained: bool = True  # mask what the problem's own counts rule out
     adapt: bool = True  # raise the temperature while duplicates dominate, lower it again after
 
@@ -206,7 +206,7 @@ class FeedbackConfig:
     kind: str = "none"  # none, prefer (pairs of a good and a bad one) or policy (the scores)
     steps: int = 100  # optimiser steps
     batch: int = 32  # pairs a step, or constructions
-    learning_rate: float = 3e-4
+    learning_rate: float = 3e-4  # of AdamW, constant
     beta: float = 0.1  # what holds the model to what it was: higher, and it moves less
     share: float = 0.25  # of the constructions, that are good, and as many that are bad
 
@@ -242,8 +242,8 @@ class ComputeConfig:
 class Config:
     """Everything a run is told."""
 
-    problem: str
-    n: int
+    problem: str  # a name of `pipeline problems`, or FILE.py:CLASS
+    n: int  # the size to search for, such as the side of the grid
     convention: str = ""  # empty: the problem's default
     sizes: tuple[int, ...] = ()  # sizes to learn from, n among them; empty: n-4 to n
     seed: int = 0  # the rng seed
@@ -385,6 +385,8 @@ def resolved(config: Config) -> Config:
     """
     if config.compute.threads:
         return config
+    from pipeline.executor import cores  # loads processes, which looking at runs has no need of
+
     return replace(config, compute=replace(config.compute, threads=min(max(cores() // 2, 1), 4)))
 
 
@@ -396,6 +398,8 @@ def with_budget(config: Config, **changes: float | int | None) -> Config:
 
 def differences(a: Config, b: Config) -> list[str]:
     """List the keys in which two configurations differ, budget and workers left out."""
+    if a == b:
+        return []
     left, right = _flat(asdict(a)), _flat(asdict(b))
     return [
         f"{key} {left[key]!r} -> {right[key]!r}"
@@ -414,10 +418,15 @@ def _flat(data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+@cache
+def _hints(cls: type) -> dict[str, Any]:
+    return get_type_hints(cls)
+
+
 def _build(cls: type, data: object, prefix: str, complete: bool) -> Any:
     if not isinstance(data, Mapping):
         raise UsageError(f"{prefix.rstrip('.')} must be a section, got {data!r}")
-    hints = get_type_hints(cls)
+    hints = _hints(cls)
     known = [f.name for f in fields(cls)]
     for key in data:
         if key not in known:

@@ -3,6 +3,7 @@
 import importlib.util
 import inspect
 import os
+import re
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
@@ -87,11 +88,31 @@ def _has_source(function: Callable[..., Any]) -> bool:
 
 @dataclass(frozen=True)
 class Known:
-    """A best known value: a lower bound unless ``proved``, never without its source."""
+    """A best known value: a lower bound unless ``proved``, never without its source.
+
+    Attributes:
+        source: who found it, or where it stands; for a proved one, where the proof is too.
+        date: when that was so, as 2026, 2026-11 or 2026-11-24; empty where the source says it.
+
+    Raises:
+        ValueError: no source, or a date of another form.
+    """
 
     value: int
     source: str
     proved: bool = False
+    date: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.source.strip():
+            raise mismatch("source", "who found it", "nothing")
+        if not re.fullmatch(r"(\d{4}(-\d\d){0,2})?", self.date):
+            raise mismatch("date", "YYYY, YYYY-MM or YYYY-MM-DD", repr(self.date))
+
+    def __str__(self) -> str:
+        """Write it with its source, its date, and whether it is proved."""
+        proved = ", proved to be the most" if self.proved else ""
+        return f"{self.value} ({', '.join(filter(None, [self.source, self.date]))}{proved})"
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 Nothing here needs a model, so that looking at a run never loads torch.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -36,20 +36,22 @@ def load_pool(run: Run, problem: Problem, number: int, n: int) -> Population:
     return pool
 
 
-def verify_run(run: Run, problem: Problem) -> Iterator[tuple[int, int, int]]:
-    """Check every construction of the last round anew; yield (n, how many, best score).
+def verify_run(
+    run: Run, problem: Problem, numbers: Iterable[int]
+) -> Iterator[tuple[int, int, int, int]]:
+    """Check every construction of some rounds anew; yield (round, n, how many, best score).
 
     Raises:
         VerificationError: a construction is invalid (with its witness), or has another score.
         RunError: a file is damaged.
     """
-    number = run.last_round()
-    run.check_round(number)
-    for n in run.sizes(number):
-        pool = load_pool(run, problem, number, n)
-        where = run.folder(number) / f"n{n}.parquet"
-        check_population(problem, pool, str(where))
-        yield n, len(pool), int(pool.score.max(initial=0))
+    for number in numbers:
+        run.check_round(number)
+        for n in run.sizes(number):
+            pool = load_pool(run, problem, number, n)
+            where = run.folder(number) / f"n{n}.parquet"
+            check_population(problem, pool, str(where))
+            yield number, n, len(pool), int(pool.score.max(initial=0))
 
 
 def check_population(problem: Problem, pool: Population, where: str) -> None:
@@ -98,6 +100,7 @@ def described(problem: Problem, config: Config, top: Population) -> dict[str, An
         "origin": ORIGINS[int(top.origin[0])],
         "best_known": None if known is None else known.value,
         "best_known_source": None if known is None else known.source,
+        "best_known_date": None if known is None else known.date,
         "best_known_proved": None if known is None else known.proved,
     }
 

@@ -17,7 +17,6 @@ import json
 import os
 import platform
 import re
-import secrets
 import shutil
 import subprocess
 import sys
@@ -83,6 +82,8 @@ class Run:
             command: the command line that asked for it.
             files: what else to keep in it, such as the constructions to start from.
         """
+        import secrets
+
         slug = re.sub(r"[^a-z0-9]+", "-", label.lower()).strip("-") or "problem"
         day = time.strftime("%Y%m%d")
         path = root / f"{slug}-n{config.n}-{day}-{secrets.token_hex(3)}"

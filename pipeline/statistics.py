@@ -3,9 +3,10 @@
 Source: A. Z. Wagner, "Transformers and Makemore", 22 September 2023.
 """
 
-from typing import TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
 
 class Distribution(TypedDict):
@@ -25,8 +26,10 @@ class Distribution(TypedDict):
     histogram: dict[str, int]  # score -> how many valid ones, rising
 
 
-def distribution(scores: np.ndarray, invalid: int = 0, wrong_format: int = 0) -> Distribution:
+def distribution(scores: "np.ndarray", invalid: int = 0, wrong_format: int = 0) -> Distribution:
     """Summarise the scores of valid constructions, int ``(B,)``, and count the failures."""
+    import numpy as np  # not needed to look at what has been counted
+
     scores = np.sort(np.asarray(scores))[::-1]
     valid = len(scores)
     values, numbers = np.unique(scores, return_counts=True)

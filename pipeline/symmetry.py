@@ -253,6 +253,28 @@ def stabiliser_orders(cells: np.ndarray, ground: GroundSet) -> np.ndarray:
     return _count_fixing(cells, np.ascontiguousarray(ground.group))
 
 
+def stabiliser_names(cells: np.ndarray, ground: GroundSet) -> list[str]:
+    """Return for each row of uint8 ``(B, bytes)`` the symmetry class of its stabiliser.
+
+    One that is none of ``symmetry_classes`` (the list may be short where the group is large) is
+    "order-ORDER".
+
+    Raises:
+        ValueError: ``cells`` does not fit the ground set.
+    """
+    group = _permutations(ground)
+    names = {min(group.conjugates(c.elements)): c.name for c in symmetry_classes(ground)}
+    seen: dict[Subgroup, str] = {}
+    found = []
+    for row in packing.checked(cells, ground.m):
+        fixing = stabiliser(row, ground)
+        if fixing not in seen:
+            smallest = min(group.conjugates(fixing))
+            seen[fixing] = names.get(smallest, f"order-{len(fixing)}")
+        found.append(seen[fixing])
+    return found
+
+
 def invariant(cells: np.ndarray, ground: GroundSet, cls: SymmetryClass) -> np.ndarray:
     """Return bool ``(B,)``: the rows that every element of the class's subgroup fixes.
 

@@ -199,46 +199,46 @@ def _bezout(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return old_s * np.sign(old_r), old_t * np.sign(old_r)
 
 
-_EXHAUSTIVE = "exhaustive search, repeated by this project's tests"
-_STEFPERF = "exhaustive search by stefperf/antiisosceles and hashkanna/mendel-evolve"
-_OWN = "local search by this project's prototypes, 2026; nothing published found"
-_PATTERNBOOST = "PatternBoost, arXiv:2411.00566, section 4.1 (2024)"
-_SEARCH = "`pipeline search`, November 2026, in records/; nothing published found"
-_MENDEL = "hashkanna/mendel-evolve, 2026"
-_ALPHAEVOLVE = "AlphaEvolve repository of problems, 2025; arXiv:2511.02864, section 6.39"
+# --------------------------------------------------------------------------- known values
+
+
+def _values(
+    first: int, values: list[int], source: str, date: str, proved: bool = False
+) -> dict[int, Known]:
+    """Return values for n = first, first + 1, ... that have one source."""
+    found = enumerate(values, start=first)
+    return {n: Known(value, source, proved, date) for n, value in found}
+
+
+# Proofs: `pytest -m slow` repeats them to n = 12, `pipeline solve isosceles --n 13` the last.
+_SOLVE = "exhaustive search by `pipeline solve`"
+_OTHERS = "and by stefperf/antiisosceles and hashkanna/mendel-evolve"
+_PATTERNBOOST = "PatternBoost, arXiv:2411.00566, section 4.1"
+_MENDEL = "hashkanna/mendel-evolve"
+_ALPHAEVOLVE = "AlphaEvolve repository of problems; arXiv:2511.02864, section 6.39"
+# Certificates in records/ hold the sets; for none of these sizes is more to be found in print.
+_OURS = ("`pipeline search`, certificate in records/", "2026-11-24")
 
 # What a smaller grid holds, a larger one does: no value lies below the one before.
-_FROM_35 = [62, 64, 64, 66, 70, 70, 72, 72, 76, 76, 78, 80, 80]
+_FROM_33 = [60, 60, 62, 64, 64, 66, 70, 70, 72, 72, 76, 76, 78, 80, 80, 84]
 _FROM_49 = [84, 84, 88, 88, 88, 92, 92, 92, 96, 96, 104, 104, 104, 104, 108]
 
 KNOWN = {
-    **{
-        n: Known(v, _EXHAUSTIVE, proved=True)
-        for n, v in enumerate([1, 2, 4, 6, 7, 9, 10, 13, 16, 18], start=1)
-    },
-    **{n: Known(v, _STEFPERF, proved=True) for n, v in enumerate([18, 20, 22], start=11)},
-    14: Known(24, _OWN),
-    15: Known(25, _OWN),
-    16: Known(28, _PATTERNBOOST),
-    **{n: Known(v, _OWN) for n, v in enumerate([30, 32, 34, 34, 38, 38, 41, 42, 44], start=17)},
-    26: Known(46, _SEARCH),
-    27: Known(48, _PATTERNBOOST),
-    **{n: Known(v, _OWN) for n, v in enumerate([48, 50], start=28)},
-    30: Known(54, _SEARCH),
-    31: Known(54, _OWN),
-    32: Known(58, _MENDEL),
-    33: Known(60, _SEARCH),
-    34: Known(60, _OWN),
-    **{n: Known(v, _SEARCH) for n, v in enumerate(_FROM_35, start=35)},
-    48: Known(84, _OWN),
-    **{n: Known(v, _SEARCH) for n, v in enumerate(_FROM_49, start=49)},
-    64: Known(112, _ALPHAEVOLVE),
-    100: Known(164, _ALPHAEVOLVE),
+    **_values(1, [1, 2, 4, 6, 7, 9, 10, 13], _SOLVE, "2026-11", proved=True),
+    **_values(9, [16, 18, 18, 20, 22], f"{_SOLVE}, {_OTHERS}", "2026-11", proved=True),
+    **_values(14, [24, 25], *_OURS),
+    16: Known(28, _PATTERNBOOST, date="2024"),
+    **_values(17, [30, 32, 34, 34, 38, 38, 41, 42, 44, 46], *_OURS),
+    27: Known(48, _PATTERNBOOST, date="2024"),
+    **_values(28, [48, 50, 54, 54], *_OURS),
+    32: Known(58, _MENDEL, date="2026-10"),
+    **_values(33, _FROM_33, *_OURS),
+    **_values(49, _FROM_49, *_OURS),
+    64: Known(112, _ALPHAEVOLVE, date="2025"),
+    100: Known(164, _ALPHAEVOLVE, date="2025"),
 }
 
-_OEIS = "OEIS A271914"
-
-KNOWN_FLAT_ALLOWED = {
-    n: Known(v, f"{_OEIS}; {_EXHAUSTIVE}", proved=True)
-    for n, v in enumerate([1, 2, 4, 6, 8, 10, 12, 14, 16, 18], start=1)
-}
+# The sequence is conjectured to go on as 2n - 2.
+KNOWN_FLAT_ALLOWED = _values(
+    1, [1, 2, 4, 6, 8, 10, 12, 14, 16, 18], f"OEIS A271914; {_SOLVE}", "2026-11", proved=True
+)

@@ -106,12 +106,15 @@ class NoThreeInLine(Problem):
     def known(self, n: int) -> Known | None:
         """Return 2n where so many points are known to be possible, which is then the most."""
         if n == 1:
-            return Known(1, "one cell", proved=True)
+            return Known(1, "there is one cell", proved=True, date="2026-11")
+        if n <= 60:
+            return Known(2 * n, f"{_TWO_TO_A_ROW}; {_PRELLBERG}", proved=True, date="2026-08")
         if n <= 74 or n == 76:
-            return Known(2 * n, _FLAMMENKAMP, proved=True)
+            return Known(2 * n, f"{_TWO_TO_A_ROW}; {_BEYOND}", proved=True, date="2026-08")
         return None
 
 
-_FLAMMENKAMP = (
-    "Flammenkamp's database (August 2026); Prellberg, arXiv:2602.07751; two to a row are the most"
-)
+# No row holds more than two, which proves that 2n are the most; the sets are others' finds.
+_TWO_TO_A_ROW = "two to a row at most; sets in Flammenkamp's database"
+_PRELLBERG = "Prellberg, arXiv:2602.07751"
+_BEYOND = "Riley, Prellberg, Heule"

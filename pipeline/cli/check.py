@@ -13,25 +13,28 @@ from pipeline.cli.common import (
     problem_of,
     runs_option,
 )
-from pipeline.errors import VerificationError
+from pipeline.errors import UsageError, VerificationError
 
 
 @click.command()
 @click.argument("target", metavar="FILE|RUN")
+@click.option("--all-rounds", is_flag=True, help="Of a RUN: every round, not the last alone.")
 @runs_option
 @json_option
-def verify(target: str, runs: str | None, as_json: bool) -> None:
+def verify(target: str, all_rounds: bool, runs: str | None, as_json: bool) -> None:
     """Check constructions from their raw points with the independent validator.
 
     FILE is JSON ({"problem": "isosceles", "n": 8, "points": [[row, column], ...]}, 0-based; one
-    object or a list) or a Parquet round; RUN is a path, a unique prefix, or latest. Exit code 3,
-    with the points of a violation, when one does not hold.
+    object or a list) or a Parquet round; RUN is a path, a unique prefix, or latest, of which the
+    last round is checked. Exit code 3, with the points of a violation, when one does not hold.
     """
     path = Path(target)
     if path.suffix in (".json", ".parquet"):
         existing_file(target)
+    if all_rounds and path.is_file():
+        raise UsageError(f"--all-rounds goes with a RUN; {target} is a file")
     try:
-        lines = _verify_file(path) if path.is_file() else _verify_run(target, runs)
+        lines = _verify_file(path) if path.is_file() else _verify_run(target, runs, all_rounds)
     except VerificationError as error:
         if as_json:
             print_json({"valid": False, "error": str(error)})
@@ -41,9 +44,8 @@ def verify(target: str, runs: str | None, as_json: bool) -> None:
         return
     for line in lines:
         many = f"{line['count']:,} constructions, best score" if "count" in line else "score"
-        click.echo(
-            f"{line['where']}: {line['problem']}, n={line['n']}, {many} {line['score']}, valid"
-        )
+        where = line["where"] + (f" round {line['round']}" if "round" in line else "")
+        click.echo(f"{where}: {line['problem']}, n={line['n']}, {many} {line['score']}, valid")
 
 
 def _verify_file(path: Path) -> list[dict[str, Any]]:
@@ -76,21 +78,25 @@ def _verify_file(path: Path) -> list[dict[str, Any]]:
     return found
 
 
-def _verify_run(target: str, runs: str | None) -> list[dict[str, Any]]:
+def _verify_run(target: str, runs: str | None, all_rounds: bool) -> list[dict[str, Any]]:
     from pipeline.results import verify_run
 
     opened = open_run(target, runs)
     plugin = problem_of(opened)
+    last = opened.last_round()
     return [
         {
             "where": opened.name,
+            "round": number,
             "problem": plugin.name,
             "convention": plugin.convention,
             "n": n,
             "count": count,
             "score": score,
         }
-        for n, count, score in verify_run(opened, plugin)
+        for number, n, count, score in verify_run(
+            opened, plugin, opened.rounds() if all_rounds else [last]
+        )
     ]
 
 

@@ -11,8 +11,10 @@ from pipeline import __version__
 from pipeline.cli.certificate import certificate
 from pipeline.cli.check import doctor, problems, verify
 from pipeline.cli.compare import compare
+from pipeline.cli.count import count
 from pipeline.cli.export import export
 from pipeline.cli.look import best, hist, ls, show
+from pipeline.cli.records import records
 from pipeline.cli.run import resume, run
 from pipeline.cli.search import search
 from pipeline.cli.solve import solve
@@ -53,7 +55,20 @@ def cli() -> None:
     """
 
 
-_READING = (watch, export, certificate, ls, show, hist, best, verify, problems, doctor)
+_READING = (
+    ls,
+    show,
+    hist,
+    best,
+    count,
+    records,
+    watch,
+    export,
+    certificate,
+    verify,
+    problems,
+    doctor,
+)
 for _command in (run, search, solve, compare, resume, *_READING):
     cli.add_command(_command)
 

@@ -49,8 +49,11 @@ def problem_of(run: Any) -> Any:
     return load_problem(run.config.problem, run.config.convention or None)
 
 
-def parse_sizes(text: str) -> list[int]:
+def parse_sizes(text: str, option: str = "--sizes") -> list[int]:
     """Read ``8:16`` (both ends included), ``8,12,16`` or a mixture.
+
+    Args:
+        option: what to call it in an error.
 
     Raises:
         UsageError: not of that form, or a range that runs backwards.
@@ -62,11 +65,11 @@ def parse_sizes(text: str) -> list[int]:
             first = int(low)
             last = int(high) if colon else first
         except ValueError:
-            raise UsageError(f"--sizes {text}: write a range as 8:16, or a list as 8,12") from None
+            raise UsageError(f"{option} {text}: write a range as 8:16, or a list as 8,12") from None
         if last < first:
-            raise UsageError(f"--sizes {text}: the range runs backwards; write {last}:{first}")
+            raise UsageError(f"{option} {text}: the range runs backwards; write {last}:{first}")
         if last - first > 10_000:
-            raise UsageError(f"--sizes {text}: that is {last - first + 1:,} sizes; name fewer")
+            raise UsageError(f"{option} {text}: that is {last - first + 1:,} sizes; name fewer")
         sizes.update(range(first, last + 1))
     return sorted(sizes)
 

@@ -16,9 +16,7 @@ _LISTS, _PICTURES = ("json", "csv", "parquet", "lean-list"), ("svg", "tikz")
     "--format",
     "kind",
     type=click.Choice([*_LISTS, *_PICTURES]),
-    default="json",
-    show_default=True,
-    help="svg and tikz draw the best one; the others list them.",
+    help="svg and tikz draw the best one; the others list them.  [default: json]",
 )
 @click.option("--n", type=int, help="Which size.  [default: the one searched for]")
 @click.option(
@@ -27,15 +25,17 @@ _LISTS, _PICTURES = ("json", "csv", "parquet", "lean-list"), ("svg", "tikz")
 @click.option("--inequivalent", is_flag=True, help="One of each class under the symmetry group.")
 @click.option("-o", "file", metavar="FILE", help="Where to.  [default: standard output]")
 @click.option("--force", is_flag=True, help="Replace FILE.")
+@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 @runs_option
 def export(
     run_: str,
-    kind: str,
+    kind: str | None,
     n: int | None,
     top: int,
     inequivalent: bool,
     file: str | None,
     force: bool,
+    as_json: bool,
     runs: str | None,
 ) -> None:
     """Write constructions of a run's last round for other programs, each verified anew.
@@ -47,6 +47,9 @@ def export(
     from pipeline.report import exporting
     from pipeline.results import check_population, load_pool, metadata_of
 
+    if as_json and kind not in (None, "json"):
+        raise UsageError(f"--json and --format {kind}: name one of them")
+    kind = kind or "json"
     if kind == "parquet" and file is None:
         raise UsageError("--format parquet: needs a file; add -o FILE.parquet")
     there = None if file is None else Path(file)

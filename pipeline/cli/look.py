@@ -1,5 +1,6 @@
 """Commands that look at runs: ls, show, hist, best."""
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -124,25 +125,65 @@ def hist(run_: str, round_: int | None, n: int | None, runs: str | None, as_json
 
 
 @click.command()
-@click.argument("run_", metavar="RUN")
-@click.option("--n", type=int, help="Which size.  [default: the one searched for]")
+@click.argument("what", metavar="RUN|PROBLEM")
+@click.option("--n", type=int, help="Which size.  [default, of a run: the one searched for]")
+@click.option("--convention", help="Of a PROBLEM: one of its conventions.  [default: its first]")
 @runs_option
 @json_option
-def best(run_: str, n: int | None, runs: str | None, as_json: bool) -> None:
-    """Show the best construction of a run, verified anew from its points.
+def best(what: str, n: int | None, convention: str | None, runs: str | None, as_json: bool) -> None:
+    """Show the best construction of a run, or of all runs of a problem, verified anew.
 
-    RUN is a path, a unique prefix of its name, or latest.
+    RUN is a path, a unique prefix of its name, or latest. A word that is the name of a problem
+    means the problem, all of whose runs are looked through, and needs --n.
     """
+    from pipeline.errors import UsageError
     from pipeline.report.terminal import console
-    from pipeline.results import best_of
 
-    opened = open_run(run_, runs)
-    plugin = problem_of(opened)
-    found = best_of(opened, plugin, n)
+    err = console(stderr=True)
+    if not _is_problem(what):
+        if convention is not None:
+            raise UsageError("--convention goes with a PROBLEM; a run has its own")
+        from pipeline.results import best_of
+
+        opened = open_run(what, runs)
+        plugin = problem_of(opened)
+        found = best_of(opened, plugin, n) | {"run": opened.name, "path": str(opened.path)}
+        if as_json:
+            print_json(found)
+        else:
+            print_best(plugin, found, console())
+        return
+    from pipeline.problem import load_problem
+    from pipeline.records import best_over_runs
+    from pipeline.runs import runs_root
+
+    if n is None:
+        raise UsageError(
+            f"{what} is a problem: name a size, as in: pipeline best {what} --n 16; for one run "
+            f"write more of its name, as in: pipeline best {what}-n16 (see: pipeline ls)"
+        )
+    root, plugin = runs_root(runs), load_problem(what, convention)
+    plugin.ground(n)
+    for path in (root / what, Path(what)):
+        if (path / "run.json").is_file():
+            where = path if path.parent != Path() else f"./{path}"
+            err.print(f"{what} is taken for the problem; for the run write {where}", soft_wrap=True)
+    found, survey = best_over_runs(plugin, what, n, root)
+    for line in survey.damaged:
+        err.print(f"left out: {line}", soft_wrap=True, markup=False)
     if as_json:
-        print_json(found)
+        print_json(found | {"runs": survey.runs})
         return
     print_best(plugin, found, console())
+    many = "the one run" if survey.runs == 1 else f"{survey.runs:,} runs"
+    console().print(f"best of {many} of {what}: {found['path']}", soft_wrap=True, markup=False)
+
+
+def _is_problem(word: str) -> bool:
+    """Tell whether a word names a problem: one that is installed, or FILE.py:CLASS."""
+    from pipeline.problem import problem_names
+
+    return ".py:" in word or word.endswith(".py") or word in problem_names()
 
 
 def print_summary(opened: Any, plugin: Any, found: dict[str, Any], out: Any) -> None:
@@ -177,17 +218,17 @@ def print_best(plugin: Any, found: dict[str, Any], out: Any) -> None:
         f"{plugin.name}{convention}, n={found['n']}: {found['score']} {unit}, verified",
         soft_wrap=True,
     )
-    out.print(
-        f"{_place(found)}; found in round {found['round']} by {_origin(found)}", soft_wrap=True
-    )
+    where = f"found in round {found['round']} by {_origin(found)}"
+    out.print(f"{_place(found)}; {where}", soft_wrap=True, markup=False)
 
 
 def _place(found: dict[str, Any]) -> str:
     known, score = found["best_known"], found["score"]
     if known is None:
         return "no best known value on record for this size"
+    words = filter(None, [found["best_known_source"], found["best_known_date"]])
     proved = ", proved to be the most" if found["best_known_proved"] else ""
-    source = f"{known} ({found['best_known_source']}{proved})"
+    source = f"{known} ({', '.join(words)}{proved})"
     if score > known:
         return f"{score - known} above the best known, {source}"
     return f"equal to the best known, {source}" if score == known else f"best known: {source}"

@@ -23,6 +23,8 @@ _LINE_EVERY = 10.0  # seconds between lines where there is no terminal
 @click.option("--symmetry", default="trivial", help="Only sets with this symmetry.")
 @click.option("--convention", help="A convention of the problem; see `pipeline problems`.")
 @click.option("--workers", type=int, default=0, help="Processes.  [default: one for each core]")
+@click.option("--all", "all_", is_flag=True, help="Find every set of the largest size, and count.")
+@click.option("--inequivalent", is_flag=True, help="With --all -o: one of each symmetry class.")
 @click.option("-o", "--output", metavar="FILE", help="Write the set as JSON, for `verify`.")
 @json_option
 def solve(
@@ -32,6 +34,8 @@ def solve(
     symmetry: str,
     convention: str | None,
     workers: int,
+    all_: bool,
+    inequivalent: bool,
     output: str | None,
     as_json: bool,
 ) -> None:
@@ -39,11 +43,17 @@ def solve(
 
     PROBLEM is a name (see `pipeline problems`) or a plugin, as in ./mine.py:MyProblem. Stopped by
     --time or Ctrl-C (exit code 130), it says between which bounds the largest size lies.
+
+    With --all it finds every set of that size, counts them up to symmetry and says which
+    symmetries they have; where a problem has quotas (two points to a row, say), all sets that meet
+    them. Feasible at small n alone: no symmetry is broken, on one core.
     """
     if n is None:
         raise UsageError(f"name a size, as in: pipeline solve {problem} --n 8")
     if workers < 0:
         raise UsageError(f"--workers {workers}: name a number from 1, or 0 for one for each core")
+    if inequivalent and not all_:
+        raise UsageError("--inequivalent goes with --all")
     seconds = parse_time(time_) if time_ else float("inf")
     path = _writable(output) if output else None
     from pipeline.constructions import as_json as construction
@@ -62,9 +72,20 @@ def solve(
     executor = make_executor(workers)
     with _Progress(err) as progress:
         try:
-            answer = solve(question, executor, seconds, progress.report)
+            if all_:
+                from pipeline.cli.every import every
+
+                def prove(limit: float) -> Any:
+                    return solve(question, executor, limit, progress.report)
+
+                found, cells = every(plugin, question, seconds, prove, err)
+            else:
+                answer = solve(question, executor, seconds, progress.report)
         finally:
             executor.close()
+    if all_:
+        _finish_all(plugin, found, cells, inequivalent, path, as_json)
+        return
     found = construction(plugin, spec, n, answer.cells)
     if path:
         path.write_text(json.dumps(found) + "\n", encoding="utf-8")
@@ -86,6 +107,27 @@ def solve(
     else:
         _print(plugin, n, symmetry, answer, console())
     if answer.interrupted:
+        sys.exit(130)
+
+
+def _finish_all(
+    plugin: Any, found: dict[str, Any], cells: Any, inequivalent: bool, path: Any, as_json: bool
+) -> None:
+    """Print or write every set that was found, and leave with the exit code for it."""
+    from pipeline.census import census
+    from pipeline.cli.every import print_every, rows_of
+    from pipeline.report.exporting import to_json
+    from pipeline.report.terminal import console
+
+    n = found["n"]
+    if path:
+        kept = cells[census(cells, plugin.ground(n)).first] if inequivalent else cells
+        path.write_text(to_json(rows_of(plugin, found["problem"], n, kept)), encoding="utf-8")
+    if as_json:
+        print_json(found)
+    else:
+        print_every(plugin, found, console())
+    if found["interrupted"]:
         sys.exit(130)
 
 
@@ -142,7 +184,7 @@ def known_text(known: Any, answer: Any, symmetry: str) -> str:
     """Return how that compares with the value on record; nothing where there is no comparison."""
     if known is None:
         return ""
-    record = f"{known.value} ({known.source}{', proved to be the most' if known.proved else ''})"
+    record = str(known)
     if known.proved and answer.lower > known.value:
         return f"this CONTRADICTS the value on record, {record}: the set above is larger"
     if symmetry != "trivial":

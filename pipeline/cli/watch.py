@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from pipeline.cli.common import open_run, runs_option
+from pipeline.cli.common import json_option, open_run, print_json, runs_option
 
 _EVERY = 0.5  # seconds between two looks
 
@@ -16,11 +16,12 @@ _EVERY = 0.5  # seconds between two looks
 @click.command()
 @click.argument("run_", metavar="RUN")
 @runs_option
-def watch(run_: str, runs: str | None) -> None:
+@json_option
+def watch(run_: str, runs: str | None, as_json: bool) -> None:
     """Watch a run from another terminal: what it is at, its best, its rounds.
 
     Reads the run's log and touches nothing; ends when the run does, or at Ctrl-C. RUN is a path, a
-    unique prefix of its name, or latest.
+    unique prefix of its name, or latest. With --json each event is a line, as it happens.
     """
     from rich.live import Live
 
@@ -28,6 +29,9 @@ def watch(run_: str, runs: str | None) -> None:
     from pipeline.report.watching import Story
 
     opened = open_run(run_, runs)
+    if as_json:
+        _stream(opened)
+        return
     story, tail, out = Story(opened.name, opened.config.n), Tail(opened.path), console()
     if not out.is_terminal:
         out.print(opened.name)
@@ -51,6 +55,18 @@ def watch(run_: str, runs: str | None) -> None:
             if not alive:
                 return
             time.sleep(_EVERY)
+
+
+def _stream(opened: Any) -> None:
+    """Print each event as a JSON object on a line of its own, until the run ends."""
+    tail = Tail(opened.path)
+    while True:
+        alive = opened.is_held()
+        for event in tail.new():
+            print_json({"run": opened.name, **event})
+        if not alive:
+            return
+        time.sleep(_EVERY)
 
 
 class Tail:

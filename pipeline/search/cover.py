@@ -9,6 +9,7 @@ to fill, and is closed to those tried after it. Sets of choices are bitsets; wha
 two together, leave open is written down in ``cover_tables``.
 """
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -117,18 +118,35 @@ def cover_all(problem: Problem, n: int, symmetry: str = "trivial", nodes: int = 
     Raises:
         UsageError: see ``cover_tables``.
     """
+    none = np.zeros((0, width(problem.ground(n).m)), np.uint8)
+    last, parts = Found(none, 0, False, none.sum(axis=0, dtype=np.uint8)), [none]
+    for last in sweep(problem, n, symmetry, nodes):
+        parts.append(last.cells)
+    return last._replace(cells=np.concatenate(parts))
+
+
+def sweep(
+    problem: Problem, n: int, symmetry: str = "trivial", nodes: int = 2**62
+) -> Iterator[Found]:
+    """Yield what there is of the wanted size piece by piece, each set once, in a fixed order.
+
+    Each piece comes with the nodes visited so far; the last is complete unless nodes ran out.
+    Between two of them Python looks at the clock and for Ctrl-C.
+
+    Raises:
+        UsageError: see ``cover_tables``.
+    """
     work, rng = cover_tables(problem, n, symmetry), np.zeros(1, np.uint64)
-    parts, buffer = [], np.zeros((1024, width(len(work.allow))), np.uint8)
+    ground = problem.ground(n)
+    buffer = np.zeros((1024, width(len(work.allow))), np.uint8)
     used, dive = 0, _new(work)
     _begin(work, dive, randomly=False)
     while used < nodes and dive.at[_LEVEL] >= 0:
-        # Python looks for Ctrl-C between two slices.
         spent, stored = _dive(work, dive, rng, min(_SLICE, nodes - used), buffer)
         used += spent
-        parts.append(buffer[:stored].copy())
-    ground, found = problem.ground(n), np.concatenate([buffer[:0], *parts])
-    nearest = _cells(ground, work, dive.largest[None])[0]
-    return Found(_cells(ground, work, found), used, bool(dive.at[_LEVEL] < 0), nearest)
+        found = _cells(ground, work, buffer[:stored])
+        nearest = _cells(ground, work, dive.largest[None])[0]
+        yield Found(found, used, bool(dive.at[_LEVEL] < 0), nearest)
 
 
 def _cells(ground: GroundSet, work: Cover, found: np.ndarray) -> np.ndarray:

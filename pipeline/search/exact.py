@@ -364,6 +364,55 @@ def search(space, state, tree, nodes):
 
 
 @kernel
+def collect(space, state, tree, nodes, found):
+    """Go on as ``search`` does, but meet every set of more than ``tree.at[BEST]`` elements once.
+
+    What extends such a set is not looked for. Stops after so many nodes, when ``found`` is full,
+    or when all is done.
+
+    Args:
+        found: uint8 ``(R, ceil(m / 8))``, zeros; filled with packed sets of elements.
+
+    Returns:
+        (nodes visited, sets found).
+    """
+    at, words, root = tree.at, tree.at[WORDS], tree.at[ROOT]
+    level, used, stored = at[LEVEL], 0, 0
+    while level >= root:
+        if at[NEW]:
+            if used == nodes or stored == len(found):
+                break
+            at[NEW] = 0
+            used += 1
+            if tree.size[level] > at[BEST]:
+                for i in range(level):
+                    choice = tree.choice[tree.taken[i]]
+                    for e in range(space.start[choice], space.start[choice + 1]):
+                        v = space.elements[e]
+                        found[stored, v >> 3] |= np.uint8(1 << (v & 7))
+                stored += 1
+                tree.todo[level, :words] = 0
+            else:
+                _waive(tree, level, at[BEST] - tree.size[level])
+        w = words - 1
+        while w >= 0 and tree.todo[level, w] == 0:
+            w -= 1
+        if w < 0:
+            level -= 1
+            if level >= 0 and len(tree.ban) == 0:
+                leave(space, state, tree.choice[tree.taken[level]])
+            continue
+        v = 64 * w + 63 - np.int64(_above_highest(tree.todo[level, w]))
+        tree.todo[level, w] &= ~_bit(v)
+        tree.live[level, w] &= ~_bit(v)
+        if _enter(space, state, tree, level, v, at[BEST] - tree.size[level] - tree.weight[v]):
+            level += 1
+            at[NEW] = 1
+    at[LEVEL] = level
+    return used, stored
+
+
+@kernel
 def give_up(space, state, tree):
     """Take back whatever an unfinished search has put into ``state``."""
     if len(tree.ban) == 0:

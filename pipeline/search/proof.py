@@ -13,7 +13,7 @@ are found exactly, small parts first, and no set has more elements than those of
 """
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -172,6 +172,33 @@ def solve(
         answer.interrupted = True
     answer.seconds = time.monotonic() - began
     return answer
+
+
+def every(question: Question, size: int) -> Iterator[tuple[np.ndarray, int, bool]]:
+    """Yield the sets of ``size`` elements, the most there can be, each once, in a fixed order.
+
+    They come in pieces: (packed uint8 ``(k, ceil(m / 8))``, nodes visited so far, whether these
+    were the last). On one core, and no symmetry is broken: all images of a set are met.
+
+    Args:
+        size: as ``solve`` has proved it for this question.
+
+    Raises:
+        UsageError: see ``solve``.
+    """
+    problem = load_problem(question.problem, question.convention or None)
+    check_size(problem, question)
+    here, used = planted(question), 0
+    whole = Piece(np.zeros(0, np.int64), _bits(np.arange(len(here.tree.choice)), here))
+    at = here.tree.at
+    with crashes_raised(f"the hook of {problem.name}"):
+        _begin(here, whole, size - 1)
+        while at[exact.LEVEL] >= at[exact.ROOT]:
+            found = np.zeros((1024, packing.width(len(here.space.coords))), np.uint8)
+            nodes = _NODES if len(here.tree.ban) else _NODES_ASKED
+            spent, stored = exact.collect(here.space, here.state, here.tree, nodes, found)
+            used += spent
+            yield found[:stored], used, bool(at[exact.LEVEL] < at[exact.ROOT])
 
 
 def check_size(problem: Problem, question: Question) -> None:

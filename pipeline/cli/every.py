@@ -1,0 +1,125 @@
+"""pipeline solve --all: every largest set there is, counted up to symmetry."""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from pipeline.census import census
+from pipeline.cli.count import census_table
+from pipeline.constructions import as_json
+from pipeline.errors import PipelineError
+from pipeline.packing import popcounts, width
+from pipeline.symmetry import stabiliser_orders
+
+_LINE_EVERY = 10.0  # seconds between lines about how far it is
+
+
+def every(
+    plugin: Any, question: Any, seconds: float, prove: Callable[[float], Any], err: Any
+) -> tuple[dict[str, Any], np.ndarray]:
+    """Find all largest sets, and return what there is to say of them and their packed cells.
+
+    Args:
+        seconds: stop after so many.
+        prove: finds the largest size in so many seconds, where no quotas tell it.
+        err: the console of stderr.
+
+    Raises:
+        PipelineError: the largest size was not found in time.
+    """
+    began, interrupted = time.monotonic(), False
+    ground = plugin.ground(question.n)
+    parts, nodes, complete = [np.zeros((0, width(ground.m)), np.uint8)], 0, False
+    size, pieces, method = _pieces(plugin, question, lambda: prove(seconds))
+    said = time.monotonic()
+    try:
+        for cells, nodes, complete in pieces:
+            parts.append(cells)
+            now = time.monotonic()
+            if now - said > _LINE_EVERY and not complete:
+                said = now
+                err.print(f"{sum(map(len, parts)):,} sets so far, {nodes:,} nodes")
+            if now - began > seconds:
+                break
+    except KeyboardInterrupt:
+        interrupted = True
+    cells = np.concatenate(parts)
+    check_cells(plugin, cells, question.n, size)
+    found = {
+        "problem": question.problem,
+        "convention": plugin.convention,
+        "n": question.n,
+        "symmetry": question.symmetry,
+        "size": size,
+        **census(cells, ground).as_json(),
+        "complete": bool(complete),
+        "method": method,
+        "nodes": int(nodes),
+        "seconds": round(time.monotonic() - began, 3),
+        "interrupted": interrupted,
+    }
+    return found, cells
+
+
+def _pieces(
+    plugin: Any, question: Any, prove: Callable[[], Any]
+) -> tuple[int, Iterator[tuple[np.ndarray, int, bool]], str]:
+    """Return the largest size, the sets of that size piece by piece, and how they are found."""
+    quotas = plugin.quotas(question.n) if plugin.arity <= 3 else None
+    if quotas is not None:
+        from pipeline.search.cover import sweep
+
+        return quotas.size, sweep(plugin, question.n, question.symmetry), "search by quotas"
+    from pipeline.search.proof import every
+
+    answer = prove()
+    if answer.interrupted:
+        raise KeyboardInterrupt
+    if not answer.proved:
+        raise PipelineError(
+            f"--all needs the largest size, which is between {answer.lower} and {answer.upper} "
+            f"after {answer.seconds:.0f} s; give it more --time, or take a smaller n"
+        )
+    return answer.lower, every(question, answer.lower), "exhaustive search"
+
+
+def check_cells(plugin: Any, cells: np.ndarray, n: int, size: int) -> None:
+    """Check sets from their raw cells.
+
+    Raises:
+        PipelineError: one is not valid, or not of that size.
+    """
+    if not (plugin.validate(cells, n).all() and (popcounts(cells) == size).all()):
+        raise PipelineError(
+            f"the hook and the checker of {plugin.name} contradict each other; run its "
+            "ProblemContract"
+        )
+
+
+def rows_of(plugin: Any, spec: str, n: int, cells: np.ndarray) -> list[dict[str, Any]]:
+    """Return sets as ``verify`` reads them, each with the order of its stabiliser."""
+    orders = stabiliser_orders(cells, plugin.ground(n)).tolist()
+    sets = (as_json(plugin, spec, n, row) for row in cells)
+    return [one | {"stabiliser": order} for one, order in zip(sets, orders, strict=True)]
+
+
+def print_every(plugin: Any, found: dict[str, Any], out: Any) -> None:
+    """Print how many there are, up to symmetry too, and with which stabilisers."""
+    among = "" if found["symmetry"] == "trivial" else f" with the symmetry {found['symmetry']}"
+    convention = "" if len(plugin.conventions) == 1 else f" ({plugin.convention})"
+    many = f"{found['constructions']:,} sets of {found['size']} points{among}"
+    up_to = f"{found['inequivalent']:,} up to symmetry"
+    if not found["complete"]:
+        how = "at Ctrl-C" if found["interrupted"] else "when the time was up"
+        many, up_to = f"at least {many}", f"{up_to} so far; stopped {how}"
+    out.print(
+        f"{plugin.name}{convention}, n={found['n']}: {many}, {up_to}", soft_wrap=True, markup=False
+    )
+    if found["complete"]:
+        cost = f"{found['nodes']:,} nodes, {found['seconds']:.1f} s"
+        out.print(f"all there are, by {found['method']}, {cost}; each verified", markup=False)
+    if found["constructions"]:
+        out.print()
+        out.print(census_table(found))

@@ -1,0 +1,110 @@
+"""The command records: what is best known, and how far ours goes."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pipeline.cli.common import json_option, parse_sizes, print_json, runs_option
+
+
+@click.command()
+@click.argument("problem", required=False)
+@click.option("--n", "sizes", help="These sizes alone, as 20:34 or 20,24.  [default: all]")
+@click.option("--convention", help="One of the problem's conventions.  [default: each in turn]")
+@runs_option
+@json_option
+def records(
+    problem: str | None, sizes: str | None, convention: str | None, runs: str | None, as_json: bool
+) -> None:
+    """Table of the best known values, with source and date, beside ours and where ours lie.
+
+    Ours are the certificates that come with this program (records/), and whatever the runs on this
+    disk hold that is better. PROBLEM is a name (see `pipeline problems`) or a plugin, as in
+    ./mine.py:MyProblem; without it all that are installed.
+    """
+    from pipeline.errors import UsageError
+    from pipeline.problem import load_problem, problem_names
+    from pipeline.records import folder, table
+    from pipeline.report.terminal import console
+    from pipeline.runs import runs_root
+
+    if convention is not None and problem is None:
+        raise UsageError("--convention: name its problem too, as in: pipeline records isosceles")
+    chosen = None if sizes is None else parse_sizes(sizes, "--n")
+    root, here, err, tables = runs_root(runs), folder(), console(stderr=True), []
+    for spec in problem_names() if problem is None else [problem]:
+        first = load_problem(spec, convention)
+        for name in first.conventions if convention is None else [convention]:
+            plugin = load_problem(spec, name)
+            rows, survey = table(plugin, spec, root, chosen)
+            for line in survey.damaged:
+                err.print(f"left out: {line}", soft_wrap=True, markup=False)
+            tables.append((plugin, rows))
+    if here is None:
+        err.print("this installation came without records/: ours are those of the runs alone")
+    if as_json:
+        print_json(
+            {
+                "records": None if here is None else str(here),
+                "runs": str(root),
+                "tables": [
+                    {
+                        "problem": plugin.name,
+                        "convention": plugin.convention,
+                        "title": plugin.title,
+                        "rows": [row.as_json() for row in rows],
+                    }
+                    for plugin, rows in tables
+                ],
+            }
+        )
+        return
+    for i, (plugin, rows) in enumerate(tables):
+        if i:
+            click.echo()
+        _print(plugin, rows, here, console())
+
+
+def _print(plugin: Any, rows: Sequence[Any], here: Path | None, out: Any) -> None:
+    from rich.table import Table
+
+    convention = f" ({plugin.convention})" if len(plugin.conventions) > 1 else ""
+    out.print(f"{plugin.name}{convention}: {plugin.title}", markup=False)
+    if not rows:
+        out.print("nothing is known of these sizes", markup=False)
+        return
+    sources = {text: i for i, text in enumerate(dict.fromkeys(_source(r) for r in rows), start=1)}
+    sources.pop("", None)
+    made = Table(box=None, pad_edge=False, header_style="bold")
+    made.add_column("n", justify="right")
+    made.add_column("best known", justify="right")
+    made.add_column("proved")
+    made.add_column("source")
+    made.add_column("ours", justify="right")
+    made.add_column("gap", justify="right")
+    made.add_column("where", overflow="fold")
+    for row in rows:
+        made.add_row(
+            str(row.n),
+            _or_dash(row.best_known),
+            "proved" if row.proved else "",
+            f"\\[{sources[_source(row)]}]" if row.source else "-",
+            _or_dash(row.ours),
+            _or_dash(row.gap),
+            {"record": "records", "run": Path(row.where).name, "": "-"}[row.held],
+        )
+    out.print(made)
+    for text, i in sources.items():
+        out.print(f"[{i}] {text}", markup=False)
+    if here is not None and any(row.held == "record" for row in rows):
+        out.print(f"records: certificates in {here}", soft_wrap=True, markup=False)
+
+
+def _source(row: Any) -> str:
+    return ", ".join(filter(None, [row.source, row.date]))
+
+
+def _or_dash(value: int | None) -> str:
+    return "-" if value is None else str(value)

@@ -1,0 +1,65 @@
+"""What a page shows: its commands, run with small budgets, and its files."""
+
+import re
+import shlex
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+
+#: Budgets for a test; what the commands mean stays as it is.
+SMALL_LOOP = shlex.split(
+    "--set seeding.count=40 --set seeding.proposals=2000 --set seeding.batches=1 "
+    "--set search.batches=1 --set search.proposals=500 --set train.steps=4 --set sample.count=10 "
+    "--set select.keep=50 --set model.width=16 --set model.layers=1"
+)
+SMALL_RUN = [*SMALL_LOOP, "--workers", "1", "--rounds", "1"]
+SMALL_SEARCH = shlex.split("--rounds 0 --set seeding.batches=1 --symmetry both-mirrors --workers 1")
+SMALL_COMPARE = ["--n", "9", "--seeds", "1", "--budget-cpu-seconds", "1", *SMALL_LOOP]
+SMALL = {"run": SMALL_RUN, "search": SMALL_SEARCH, "compare": SMALL_COMPARE}
+
+#: Steps of one shard of a portfolio, for ``pipeline.workshop._BOUNDS``.
+FEW_STEPS = {"tabu": 2000, "enumerate": 2000, "cover": 40_000}
+
+
+def commands(page: str) -> list[str]:
+    """Return the indented lines of a page that call the program, comments taken off."""
+    found = []
+    for line in page.splitlines():
+        if line.startswith("    ") and "pipeline" in line and "pip install" not in line:
+            text = line.strip().removeprefix("$ ").split("  #")[0].strip()
+            if text.startswith("pipeline "):
+                found.append(text)
+    return found
+
+
+def files(page: str) -> dict[str, str]:
+    """Return the files that a page has its reader save, by name: "Save ... `name`:" and a block."""
+    found = re.findall(r"Save\s[^`]*`([^`]+)`[^`]*:\n\n```\w+\n(.*?)```", page, re.DOTALL)
+    return dict(found)
+
+
+def small(command: str) -> list[str]:
+    """Return the words of a command with a budget for a test.
+
+    What a command sets itself is set again after it, and the last one counts.
+    """
+    words = shlex.split(command)[1:]
+    if words[0] == "search":
+        # The clock would end these; here a number of rounds does.
+        at = words.index("--time")
+        words[at : at + 2] = []
+    if words[0] == "resume":
+        words = [word.replace("+2", "+1") for word in words]
+    more = SMALL.get(words[0], [])
+    if words[0] == "search" and "isosceles" not in words and "no-3-in-line" not in words:
+        more = [word for word in more if word not in ("--symmetry", "both-mirrors")]
+    return [*words, *([] if "--print-config" in words else more)]
+
+
+def play(cli: Callable[..., Any], told: Iterable[str]) -> None:
+    """Run commands in their order; each must succeed."""
+    for command in told:
+        found = cli(*small(command))
+        assert found.code == 0, (command, found.error)

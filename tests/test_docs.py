@@ -1,0 +1,205 @@
+"""The guide: its commands run, its files work, and what is made from the program is current."""
+
+import importlib.util
+import re
+import shlex
+import subprocess
+import sys
+from dataclasses import fields, is_dataclass
+
+import click
+import pytest
+from documented import FEW_STEPS, ROOT, SMALL_RUN, commands, files, play
+
+from pipeline.cli.commands import cli as program
+from pipeline.config import Config
+from pipeline.executor import Serial
+from pipeline.problem import load_problem
+from pipeline.search.proof import Question, solve
+
+DOCS = ROOT / "docs"
+PAGES = {path.stem: path.read_text(encoding="utf-8") for path in sorted(DOCS.glob("*.md"))}
+GUIDE = ("first-run", "report", "own-problem", "loop", "gpu-and-cluster")
+
+_spec = importlib.util.spec_from_file_location("reference", DOCS / "reference.py")
+assert _spec is not None
+assert _spec.loader is not None
+reference = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(reference)
+
+
+@pytest.fixture
+def reader(tmp_path, monkeypatch):
+    """A folder to follow a page in, with little patience."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PIPELINE_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setattr("pipeline.workshop._BOUNDS", FEW_STEPS)
+    return tmp_path
+
+
+# ----------------------------------------------------------------------------- what pages show
+
+
+@pytest.mark.parametrize(
+    "page", [name for name in PAGES if name not in ("README", "cli", "tables")]
+)
+def test_every_command_of_a_page_works(page, reader, played, cli):
+    for name, text in files(PAGES[page]).items():
+        (reader / name).write_text(text, encoding="utf-8")
+    told = commands(PAGES[page])
+    assert told
+    # What a page tells of before the program has it; from then on it is run like the others.
+    ahead = {command.split()[1] for command in told} - set(program.commands)
+    assert ahead <= {"report"}
+    play(cli, [command for command in told if command.split()[1] not in ahead])
+    for line in re.findall(r"^    (python \S+/verify\.py)$", PAGES[page], re.MULTILINE):
+        subprocess.run([sys.executable, line.split()[1]], check=True, capture_output=True)
+
+
+def test_the_job_script_is_a_command_that_works(reader, cli):
+    (line,) = re.findall(r"^exec (pipeline .*)$", PAGES["gpu-and-cluster"], re.MULTILINE)
+    play(cli, [line.replace("$SLURM_ARRAY_TASK_ID", "3")])
+    assert (reader / "results").is_dir()
+
+
+def test_the_guide_has_its_five_pages_and_every_link_leads_somewhere():
+    for name, page in PAGES.items():
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", page):
+            assert (DOCS / target).exists(), f"{name}.md links to {target}"
+    listed = re.findall(r"\]\((\S+)\.md\)", PAGES["README"])
+    assert listed[:5] == list(GUIDE)
+    assert set(listed) == set(PAGES) - {"README"}
+
+
+# ------------------------------------------------------------------------ a problem of one's own
+
+
+@pytest.fixture
+def saved(reader):
+    for name, text in files(PAGES["own-problem"]).items():
+        (reader / name).write_text(text, encoding="utf-8")
+    return reader
+
+
+def test_the_problem_of_the_page_is_sixty_lines_and_passes_the_contract(saved):
+    text = (saved / "progressions.py").read_text(encoding="utf-8")
+    assert len([line for line in text.splitlines() if line.strip()]) <= 65
+    assert "    pytest test_progressions.py\n" in PAGES["own-problem"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_progressions.py"],
+        capture_output=True,
+        text=True,
+        cwd=saved,
+    )
+    assert done.returncode == 0, done.stdout
+    assert re.search(r"\d{2} passed", done.stdout)
+
+
+def test_the_values_it_calls_proved_are_proved_again(saved):
+    spec = f"{saved / 'progressions.py'}:Progressions"
+    problem = load_problem(spec)
+    for n in (1, 2, 5, 9, 14, 20):
+        known = problem.known(n)
+        assert known is not None
+        answer = solve(Question(spec, "", n), Serial())
+        assert (answer.lower, answer.proved) == (known.value, True)
+
+
+# -------------------------------------------------------------------------- made from the program
+
+
+def test_the_reference_of_the_command_line_is_current():
+    assert PAGES["cli"] == reference.reference(), "run: python docs/reference.py"
+
+
+def test_every_command_and_every_option_has_help():
+    for name, command in program.commands.items():
+        assert command.help, name
+        for parameter in command.params:
+            if isinstance(parameter, click.Option):
+                assert parameter.help, f"{name} {parameter.opts}"
+                assert f"`{parameter.opts[0]}" in PAGES["cli"]
+
+
+def keys_of(cls, prefix=""):
+    for key in fields(cls):
+        default = key.default_factory if callable(key.default_factory) else None
+        if is_dataclass(default):
+            yield from keys_of(default, f"{prefix}{key.name}.")
+        else:
+            yield prefix + key.name
+
+
+def test_every_key_of_a_configuration_is_in_the_table_with_its_meaning():
+    told = re.findall(r"^\| `([a-z_.]+)` \| (.+?) \| (.*) \|$", PAGES["loop"], re.MULTILINE)
+    keys = list(keys_of(Config))
+    assert len(keys) > 50
+    assert sorted(key for key, _, _ in told) == sorted(keys)
+    assert [key for key, _, meaning in told if not meaning.strip()] == []
+
+
+def test_the_table_of_keys_is_current():
+    assert PAGES["loop"] == reference.with_keys(PAGES["loop"]), "run: python docs/reference.py"
+
+
+def test_keys_that_pages_name_exist():
+    keys = set(keys_of(Config))
+    for name, page in PAGES.items():
+        for key in re.findall(r"--set ([a-z_.]+)=", page):
+            assert key in keys, f"{name}.md: --set {key}"
+        sections = {key.split(".")[0] for key in keys if "." in key}
+        for key in re.findall(r"`((?:" + "|".join(sections) + r")\.[a-z_]+)`", page):
+            assert key in keys or key.endswith((".json", ".toml")), f"{name}.md: {key}"
+
+
+# --------------------------------------------------------------------------- DuckDB and pandas
+
+
+@pytest.fixture
+def sixteen(reader, cli):
+    """The path of a run at n = 16, small."""
+    assert cli("run", "isosceles", "--n", 16, *SMALL_RUN).code == 0
+    (run,) = (path.parent for path in (reader / "runs").glob("*/run.json"))
+    return run
+
+
+def queries(language):
+    return re.findall(rf"```{language}\n(.*?)```", PAGES["tables"], re.DOTALL)
+
+
+def test_the_queries_of_the_page_answer_what_it_says(sixteen, cli):
+    duckdb = pytest.importorskip("duckdb", reason="needs duckdb: pip install -e '.[test]'")
+    pytest.importorskip("pandas", reason="needs pandas: pip install -e '.[test]'")
+    from pipeline.population import Population
+
+    pools = [Population.read(sixteen / "rounds" / f"000{k}" / "n16.parquet")[0] for k in (0, 1)]
+    spread, origins = (duckdb.sql(q.replace("RUN", str(sixteen))) for q in queries("sql"))
+    counted = {(k, score): sets for k, score, sets in spread.fetchall()}
+    for number, pool in enumerate(pools):
+        sizes = {score: 0 for score in pool.score.tolist()}
+        for score in pool.score.tolist():
+            sizes[score] += 1
+        # Other sizes lie beside; theirs are counted too.
+        assert all(counted[number, score] >= many for score, many in sizes.items())
+    assert sum(sets for _, sets, _, _ in origins.fetchall()) == len(pools[1])
+    (script,) = queries("python")
+    names = {}
+    exec(script.replace("RUN", str(sixteen)), names)
+    best = pools[1].score == pools[1].score.max()
+    assert names["usage"].shape == (16, 16)
+    assert names["usage"].sum() == pytest.approx(pools[1].score[best].mean())
+
+
+def test_the_columns_of_the_page_are_those_of_the_files(sixteen):
+    from pyarrow import parquet
+
+    schema = parquet.read_schema(sixteen / "rounds" / "0001" / "n16.parquet")
+    table = re.findall(r"^\| (\w+) \| ([^|]+) \|", PAGES["tables"], re.MULTILINE)[1:]
+    assert [name for name, _ in table] == schema.names
+    assert "extremal-pipeline.population" in PAGES["tables"]
+    assert b"extremal-pipeline.population" in schema.metadata
+
+
+def test_the_commands_of_the_tables_page_work(sixteen, cli):
+    play(cli, commands(PAGES["tables"]))
+    assert shlex.split(commands(PAGES["tables"])[0])[-1] == "pool.parquet"

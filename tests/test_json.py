@@ -1,0 +1,127 @@
+"""What --json prints: one object with its version, as docs/schemas says, of every command."""
+
+import json
+import shutil
+
+import click
+import pytest
+from documented import ROOT
+
+from pipeline.cli.commands import cli as program
+from pipeline.cli.common import JSON_SCHEMA
+
+jsonschema = pytest.importorskip("jsonschema", reason="needs jsonschema: pip install -e '.[test]'")
+
+SCHEMAS = {
+    path.stem: json.loads(path.read_text()) for path in (ROOT / "docs/schemas").glob("*.json")
+}
+PAGE = (ROOT / "docs" / "json.md").read_text(encoding="utf-8")
+TINY = [
+    *("--rounds", "0", "--workers", "1", "--set", "seeding.batches=1"),
+    *("--set", "seeding.count=20", "--set", "seeding.proposals=500", "--symmetry", "mirror"),
+]
+
+#: Calls of every command, RUN for a run; what is printed must be as its schema says.
+CALLS = [
+    ("run", "isosceles", "--n", 4, "--sizes", 4, *TINY, "--seeding", "anneal"),
+    ("resume", "RUN"),
+    ("search", "isosceles", "--n", 4, *TINY),
+    ("search", "isosceles", "--n", "4:5", *TINY),
+    ("solve", "isosceles", "--n", 4, "--workers", 1),
+    ("solve", "isosceles", "--n", 4, "--workers", 1, "--all"),
+    ("solve", "no-3-in-line", "--n", 5, "--all"),
+    ("ls",),
+    ("show", "RUN"),
+    ("hist", "RUN"),
+    ("hist", "RUN", "--round", 0, "--n", 5),
+    ("best", "RUN"),
+    ("best", "isosceles", "--n", 6),
+    ("count", "RUN"),
+    ("records",),
+    ("watch", "RUN"),
+    ("export", "RUN", "--top", 5),
+    ("certificate", "RUN", "-o", "cert"),
+    ("verify", "RUN", "--all-rounds"),
+    ("problems",),
+    ("doctor",),
+]
+
+
+@pytest.fixture(autouse=True)
+def _home(played, monkeypatch):
+    monkeypatch.chdir(played.parent.parent)
+    monkeypatch.setenv("PIPELINE_RUNS", str(played.parent))
+    few = {"tabu": 200, "enumerate": 200, "cover": 4000}
+    monkeypatch.setattr("pipeline.workshop._BOUNDS", few)
+
+
+def check(name, data):
+    jsonschema.validate(data, SCHEMAS[name], cls=jsonschema.Draft202012Validator)
+
+
+@pytest.mark.parametrize("call", CALLS, ids=lambda call: " ".join(map(str, call[:4])))
+def test_what_a_command_prints_is_as_its_schema_says(call, played, cli):
+    done = cli(*[played if word == "RUN" else word for word in call], "--json")
+    assert done.code == 0, done.err
+    # export writes a list, an object to a line; watch an object a line.
+    texts = [done.out] if call[0] == "export" else done.out.splitlines()
+    assert texts
+    assert len(texts) == 1 or call[0] == "watch"
+    for text in texts:
+        data = json.loads(text)
+        check(call[0], data)
+        assert call[0] == "export" or data["schema"] == JSON_SCHEMA
+
+
+def test_arms_compared_are_as_the_schema_says(cli):
+    words = ("--n", 5, "--arms", "perturb,none", "--seeds", 1, "--budget-cpu-seconds", "0.2")
+    done = cli("compare", "isosceles", *words, "--jobs", 1, "--json")
+    assert done.code == 0, done.err
+    check("compare", json.loads(done.out))
+
+
+def test_a_run_without_rounds_and_a_damaged_one_are_as_the_schema_says(played, cli):
+    shutil.rmtree(played / "rounds" / "0000")
+    check("ls", json.loads(cli("ls", "--json").out))
+    for number in (1, 2):
+        shutil.rmtree(played / "rounds" / f"000{number}")
+    listed = json.loads(cli("ls", "--json").out)
+    check("ls", listed)
+    assert listed["runs"][0]["rounds"] is None
+    check("show", json.loads(cli("show", played, "--json").out))
+
+
+def test_what_does_not_hold_is_as_the_schema_says(cli, tmp_path):
+    file = tmp_path / "bad.json"
+    file.write_text('{"problem": "isosceles", "n": 3, "points": [[0, 0], [0, 1], [0, 2]]}')
+    refused = cli("verify", file, "--json")
+    assert refused.code == 3
+    check("verify", json.loads(refused.out))
+
+
+def takes_json(command: click.Command) -> bool:
+    return any("--json" in parameter.opts for parameter in command.params)
+
+
+def test_every_command_takes_json_and_has_a_schema_a_row_and_a_call_here():
+    assert [name for name, command in program.commands.items() if not takes_json(command)] == []
+    called = {call[0] for call in CALLS} | {"compare"}
+    assert set(SCHEMAS) == set(program.commands) == called
+    for name in SCHEMAS:
+        assert f"`{name}`" in PAGE
+        assert f"schemas/{name}.json" in PAGE or name == "resume"
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_a_schema_is_sound_and_says_its_version(name):
+    jsonschema.Draft202012Validator.check_schema(SCHEMAS[name])
+    assert SCHEMAS[name]["title"].startswith(f"pipeline {name} ")
+    for one in SCHEMAS[name].get("oneOf", [SCHEMAS[name]]):
+        if name != "export":
+            assert one["properties"]["schema"] == {"const": JSON_SCHEMA}
+            assert "schema" in one["required"]
+
+
+def test_json_and_another_format_are_told_apart(played, cli):
+    refused = cli("export", played, "--format", "csv", "--json")
+    assert (refused.code, "name one of them" in refused.error) == (2, True)
