@@ -136,9 +136,14 @@ class ModelConfig:
     # What attention has a learnt bias for: off; distance, that of the two elements; offset, their
     # differences in each coordinate.
     geometry: str = "off"
+    condition: tuple[str, ...] = ()  # what a sequence says of itself first: score, symmetry
 
     def __post_init__(self) -> None:
         """Check the ranges."""
+        for name in self.condition:
+            _one_of("model.condition", name, ("score", "symmetry"))
+        twice = len(set(self.condition)) < len(self.condition)
+        _need(not twice, "model.condition", list(self.condition), "without repetition")
         _one_of("model.geometry", self.geometry, ("off", "distance", "offset"))
         for name in ("layers", "heads", "width"):
             _need(getattr(self, name) >= 1, f"model.{name}", getattr(self, name), "1 or more")
@@ -186,9 +191,15 @@ class SampleConfig:
     top_p: float = 1.0
     constrained: bool = True  # mask what the problem's own counts rule out
     adapt: bool = True  # raise the temperature while duplicates dominate, lower it again after
+    maximal: bool = False  # no end while a legal element is left (of those that may come next)
+    # What a model with conditions is asked for: best, the best score shown, or above, a step more;
+    # and a symmetry class, empty for the one that most of the best have.
+    ask: str = "best"
+    symmetry: str = ""
 
     def __post_init__(self) -> None:
         """Check the ranges."""
+        _one_of("sample.ask", self.ask, ("best", "above"))
         _need(self.count >= 1, "sample.count", self.count, "1 or more")
         _need(self.batch >= 1, "sample.batch", self.batch, "1 or more")
         _need(self.temperature > 0, "sample.temperature", self.temperature, "above 0")

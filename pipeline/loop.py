@@ -8,6 +8,7 @@ import numpy as np
 
 from pipeline import streams
 from pipeline.clock import Clock
+from pipeline.conditions import ABOVE, BEST, ConditionedEncoder
 from pipeline.config import Config, resolved
 from pipeline.errors import PipelineError, UsageError
 from pipeline.executor import Executor
@@ -51,6 +52,7 @@ class Loop(Rounds):
         for name in config.seeding.symmetry:
             find_class(self.grounds[config.n], name)
         self._check_model_symmetry()
+        self._check_sampling()
 
     def _check_model_symmetry(self) -> None:
         name = self.config.model.symmetry or "trivial"
@@ -61,12 +63,30 @@ class Loop(Rounds):
             except UsageError as error:
                 raise UsageError(f"at n={n}: {error}; leave that size out with --sizes") from error
 
+    def _check_sampling(self) -> None:
+        model, sample = self.config.model, self.config.sample
+        for key, asked, name in (
+            ("sample.ask", sample.ask != "best", "score"),
+            ("sample.symmetry", bool(sample.symmetry), "symmetry"),
+        ):
+            if asked and name not in model.condition:
+                raise UsageError(f"{key} needs a model that is told it: model.condition=['{name}']")
+        if sample.symmetry:
+            find_class(self.grounds[self.config.n], sample.symmetry)
+        if sample.maximal and not sample.constrained:
+            raise UsageError("sample.maximal needs sample.constrained, which knows what is legal")
+        if sample.maximal and model.tokens == "dense":
+            raise UsageError(
+                "sample.maximal: 'dense' tokens end with the last element; leave it off"
+            )
+
     def propose(
         self, number: int, last: State
     ) -> tuple[Population, dict[str, Any], dict[str, Any]]:
         """Train on the pools, sample, and take what is well-formed and distinct."""
         model, optimizer, training = self._train(number, last)
-        tokens = self._sample(number, model, last)
+        prefix = self._asked(model, last)
+        tokens = self._sample(number, model, prefix, last)
         samples, told = self._judge(number, tokens, last)
         temperature = self._next_temperature(last.temperature, told["repeats"])
         told = {
@@ -86,12 +106,15 @@ class Loop(Rounds):
         told_of = np.array([i in reached for i in proposals.ids().tolist()], dtype=bool)
         shown = proposals.take(np.flatnonzero(told_of))
         shown = shown.take(np.flatnonzero(self.encoder.encodable(shown.cells, shown.n)))
+        encoder = self.encoder
+        if isinstance(encoder, ConditionedEncoder):  # they were written after what was asked
+            encoder = encoder.fixed(self._prefix)
         if config.kind == "none" or not len(shown):
             return {}
         self.report("stage", name="feedback", total=config.steps)
         result = feedback(
             learnt["model"],
-            self.encoder,
+            encoder,
             shown.n,
             shown.cells,
             np.array([reached[i] for i in shown.ids().tolist()]),
@@ -116,6 +139,10 @@ class Loop(Rounds):
                 order=model.order,
                 own=self.problem.encoders(),
             )
+            if model.condition:
+                self._encoder = ConditionedEncoder(
+                    self._encoder, model.condition, self.problem.score
+                )
         return self._encoder
 
     def model_config(self) -> GPTConfig:
@@ -137,15 +164,16 @@ class Loop(Rounds):
     def new_model(self, number: int) -> GPT:
         """Return an untrained model, the same for the same rng seed."""
         seed = streams.integer(self.config.seed, number, "initialise")
-        return GPT(self.model_config(), self.relation(), seed=seed).to(self.device)
+        model = GPT(self.model_config(), self.relation(), seed=seed)
+        if isinstance(self.encoder, ConditionedEncoder):
+            model.line_up(self.encoder.level_tokens())
+        return model.to(self.device)
 
     def _train(self, number: int, last: State) -> tuple[GPT, Mapping[str, Any], dict[str, Any]]:
-        shown = {
-            n: pool.cells[self.encoder.encodable(pool.cells, n)]
-            for n, pool in last.pools.items()
-            if len(pool)
-        }
-        shown = {n: cells for n, cells in shown.items() if len(cells)}
+        pools = {n: self._shown(pool) for n, pool in last.pools.items()}
+        shown = {n: pool.cells for n, pool in pools.items() if len(pool)}
+        if isinstance(self.encoder, ConditionedEncoder):
+            self.encoder.show({n: pools[n].score for n in shown})
         if not shown:
             raise PipelineError(
                 f"no construction can be written in {self.config.model.tokens!r} tokens under the "
@@ -178,20 +206,38 @@ class Loop(Rounds):
         }
         return model, result.optimizer_state, told
 
-    def _sample(self, number: int, model: GPT, last: State) -> np.ndarray:
+    def _shown(self, pool: Population) -> Population:
+        """Return what of a pool can be written in this run's tokens."""
+        return pool.take(np.flatnonzero(self.encoder.encodable(pool.cells, pool.n)))
+
+    def _asked(self, model: GPT, last: State) -> np.ndarray:
+        """Return what samples begin with, and give a model what it needs to be asked for it."""
+        config, n, encoder = self.config.sample, self.config.n, self.encoder
+        self._prefix = encoder.prefix(n)
+        if isinstance(encoder, ConditionedEncoder):
+            # Nothing above the best was ever shown. Levels began on a line, so the next step up
+            # is looked for as far beyond the best as that lies beyond the second.
+            above = config.ask == "above" and encoder.steps(n) > 1
+            if above:
+                model.extend(*encoder.level_tokens()[:3].tolist())
+            symmetry = config.symmetry or encoder.commonest(self._shown(last.pools[n]).cells, n)
+            self._prefix = encoder.prefix(n, ABOVE if above else BEST, symmetry)
+        return self._prefix
+
+    def _sample(self, number: int, model: GPT, prefix: np.ndarray, last: State) -> np.ndarray:
         config, n = self.config.sample, self.config.n
         longest = max((int(p.score.max()) for p in last.pools.values() if len(p)), default=0)
         length = self.encoder.max_length
         if self.encoder.name != "dense":
-            length = min(length, 2 * longest + 8)
+            length = min(length, 2 * longest + 6 + len(prefix))
         self.report("stage", name="sample", total=config.count)
 
         def guide(rows: int) -> Guide:
-            return Guide(self.problem, self.encoder, n, rows)
+            return Guide(self.problem, self.encoder, n, rows, config.maximal)
 
         return sample(
             model,
-            self.encoder.prefix(n),
+            prefix,
             config.count,
             length=length,
             eos=EOS,
@@ -232,6 +278,8 @@ class Loop(Rounds):
             "novelty": float((~np.isin(unique_valid, seen)).sum()) / max(len(unique_valid), 1),
             "repeats": 1.0 - len(np.unique(names[~known])) / decoded,
         }
+        if isinstance(self.encoder, ConditionedEncoder):
+            told |= self.encoder.answered(tokens[:1], cells[valid], n)
         return fresh, told
 
     def _next_temperature(self, temperature: float, repeats: float) -> float:

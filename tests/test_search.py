@@ -351,8 +351,9 @@ def test_a_symmetry_class_without_usable_orbits_is_refused():
         ("dense", None, "sorted"),
     ],
 )
+@pytest.mark.parametrize("maximal", [False, True])
 @pytest.mark.parametrize(("spec", "convention"), PROBLEMS)
-def test_the_guide_allows_what_brute_force_allows(spec, convention, kind, symmetry, order):
+def test_the_guide_allows_what_brute_force_allows(spec, convention, maximal, kind, symmetry, order):
     n, rows = 4, 6
     case = (spec, convention, n)
     problem = problem_of(spec, convention)
@@ -360,7 +361,7 @@ def test_the_guide_allows_what_brute_force_allows(spec, convention, kind, symmet
     if symmetry not in (None, *(cls.name for cls in usable_classes(problem, n))):
         symmetry = usable_classes(problem, n)[-1].name
     encoder = make_encoder(kind, {m: problem.ground(m) for m in (3, 4)}, symmetry, order)
-    guide = Guide(problem, encoder, n, rows)
+    guide = Guide(problem, encoder, n, rows, maximal)
     tokens = encoder.element_tokens(n).tolist()
     parts = orbits(ground, find_class(ground, symmetry or "trivial"))
     elements = np.split(parts.elements, parts.start[1:-1])
@@ -386,11 +387,12 @@ def test_the_guide_allows_what_brute_force_allows(spec, convention, kind, symmet
                 expected = {out} | ({into} if step < ground.m and may_join(row, [step]) else set())
                 expected = expected if step < ground.m else {EOS}
             else:
-                expected = {EOS} | {
+                expected = {
                     token
                     for token, part in zip(tokens, elements, strict=True)
                     if may_join(row, part) and not (order == "sorted" and token <= last[row])
                 }
+                expected |= set() if maximal and expected else {EOS}
             assert set(np.flatnonzero(allowed).tolist()) == expected
         chosen = np.array([rng.choice(np.flatnonzero(allowed)) for allowed in legal])
         # The end is drawn too often when few tokens are legal; go on while one can.

@@ -12,7 +12,7 @@ import numpy as np
 from pipeline.errors import UsageError, nearest
 from pipeline.model.gpt import CLASSES, GEOMETRIES
 from pipeline.symmetry import find_class, orbits
-from pipeline.tokens import DenseEncoder, Encoder
+from pipeline.tokens import Encoder
 
 _MOST = 8192  # element tokens; a table of 64 MiB
 
@@ -49,7 +49,7 @@ def _places(encoder: Encoder, geometry: str) -> tuple[np.ndarray, np.ndarray]:
     for n, ground in encoder.grounds.items():
         found = orbits(ground, find_class(ground, encoder.symmetry))
         tokens = encoder.element_tokens(n)
-        if isinstance(encoder, DenseEncoder) or len(tokens) != len(found):
+        if encoder.dense or len(tokens) != len(found):
             raise UsageError(
                 f"model.geometry {geometry!r}: {encoder.name!r} tokens do not stand for elements; "
                 "use model.tokens 'points' or 'orbits', or geometry 'off'"
