@@ -16,6 +16,7 @@ from pipeline.model.device import prepare
 from pipeline.model.feedback import feedback
 from pipeline.model.geometry import relations
 from pipeline.model.gpt import GPT, GPTConfig
+from pipeline.model.places import Places, places
 from pipeline.model.sample import sample
 from pipeline.model.train import train
 from pipeline.packing import ids
@@ -49,6 +50,7 @@ class Loop(Rounds):
         super().__init__(problem, config, executor, report, clock, given)
         self.device = prepare(config.compute.device, resolved(config).compute.threads)
         self._encoder: Encoder | None = None
+        self._places: Places | None = None
         for name in config.seeding.symmetry:
             find_class(self.grounds[config.n], name)
         self._check_model_symmetry()
@@ -147,7 +149,7 @@ class Loop(Rounds):
 
     def model_config(self) -> GPTConfig:
         """Return the shape of this run's model."""
-        model = self.config.model
+        model, places = self.config.model, self.places()
         return GPTConfig(
             vocab_size=self.encoder.vocab_size,
             block_size=self.encoder.max_length,
@@ -155,22 +157,31 @@ class Loop(Rounds):
             heads=model.heads,
             width=model.width,
             geometry=model.geometry,
+            embedding=model.embedding,
+            features=0 if places is None else places.features.shape[2],
         )
 
     def relation(self) -> np.ndarray | None:
         """Return how the elements of every two tokens lie, None without geometry."""
         return relations(self.encoder, self.config.model.geometry)
 
+    def places(self) -> Places | None:
+        """Return what is known of the tokens, None with a free embedding."""
+        if self._places is None:
+            self._places = places(self.encoder, self.config.model.embedding)
+        return self._places
+
     def new_model(self, number: int) -> GPT:
         """Return an untrained model, the same for the same rng seed."""
         seed = streams.integer(self.config.seed, number, "initialise")
-        model = GPT(self.model_config(), self.relation(), seed=seed)
+        model = GPT(self.model_config(), self.relation(), self.places(), seed=seed)
         if isinstance(self.encoder, ConditionedEncoder):
             model.line_up(self.encoder.level_tokens())
         return model.to(self.device)
 
     def _train(self, number: int, last: State) -> tuple[GPT, Mapping[str, Any], dict[str, Any]]:
-        pools = {n: self._shown(pool) for n, pool in last.pools.items()}
+        sizes = self.config.train.sizes or self.config.sizes
+        pools = {n: self._shown(pool) for n, pool in last.pools.items() if n in sizes}
         shown = {n: pool.cells for n, pool in pools.items() if len(pool)}
         if isinstance(self.encoder, ConditionedEncoder):
             self.encoder.show({n: pools[n].score for n in shown})

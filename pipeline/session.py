@@ -147,7 +147,8 @@ def load_state(run: Run, player: Workshop) -> State | None:
 
     assert isinstance(player, Loop)
     path = run.file(number, "model.safetensors")
-    model = load_model(path, player.model_config(), player.device, player.relation())
+    told = player.relation(), player.places()
+    model = load_model(path, player.model_config(), player.device, *told)
     optimizer = load_optimizer(run.file(number, "optimizer.safetensors"))
     return State(number, pools, temperature, model, optimizer, stats=stats)
 

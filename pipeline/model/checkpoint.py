@@ -13,6 +13,7 @@ from torch import Tensor
 
 from pipeline.errors import PipelineError, RunError
 from pipeline.model.gpt import GPT, GPTConfig
+from pipeline.model.places import Places
 
 FORMAT = 1
 _KEY = "pipeline"  # one key only: safetensors writes several in no fixed order
@@ -28,10 +29,12 @@ def load_model(
     expected: GPTConfig | None = None,
     device: torch.device | str = "cpu",
     relation: np.ndarray | None = None,
+    places: Places | None = None,
 ) -> GPT:
     """Read a model, of the shape that is expected if one is given.
 
-    With a geometry it computes nothing before it is given its ``relation`` (see `GPT.relate`).
+    With a geometry it computes nothing before it is given its ``relation`` (see `GPT.relate`), nor
+    with an embedding of places before it is given its ``places`` (see `GPT.place`).
 
     Raises:
         RunError: a file that is missing, damaged, no safetensors file of a model, or of another
@@ -62,6 +65,7 @@ def load_model(
             raise RunError(f"{path}: {name} is {dtype} {found}, expected F32 {shape}")
     model.load_state_dict(_load(path), assign=True)
     model.relate(relation)
+    model.place(places)
     return model.to(device)
 
 

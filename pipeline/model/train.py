@@ -249,7 +249,7 @@ def _optimizer(
     model: GPT, config: TrainConfig, state: Mapping[str, Tensor] | None
 ) -> torch.optim.AdamW:
     named = dict(model.named_parameters())
-    embeddings = ("tokens.", "positions.")
+    embeddings = ("tokens.", "positions.", "coordinates.")
     bias = {name for name in named if name.endswith(".bias")}
     plain = {k for k, p in named.items() if p.ndim != 2 or k.startswith(embeddings)}
     groups = [
