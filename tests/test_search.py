@@ -194,6 +194,21 @@ def test_completing_any_bytes_gives_maximal_sets(case, seed):
         assert is_maximal(inside, space, case)
 
 
+@given(st.sampled_from(["isosceles", "no-3-in-line"]), seeds)
+def test_repairing_rows_only_takes_out_of_those_that_need_it(spec, seed):
+    problem, n = load_problem(spec), 6
+    density = np.array([[0.0], [0.1], [0.3], [1.0]])
+    before = np.random.default_rng(seed).random((4, n * n)) < density
+    cells = packing.pack(before)
+    kernels.repair_many(make_space(problem, n), stream(seed), cells)
+    after = packing.unpack(cells, n * n)
+    assert not (after & ~before).any()
+    assert problem.validate(cells, n).all()
+    valid = problem.validate(packing.pack(before), n)
+    assert (after[valid] == before[valid]).all()
+    assert (after[~valid].sum(axis=1) >= 2).all()
+
+
 def test_completing_keeps_what_is_valid():
     problem, n = load_problem("isosceles"), 9
     space = make_space(problem, n)
