@@ -138,8 +138,8 @@ class ModelConfig:
     geometry: str = "off"
     # What an element's token is embedded by: free, itself; coordinates, each of its coordinates;
     # fractions, them as shares of the side, by which a model knows something of sizes it was not
-    # trained on (train.sizes).
-    embedding: str = "free"
+    # trained on (train.sizes); auto, fractions, or free where tokens stand for no elements.
+    embedding: str = "auto"
     condition: tuple[str, ...] = ()  # what a sequence says of itself first: score, symmetry
 
     def __post_init__(self) -> None:
@@ -148,7 +148,7 @@ class ModelConfig:
             _one_of("model.condition", name, ("score", "symmetry"))
         twice = len(set(self.condition)) < len(self.condition)
         _need(not twice, "model.condition", list(self.condition), "without repetition")
-        _one_of("model.embedding", self.embedding, ("free", "coordinates", "fractions"))
+        _one_of("model.embedding", self.embedding, ("auto", "free", "coordinates", "fractions"))
         _one_of("model.geometry", self.geometry, ("off", "distance", "offset"))
         for name in ("layers", "heads", "width"):
             _need(getattr(self, name) >= 1, f"model.{name}", getattr(self, name), "1 or more")

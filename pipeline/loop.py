@@ -16,7 +16,7 @@ from pipeline.model.device import prepare
 from pipeline.model.feedback import feedback
 from pipeline.model.geometry import relations
 from pipeline.model.gpt import GPT, GPTConfig
-from pipeline.model.places import Places, places
+from pipeline.model.places import Places, places, usual_embedding
 from pipeline.model.sample import sample
 from pipeline.model.train import train
 from pipeline.packing import ids
@@ -157,7 +157,7 @@ class Loop(Rounds):
             heads=model.heads,
             width=model.width,
             geometry=model.geometry,
-            embedding=model.embedding,
+            embedding=self.embedding(),
             features=0 if places is None else places.features.shape[2],
         )
 
@@ -168,8 +168,13 @@ class Loop(Rounds):
     def places(self) -> Places | None:
         """Return what is known of the tokens, None with a free embedding."""
         if self._places is None:
-            self._places = places(self.encoder, self.config.model.embedding)
+            self._places = places(self.encoder, self.embedding())
         return self._places
+
+    def embedding(self) -> str:
+        """Return what tokens are embedded by."""
+        asked = self.config.model.embedding
+        return usual_embedding(self.encoder) if asked == "auto" else asked
 
     def new_model(self, number: int) -> GPT:
         """Return an untrained model, the same for the same rng seed."""

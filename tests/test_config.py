@@ -77,7 +77,7 @@ OTHER: dict[str, Any] = {
     "sample.constrained": False,
     "sample.adapt": False,
     "model.geometry": "offset",
-    "model.embedding": "fractions",
+    "model.embedding": "free",
     "model.condition": ("score", "symmetry"),
     "train.sizes": (5,),
     "sample.maximal": True,

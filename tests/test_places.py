@@ -347,6 +347,22 @@ def test_rounds_are_played_with_every_embedding(embedding, tokens, symmetry):
     assert PROBLEM.validate(state.samples.cells, 6).all()
 
 
+@pytest.mark.parametrize(
+    ("asked", "tokens", "found"),
+    [
+        ("auto", "points", "fractions"),
+        ("auto", "orbits", "fractions"),
+        ("auto", "dense", "free"),
+        ("free", "points", "free"),
+        ("coordinates", "orbits", "coordinates"),
+    ],
+)
+def test_fractions_are_usual_where_tokens_stand_for_elements(asked, tokens, found):
+    loop = loop_of(tiny(model={"embedding": asked, "tokens": tokens}))
+    assert loop.model_config().embedding == found
+    assert (loop.places() is None) == (found == "free")
+
+
 def test_a_model_may_be_kept_from_the_size_it_is_asked_for():
     config = tiny(train={"sizes": [5]}, model={"embedding": "fractions"})
     state = rounds_of(config, 1)[-1]

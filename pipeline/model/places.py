@@ -11,7 +11,7 @@ import numpy as np
 
 from pipeline.errors import UsageError, nearest
 from pipeline.model.gpt import EMBEDDINGS, POSITION_FEATURES
-from pipeline.symmetry import find_class, orbits
+from pipeline.symmetry import Orbits, find_class, orbits
 from pipeline.tokens import Encoder
 
 _WAVES = 16  # of each coordinate
@@ -51,6 +51,15 @@ def places(encoder: Encoder, embedding: str) -> Places | None:
     return _by_fractions(encoder)
 
 
+def usual_embedding(encoder: Encoder) -> str:
+    """Return "fractions", which learns most from least (benchmarks/shown.py), or "free".
+
+    The latter is for encoders whose tokens stand for no element.
+    """
+    named = all(_stand_for_elements(encoder, n) for n in encoder.sizes)
+    return "fractions" if named else "free"
+
+
 def elements(
     encoder: Encoder, key: str, value: str, fallback: str
 ) -> dict[int, tuple[np.ndarray, np.ndarray]]:
@@ -66,15 +75,24 @@ def elements(
     """
     known = {}
     for n, ground in encoder.grounds.items():
-        found = orbits(ground, find_class(ground, encoder.symmetry))
-        tokens = encoder.element_tokens(n)
-        if encoder.dense or len(tokens) != len(found):
+        if not _stand_for_elements(encoder, n):
             raise UsageError(
                 f"{key} {value!r}: {encoder.name!r} tokens do not stand for elements; "
                 f"use model.tokens 'points' or 'orbits', or {key.partition('.')[2]} {fallback!r}"
             )
-        known[n] = tokens.astype(np.int64), ground.coords[found.elements[found.start[:-1]]]
+        found = _choices(encoder, n)
+        smallest = found.elements[found.start[:-1]]
+        known[n] = encoder.element_tokens(n).astype(np.int64), ground.coords[smallest]
     return known
+
+
+def _choices(encoder: Encoder, n: int) -> Orbits:
+    ground = encoder.grounds[n]
+    return orbits(ground, find_class(ground, encoder.symmetry))
+
+
+def _stand_for_elements(encoder: Encoder, n: int) -> bool:
+    return not encoder.dense and len(encoder.element_tokens(n)) == len(_choices(encoder, n))
 
 
 def distinct_places(
