@@ -1,6 +1,6 @@
 """What a model is shown, switch by switch: the loss, its samples, and what search makes of them.
 
-    python benchmarks/shown.py [--n 16] [--seeds 3] [--steps 300]
+    python benchmarks/shown.py [--n 16] [--seeds 3] [--steps 300] [--only free,fractions]
 
 For each rng seed a short portfolio makes constructions of isosceles at five sizes, n the largest;
 every model learns from the same ones, for the same number of steps, and writes 500 constructions
@@ -25,7 +25,7 @@ from pipeline.workshop import State
 
 #: What is trained: a name and what it changes.
 MODELS: dict[str, dict[str, Any]] = {
-    "as it was: free": {"model": {"embedding": "free"}},
+    "free": {"model": {"embedding": "free"}},
     "coordinates": {"model": {"embedding": "coordinates"}},
     "fractions": {"model": {"embedding": "fractions"}},
     "told the score": {"model": {"embedding": "free", "condition": ["score"]}},
@@ -37,7 +37,7 @@ MODELS: dict[str, dict[str, Any]] = {
 }
 #: How one of them is sampled beside the usual way.
 SAMPLINGS: dict[str, dict[str, dict[str, Any]]] = {
-    "as it was: free": {
+    "free": {
         "maximal": {"maximal": True},
         "temperature 0.8": {"temperature": 0.8},
         "temperature 1.2": {"temperature": 1.2},
@@ -68,12 +68,13 @@ def loop_of(n: int, seed: int, steps: int, overrides: dict[str, Any]) -> Loop:
     return Loop(load_problem("isosceles"), config, Serial(), lambda *_, **__: None)
 
 
-def played(n: int, seed: int, steps: int) -> dict[str, tuple[float, ...]]:
-    """Return the figures of every row, for one rng seed."""
+def played(n: int, seed: int, steps: int, names: list[str]) -> dict[str, tuple[float, ...]]:
+    """Return the figures of every row of these models, for one rng seed."""
     first = loop_of(n, seed, steps, {}).seed({})
     state = State(0, first.pools, 1.0, stats=first.stats)
     rows = {}
-    for name, overrides in MODELS.items():
+    for name in names:
+        overrides = MODELS[name]
         loop = loop_of(n, seed, steps, overrides)
         began = time.process_time()
         model, _, told = loop._train(1, state)
@@ -95,7 +96,9 @@ def played(n: int, seed: int, steps: int) -> dict[str, tuple[float, ...]]:
                 after.max(),
                 seconds,
             )
-            print(n, seed, way, *(round(float(x), 3) for x in rows[way]), file=sys.stderr)
+            print(
+                n, seed, way, *(round(float(x), 3) for x in rows[way]), file=sys.stderr, flush=True
+            )
     return rows
 
 
@@ -105,13 +108,15 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=16)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--only", default=",".join(MODELS), help="models, with commas between")
     options = parser.parse_args()
-    played(8, 0, 2)  # compiles
-    found = [played(options.n, seed, options.steps) for seed in range(options.seeds)]
+    names = options.only.split(",")
+    played(8, 0, 2, names[:1])  # compiles
+    found = [played(options.n, seed, options.steps, names) for seed in range(options.seeds)]
     print(f"n = {options.n}, {options.steps} steps, {options.seeds} rng seeds\n")
     print(f"| shown | {' | '.join(COLUMNS)} |")
     print("|---" * (len(COLUMNS) + 1) + "|")
-    base = next(iter(MODELS))
+    base = names[0]
     for way in found[0]:
         cells = []
         for i in range(len(COLUMNS)):

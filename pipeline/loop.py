@@ -186,10 +186,11 @@ class Loop(Rounds):
 
     def _train(self, number: int, last: State) -> tuple[GPT, Mapping[str, Any], dict[str, Any]]:
         sizes = self.config.train.sizes or self.config.sizes
-        pools = {n: self._shown(pool) for n, pool in last.pools.items() if n in sizes}
-        shown = {n: pool.cells for n, pool in pools.items() if len(pool)}
+        pools = {n: self._shown(pool) for n, pool in last.pools.items()}
+        shown = {n: pool.cells for n, pool in pools.items() if n in sizes and len(pool)}
         if isinstance(self.encoder, ConditionedEncoder):
-            self.encoder.show({n: pools[n].score for n in shown})
+            # A size that is kept from the model has its steps too, to tell what samples came to.
+            self.encoder.show({n: pool.score for n, pool in pools.items()})
         if not shown:
             raise PipelineError(
                 f"no construction can be written in {self.config.model.tokens!r} tokens under the "

@@ -276,6 +276,14 @@ def test_what_is_asked_may_be_chosen():
         loop_of(tiny(model={"condition": ["symmetry"]}, sample={"symmetry": "miror"}))
 
 
+def test_a_size_kept_from_the_model_has_its_own_best():
+    _, encoder, states = conditioned_rounds(1, train={"sizes": [5]}, sample={"ask": "above"})
+    assert states[1].stats["asked"]["score"] == "above"
+    best = states[0].pools[6].cells[:1]
+    assert encoder.told(best, 6)["score"].tolist() == [BEST]
+    assert states[1].stats["answered"]["score"] == 0
+
+
 def test_nothing_lies_above_where_all_are_equal():
     _, _, states = conditioned_rounds(1, n=2, sizes=[2], sample={"ask": "above"})
     assert states[1].stats["asked"]["score"] == "best"

@@ -185,7 +185,10 @@ def main() -> None:
         if event in ("note", "stage"):
             print(particulars.get("text") or particulars.get("name"), file=sys.stderr, flush=True)
 
-    rows = [row for seed in range(options.seeds) for row in run(options.scale, seed, report)]
+    rows: list[dict[str, Any]] = []
+    for seed in range(options.seeds):
+        rows += run(options.scale, seed, report)
+        print(f"rng seed {seed}\n{table(rows[-3:])}", file=sys.stderr, flush=True)
     print(table(rows))
 
 
