@@ -139,10 +139,20 @@ class ModelConfig:
     # What attention has a learnt bias for: off; distance, that of the two elements; offset, their
     # differences in each coordinate.
     geometry: str = "off"
+    # What an element's token is embedded by: free, itself; coordinates, each of its coordinates;
+    # fractions, them as shares of the side, by which a model knows something of sizes it was not
+    # trained on (train.sizes); auto, fractions, or free where tokens stand for no elements.
+    embedding: str = "auto"
+    condition: tuple[str, ...] = ()  # what a sequence says of itself first: score, symmetry
 
     def __post_init__(self) -> None:
         """Check the ranges."""
         _one_of("model.kind", self.kind, ("gpt", "vision"))
+        for name in self.condition:
+            _one_of("model.condition", name, ("score", "symmetry"))
+        twice = len(set(self.condition)) < len(self.condition)
+        _need(not twice, "model.condition", list(self.condition), "without repetition")
+        _one_of("model.embedding", self.embedding, ("auto", "free", "coordinates", "fractions"))
         _one_of("model.geometry", self.geometry, ("off", "distance", "offset"))
         for name in ("layers", "heads", "width"):
             _need(getattr(self, name) >= 1, f"model.{name}", getattr(self, name), "1 or more")
@@ -168,6 +178,7 @@ class TrainConfig:
     patience: int = 4  # looks without a better one before it stops; 0: never early
     clip: float = 1.0  # largest norm of a gradient; 0: no clipping
     from_scratch: bool = False  # a new model in each round, not the last one tuned further
+    sizes: tuple[int, ...] = ()  # those of the run's sizes that the model is shown; empty: all
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -190,9 +201,15 @@ class SampleConfig:
     top_p: float = 1.0  # draw from the likeliest tokens alone that have this share together
     constrained: bool = True  # mask what the problem's own counts rule out
     adapt: bool = True  # raise the temperature while duplicates dominate, lower it again after
+    maximal: bool = False  # no end while a legal element is left (of those that may come next)
+    # What a model with conditions is asked for: best, the best score shown, or above, a step more;
+    # and a symmetry class, empty for the one that most of the best have.
+    ask: str = "best"
+    symmetry: str = ""
 
     def __post_init__(self) -> None:
         """Check the ranges."""
+        _one_of("sample.ask", self.ask, ("best", "above"))
         _need(self.count >= 1, "sample.count", self.count, "1 or more")
         _need(self.batch >= 1, "sample.batch", self.batch, "1 or more")
         _need(self.temperature > 0, "sample.temperature", self.temperature, "above 0")
@@ -281,6 +298,8 @@ class Config:
             f"at most n ({self.n}), the size that is searched for",
         )
         object.__setattr__(self, "sizes", tuple(sorted({*sizes, self.n})))
+        odd = sorted(set(self.train.sizes) - set(self.sizes))
+        _need(not odd, "train.sizes", odd, f"among the sizes {', '.join(map(str, self.sizes))}")
 
     def _usual_sizes(self) -> tuple[int, ...]:
         """Return the sizes to learn from: those just below, or for a field small ones."""

@@ -100,8 +100,8 @@ class Loop(Rounds):
         shown = {
             n: pool.take(np.flatnonzero(readable(pool.cells, n))) for n, pool in last.pools.items()
         }
-        shown = {n: pool for n, pool in shown.items() if len(pool)}
-        if not shown:
+        taught = self.writer.taught(shown)
+        if not taught:
             raise PipelineError(
                 f"no construction can be written {self.writer.manner}; seed with it "
                 "(seeding.symmetry)"
@@ -124,7 +124,7 @@ class Loop(Rounds):
             "holdout_loss": result.holdout_loss,
             "stopped_early": result.stopped_early,
             "curve": result.curve,
-            "shown": {str(n): len(pool) for n, pool in shown.items()},
+            "shown": {str(n): len(pool) for n, pool in taught.items()},
         }
         return model, result.optimizer_state, told
 

@@ -250,7 +250,7 @@ def stabiliser_orders(cells: np.ndarray, ground: GroundSet) -> np.ndarray:
         ValueError: ``cells`` does not fit the ground set.
     """
     cells = packing.checked(cells, ground.m)
-    return _count_fixing(cells, np.ascontiguousarray(ground.group))
+    return _count_fixing(cells, ground.group)
 
 
 def stabiliser_names(cells: np.ndarray, ground: GroundSet) -> list[str]:
@@ -283,6 +283,23 @@ def invariant(cells: np.ndarray, ground: GroundSet, cls: SymmetryClass) -> np.nd
     """
     cells = packing.checked(cells, ground.m)
     return _count_fixing(cells, ground.group[list(cls.elements)]) == cls.order
+
+
+def classes_of(cells: np.ndarray, ground: GroundSet) -> np.ndarray:
+    """Return int64 ``(B,)``: which of the `symmetry_classes` each row of uint8 ``(B, bytes)`` has.
+
+    Of several it is the last: where all classes are listed, that of the row's stabiliser.
+
+    Raises:
+        ValueError: ``cells`` does not fit the ground set.
+    """
+    cells = packing.checked(cells, ground.m)
+    fixed = _fixing(cells, np.ascontiguousarray(ground.group))
+    found = np.full(len(cells), -1)
+    for i, cls in reversed(list(enumerate(symmetry_classes(ground)))):
+        for conjugate in _permutations(ground).conjugates(cls.elements):
+            found[(found < 0) & fixed[:, list(conjugate)].all(axis=1)] = i
+    return found
 
 
 def _is_int32_matrix(array: object) -> bool:
@@ -328,10 +345,14 @@ def _images(cells, group, index):
     return images
 
 
+def _count_fixing(cells: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    return _fixing(cells, np.ascontiguousarray(rows)).sum(axis=1, dtype=np.int32)
+
+
 @njit
-def _count_fixing(cells, rows):
+def _fixing(cells, rows):
     """O(B g points); a permutation fixes a set when it maps every point into it."""
-    counts = np.zeros(cells.shape[0], np.int32)
+    fixed = np.zeros((cells.shape[0], rows.shape[0]), np.bool_)
     points = np.empty(rows.shape[1], np.int64)
     for b in range(cells.shape[0]):
         count = packing.row_points(cells[b], points)
@@ -342,5 +363,5 @@ def _count_fixing(cells, rows):
                 if not cells[b, v >> 3] >> (v & 7) & 1:
                     break
                 k += 1
-            counts[b] += k == count
-    return counts
+            fixed[b, i] = k == count
+    return fixed

@@ -29,6 +29,7 @@ class Encoder(ABC):
         max_length: the longest sequence, BOS and EOS included.
         symmetry: the class whose orbits are its choices, "trivial" when every element is one.
         sorted: whether `encode` writes element tokens in rising order (always so without rng).
+        dense: whether the place of a token says which element it speaks of, and not the token.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Encoder(ABC):
     max_length: int
     symmetry: str = "trivial"
     sorted: bool
+    dense: bool = False
 
     def __init__(self, grounds: Mapping[int, GroundSet]):
         if not grounds:
@@ -222,6 +224,7 @@ class DenseEncoder(Encoder):
     """
 
     name = "dense"
+    dense = True
 
     def __init__(
         self,

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from pipeline import streams
+from pipeline.conditions import ABOVE, BEST, ConditionedEncoder
 from pipeline.config import Config, resolved
 from pipeline.errors import UsageError
 from pipeline.model import checkpoint, filling
@@ -16,6 +17,7 @@ from pipeline.model.device import prepare
 from pipeline.model.feedback import FeedbackResult, feedback
 from pipeline.model.geometry import among, relations
 from pipeline.model.gpt import GPT, GPTConfig
+from pipeline.model.places import Places, places, usual_embedding
 from pipeline.model.sample import sample
 from pipeline.model.train import TrainResult, train
 from pipeline.model.vision import View, Vision, VisionConfig, view
@@ -23,7 +25,7 @@ from pipeline.population import Population
 from pipeline.problem import Problem
 from pipeline.search.board import Board
 from pipeline.search.guide import Guide
-from pipeline.symmetry import GroundSet
+from pipeline.symmetry import GroundSet, find_class
 from pipeline.tokens import EOS, PAD, make_encoder
 
 #: Called as (step, steps, loss) after every step; may raise.
@@ -43,6 +45,11 @@ class Writer(ABC):
     def __init__(self, problem: Problem, config: Config, grounds: Mapping[int, GroundSet]) -> None:
         self.problem, self.config, self.grounds = problem, config, grounds
         self.device = prepare(config.compute.device, resolved(config).compute.threads)
+
+    def taught(self, shown: Mapping[int, Population]) -> dict[int, Population]:
+        """Return what of the readable constructions a model is trained on: ``train.sizes``."""
+        sizes = self.config.train.sizes or self.config.sizes
+        return {n: pool for n, pool in shown.items() if n in sizes and len(pool)}
 
     @property
     @abstractmethod
@@ -74,10 +81,11 @@ class Writer(ABC):
         shown: Mapping[int, Population],
         progress: Stepped,
     ) -> TrainResult:
-        """Train a model in place on constructions of some sizes, all readable.
+        """Train a model in place on those constructions that are `taught`.
 
         Args:
             optimizer: the state that a former training left, if any.
+            shown: the best there is of each size, all readable.
         """
 
     @abstractmethod
@@ -153,13 +161,37 @@ class TokenWriter(Writer):
             UsageError: a kind of tokens, order or symmetry class that cannot be had.
         """
         super().__init__(problem, config, grounds)
+        model = config.model
         self.encoder = make_encoder(
-            config.model.tokens,
+            model.tokens,
             grounds,
-            symmetry=config.model.symmetry or None,
-            order=config.model.order,
+            symmetry=model.symmetry or None,
+            order=model.order,
             own=problem.encoders(),
         )
+        self._conditioned: ConditionedEncoder | None = None
+        if model.condition:
+            self._conditioned = ConditionedEncoder(self.encoder, model.condition, problem.score)
+            self.encoder = self._conditioned
+        self._prefix = self.encoder.prefix(config.n)
+        self._check_sampling()
+
+    def _check_sampling(self) -> None:
+        model, sample = self.config.model, self.config.sample
+        for key, asked, name in (
+            ("sample.ask", sample.ask != "best", "score"),
+            ("sample.symmetry", bool(sample.symmetry), "symmetry"),
+        ):
+            if asked and name not in model.condition:
+                raise UsageError(f"{key} needs a model that is told it: model.condition=['{name}']")
+        if sample.symmetry:
+            find_class(self.grounds[self.config.n], sample.symmetry)
+        if sample.maximal and not sample.constrained:
+            raise UsageError("sample.maximal needs sample.constrained, which knows what is legal")
+        if sample.maximal and model.tokens == "dense":
+            raise UsageError(
+                "sample.maximal: 'dense' tokens end with the last element; leave it off"
+            )
 
     @property
     def manner(self) -> str:
@@ -167,7 +199,7 @@ class TokenWriter(Writer):
         return f"in {model.tokens!r} tokens under the symmetry {model.symmetry!r}"
 
     def check(self) -> None:
-        self._shape()
+        self.shape()
         self._relation()
 
     def readable(self, cells: np.ndarray, n: int) -> np.ndarray:
@@ -175,7 +207,10 @@ class TokenWriter(Writer):
 
     def new(self, number: int) -> GPT:
         seed = self.seed(number, "initialise")
-        return GPT(self._shape(), self._relation(), seed=seed).to(self.device)
+        model = GPT(self.shape(), self._relation(), self.places, seed=seed)
+        if self._conditioned:
+            model.line_up(self._conditioned.level_tokens())
+        return model.to(self.device)
 
     def train(
         self,
@@ -185,10 +220,13 @@ class TokenWriter(Writer):
         shown: Mapping[int, Population],
         progress: Stepped,
     ) -> TrainResult:
+        if self._conditioned:
+            # A size that is kept from the model has its steps too, to tell what samples came to.
+            self._conditioned.show({n: pool.score for n, pool in shown.items()})
         return train(
             model,
             self.encoder,
-            {n: pool.cells for n, pool in shown.items()},
+            {n: pool.cells for n, pool in self.taught(shown).items()},
             self.config.train,
             seed=self.seed(number, "train"),
             optimizer_state=optimizer,
@@ -205,17 +243,18 @@ class TokenWriter(Writer):
         progress: Callable[[int, int], None],
     ) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
         config, n = self.config.sample, self.config.n
+        self._ask(model, pools[n])
         longest = max((int(p.score.max()) for p in pools.values() if len(p)), default=0)
         length = self.encoder.max_length
         if self.encoder.name != "dense":
-            length = min(length, 2 * longest + 8)
+            length = min(length, 2 * longest + 6 + len(self._prefix))
 
         def guide(rows: int) -> Guide:
-            return Guide(self.problem, self.encoder, n, rows)
+            return Guide(self.problem, self.encoder, n, rows, config.maximal)
 
         tokens = sample(
             model,
-            self.encoder.prefix(n),
+            self._prefix,
             config.count,
             length=length,
             eos=EOS,
@@ -228,7 +267,27 @@ class TokenWriter(Writer):
             guide_factory=guide if config.constrained else None,
             progress=progress,
         )
-        return *self.encoder.decode(tokens, n), {}
+        cells, well_formed = self.encoder.decode(tokens, n)
+        told = {}
+        if self._conditioned:
+            good = cells[well_formed]
+            valid = good[self.problem.validate(good, n)]
+            told = self._conditioned.answered(tokens[:1], valid, n)
+        return cells, well_formed, told
+
+    def _ask(self, model: GPT, pool: Population) -> None:
+        """Settle what samples begin with, and give a model what it needs to be asked for it."""
+        config, n, encoder = self.config.sample, self.config.n, self._conditioned
+        if encoder is None:
+            return
+        # Nothing above the best was ever shown. Levels began on a line, so the next step up
+        # is looked for as far beyond the best as that lies beyond the second.
+        above = config.ask == "above" and encoder.steps(n) > 1
+        if above:
+            model.extend(*encoder.level_tokens()[:3].tolist())
+        shown = pool.cells[encoder.encodable(pool.cells, n)]
+        symmetry = config.symmetry or encoder.commonest(shown, n)
+        self._prefix = encoder.prefix(n, ABOVE if above else BEST, symmetry)
 
     def feedback(
         self,
@@ -238,9 +297,12 @@ class TokenWriter(Writer):
         scores: np.ndarray,
         progress: Stepped,
     ) -> FeedbackResult:
+        encoder = self.encoder
+        if self._conditioned:  # they were written after what was asked
+            encoder = self._conditioned.fixed(self._prefix)
         return feedback(
             model,
-            self.encoder,
+            encoder,
             self.config.n,
             cells,
             scores,
@@ -251,9 +313,22 @@ class TokenWriter(Writer):
         )
 
     def load(self, path: Path) -> GPT:
-        return checkpoint.load_model(path, self._shape(), self.device, self._relation())
+        told = self._relation(), self.places
+        return checkpoint.load_model(path, self.shape(), self.device, *told)
 
-    def _shape(self) -> GPTConfig:
+    @property
+    def embedding(self) -> str:
+        """What tokens are embedded by."""
+        asked = self.config.model.embedding
+        return usual_embedding(self.encoder) if asked == "auto" else asked
+
+    @cached_property
+    def places(self) -> Places | None:
+        """What is known of the tokens, None with a free embedding."""
+        return places(self.encoder, self.embedding)
+
+    def shape(self) -> GPTConfig:
+        """Return the shape of this run's model."""
         model = self.config.model
         return GPTConfig(
             vocab_size=self.encoder.vocab_size,
@@ -262,6 +337,8 @@ class TokenWriter(Writer):
             heads=model.heads,
             width=model.width,
             geometry=model.geometry,
+            embedding=self.embedding,
+            features=0 if self.places is None else self.places.features.shape[2],
         )
 
     def _relation(self) -> np.ndarray | None:
@@ -315,7 +392,7 @@ class BoardWriter(Writer):
             model,
             self.boards,
             self.seen,
-            {n: pool.cells for n, pool in shown.items()},
+            {n: pool.cells for n, pool in self.taught(shown).items()},
             self.config.train,
             counts=self.config.sample.constrained,
             seed=self.seed(number, "train"),

@@ -154,7 +154,7 @@ def test_stopped_by_ctrl_c_it_keeps_what_it_has(cli, monkeypatch, tmp_path):
     cells = cover_all(load_problem("no-3-in-line"), 5).cells[:3]
 
     def stopped(problem, n, symmetry):
-        yield Found(cells, 10, False)
+        yield Found(cells, 10, False, cells[0])
         raise KeyboardInterrupt
 
     monkeypatch.setattr("pipeline.search.cover.sweep", stopped)

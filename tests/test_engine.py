@@ -19,6 +19,7 @@ from pipeline.model.gpt import GPT, GPTConfig
 from pipeline.model.masks import TableGuide
 from pipeline.model.sample import _choose_there, choose, sample
 from pipeline.model.train import _batches, train
+from pipeline.packing import pack, unpack
 from pipeline.problem import load_problem
 from pipeline.search.guide import Guide
 from pipeline.tokens import EOS, PAD, make_encoder
@@ -235,15 +236,16 @@ def test_masked_samples_are_valid(kind):
     assert problem.score(cells, 6).max() > 2
 
 
+@pytest.mark.parametrize("maximal", [False, True])
 @pytest.mark.parametrize("spec", ["isosceles", "no-3-in-line"])
 @pytest.mark.parametrize(
     ("kind", "symmetry", "order"),
     [("points", None, "sorted"), ("points", None, "random"), ("orbits", "half-turn", "sorted")],
 )
-def test_a_table_guides_as_the_counts_do(spec, kind, symmetry, order):
+def test_a_table_guides_as_the_counts_do(spec, kind, symmetry, order, maximal):
     problem, rows = load_problem(spec), 30
     encoder = make_encoder(kind, {n: problem.ground(n) for n in (4, 5)}, symmetry, order)
-    guide = Guide(problem, encoder, 5, rows)
+    guide = Guide(problem, encoder, 5, rows, maximal)
     table = guide.table()
     assert table is not None
     other = TableGuide(table, encoder.vocab_size, CPU)
@@ -261,6 +263,29 @@ def test_a_table_guides_as_the_counts_do(spec, kind, symmetry, order):
             index = np.arange(1, rows, 2)
             guide.keep(index)
             other.keep(index)
+
+
+@pytest.mark.parametrize("spec", ["isosceles", "no-3-in-line"])
+def test_in_random_order_nothing_can_be_added_to_a_maximal_sample(spec):
+    problem = load_problem(spec)
+    encoder = make_encoder("points", {n: problem.ground(n) for n in (4, 6)}, order="random")
+    model = GPT(GPTConfig(encoder.vocab_size, encoder.max_length, 1, 2, 16))
+    options: dict[str, Any] = {"length": encoder.max_length, "eos": EOS, "pad": PAD, "seed": 0}
+    full = {}
+    for maximal in (False, True):
+
+        def guide(rows: int, maximal: bool = maximal) -> Guide:
+            return Guide(problem, encoder, 6, rows, maximal)
+
+        tokens = sample(model, encoder.prefix(6), 40, guide_factory=guide, **options)
+        cells, ok = encoder.decode(tokens, 6)
+        assert ok.all()
+        bits = unpack(cells, 36)
+        full[maximal] = [
+            not problem.validate(pack(row | np.eye(36, dtype=bool)[~row]), 6).any() for row in bits
+        ]
+    assert all(full[True])
+    assert not all(full[False])
 
 
 def test_no_table_where_pairs_do_not_say_it_all():

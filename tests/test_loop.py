@@ -3,7 +3,7 @@
 import statistics as naive
 from collections import Counter
 from dataclasses import replace
-from itertools import combinations, pairwise
+from itertools import combinations, pairwise, product
 from pathlib import Path
 from typing import Any
 
@@ -320,6 +320,28 @@ def test_samples_are_improved_as_told(improve, symmetry):
     assert {s.symmetry for s in watched.shards} == {symmetry or "trivial"}
     assert {s.proposals > 0 for s in watched.shards} == {improve != "complete"}
     assert load_problem("isosceles").validate(state.pools[6].cells, 6).all()
+
+
+@pytest.mark.parametrize("tokens", ["points", "orbits"])
+def test_samples_may_be_told_to_go_on_while_they_can(tokens):
+    config = tiny(sample={"maximal": True}, model={"tokens": tokens, "order": "random"})
+    problem = load_problem("isosceles")
+    samples = rounds_of(config, 1)[1].samples
+    assert samples is not None
+    assert len(samples)
+    for i in range(len(samples)):
+        points = set(points_of(problem, samples, i))
+        free = set(product(range(6), range(6))) - points
+        assert not any(oracles.no_isosceles([*points, cell]) for cell in free)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"sample": {"constrained": False}}, {"model": {"tokens": "dense"}}]
+)
+def test_what_cannot_go_on_is_not_told_to(changes):
+    changes["sample"] = {"maximal": True, **changes.get("sample", {})}
+    with pytest.raises(UsageError, match=r"^sample\.maximal"):
+        loop_of(tiny(**changes))
 
 
 # ---------------------------------------------------------------------------- temperature

@@ -194,6 +194,21 @@ def test_completing_any_bytes_gives_maximal_sets(case, seed):
         assert is_maximal(inside, space, case)
 
 
+@given(st.sampled_from(["isosceles", "no-3-in-line"]), seeds)
+def test_repairing_rows_only_takes_out_of_those_that_need_it(spec, seed):
+    problem, n = load_problem(spec), 6
+    density = np.array([[0.0], [0.1], [0.3], [1.0]])
+    before = np.random.default_rng(seed).random((4, n * n)) < density
+    cells = packing.pack(before)
+    kernels.repair_many(make_space(problem, n), stream(seed), cells)
+    after = packing.unpack(cells, n * n)
+    assert not (after & ~before).any()
+    assert problem.validate(cells, n).all()
+    valid = problem.validate(packing.pack(before), n)
+    assert (after[valid] == before[valid]).all()
+    assert (after[~valid].sum(axis=1) >= 2).all()
+
+
 def test_completing_keeps_what_is_valid():
     problem, n = load_problem("isosceles"), 9
     space = make_space(problem, n)
@@ -351,8 +366,9 @@ def test_a_symmetry_class_without_usable_orbits_is_refused():
         ("dense", None, "sorted"),
     ],
 )
+@pytest.mark.parametrize("maximal", [False, True])
 @pytest.mark.parametrize(("spec", "convention"), PROBLEMS)
-def test_the_guide_allows_what_brute_force_allows(spec, convention, kind, symmetry, order):
+def test_the_guide_allows_what_brute_force_allows(spec, convention, maximal, kind, symmetry, order):
     n, rows = 4, 6
     case = (spec, convention, n)
     problem = problem_of(spec, convention)
@@ -360,7 +376,7 @@ def test_the_guide_allows_what_brute_force_allows(spec, convention, kind, symmet
     if symmetry not in (None, *(cls.name for cls in usable_classes(problem, n))):
         symmetry = usable_classes(problem, n)[-1].name
     encoder = make_encoder(kind, {m: problem.ground(m) for m in (3, 4)}, symmetry, order)
-    guide = Guide(problem, encoder, n, rows)
+    guide = Guide(problem, encoder, n, rows, maximal)
     tokens = encoder.element_tokens(n).tolist()
     parts = orbits(ground, find_class(ground, symmetry or "trivial"))
     elements = np.split(parts.elements, parts.start[1:-1])
@@ -386,11 +402,12 @@ def test_the_guide_allows_what_brute_force_allows(spec, convention, kind, symmet
                 expected = {out} | ({into} if step < ground.m and may_join(row, [step]) else set())
                 expected = expected if step < ground.m else {EOS}
             else:
-                expected = {EOS} | {
+                expected = {
                     token
                     for token, part in zip(tokens, elements, strict=True)
                     if may_join(row, part) and not (order == "sorted" and token <= last[row])
                 }
+                expected |= set() if maximal and expected else {EOS}
             assert set(np.flatnonzero(allowed).tolist()) == expected
         chosen = np.array([rng.choice(np.flatnonzero(allowed)) for allowed in legal])
         # The end is drawn too often when few tokens are legal; go on while one can.

@@ -71,7 +71,9 @@ def _pieces(
     if quotas is not None:
         from pipeline.search.cover import sweep
 
-        return quotas.size, sweep(plugin, question.n, question.symmetry), "search by quotas"
+        found = sweep(plugin, question.n, question.symmetry)
+        pieces = ((piece.cells, piece.nodes, piece.complete) for piece in found)
+        return quotas.size, pieces, "search by quotas"
     from pipeline.search.proof import every
 
     answer = prove()

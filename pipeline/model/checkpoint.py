@@ -14,6 +14,7 @@ from torch import Tensor
 
 from pipeline.errors import PipelineError, RunError
 from pipeline.model.gpt import GPT, GPTConfig
+from pipeline.model.places import Places
 from pipeline.model.vision import Vision, VisionConfig
 
 Model = TypeVar("Model", GPT, Vision)
@@ -33,10 +34,12 @@ def load_model(
     expected: GPTConfig | None = None,
     device: torch.device | str = "cpu",
     relation: np.ndarray | None = None,
+    places: Places | None = None,
 ) -> GPT:
     """Read a GPT, of the shape that is expected if one is given.
 
-    With a geometry it computes nothing before it is given its ``relation`` (see `GPT.relate`).
+    With a geometry it computes nothing before it is given its ``relation`` (see `GPT.relate`), nor
+    with an embedding of places before it is given its ``places`` (see `GPT.place`).
 
     Raises:
         RunError: a file that is missing, damaged, no safetensors file of a GPT, or of another
@@ -44,6 +47,7 @@ def load_model(
     """
     model = _load_weights(path, "model", GPTConfig, GPT, expected)
     model.relate(relation)
+    model.place(places)
     return model.to(device)
 
 

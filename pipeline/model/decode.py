@@ -69,7 +69,7 @@ class Lanes:
 
         self._width, self._size = model.config.width, model.config.width // model.config.heads
         self._dtype, self._length = dtype, length
-        self._tokens, self._positions = weights["tokens.weight"], weights["positions.weight"]
+        self._tables = model.tables
         self._blocks = []
         for name in (f"blocks.{layer}" for layer in range(model.config.layers)):
             query, memory = product(f"{name}.qkv").split([self._width, 2 * self._width])
@@ -77,7 +77,7 @@ class Lanes:
             norms = norm(f"{name}.attention_norm"), norm(f"{name}.mlp_norm")
             bias = weights.get(f"{name}.bias", torch.empty(model.config.heads, 0)).numpy()
             self._blocks.append((*norms, query, memory, bias, *others))
-        self._norm, self._head = norm("norm"), product("head")
+        self._norm = norm("norm")
         lanes = _padded(rows)
         cells = length * 2 * self._width * lanes
         self._memory = [torch.empty(cells, dtype=dtype) for _ in self._blocks]
@@ -87,6 +87,8 @@ class Lanes:
 
     def begin(self, prefix: np.ndarray, rows: int) -> Tensor:
         self._seen = 0
+        self._tokens, self._positions, head = (t.detach() for t in self._tables(prefix))
+        self._head = head.to(self._dtype)
         self._spread(1)
         for token in prefix[:-1]:
             self.step(np.array([token]))
@@ -162,7 +164,8 @@ class Batch:
     """A decoder on any device: row major, torch's own kernels, caches ``(B, H, T, D / H)``."""
 
     def __init__(self, model: GPT, rows: int, length: int, dtype: torch.dtype):
-        self._model = copy.deepcopy(model).to(dtype)
+        self._tables = model.tables
+        self._model, self._dtype = copy.deepcopy(model).to(dtype), dtype
         config, device = model.config, model.head.weight.device
         shape = (2, rows, config.heads, length, config.width // config.heads)
         self._caches = [torch.empty(shape, dtype=dtype, device=device) for _ in model.blocks]
@@ -170,6 +173,9 @@ class Batch:
         self._past = torch.empty((rows, length), dtype=torch.int64, device=device)
 
     def begin(self, prefix: np.ndarray, rows: int) -> Tensor:
+        self._tokens, self._positions, self._head = (
+            table.detach().to(self._dtype) for table in self._tables(prefix)
+        )
         self._seen, self._rows = 0, 1
         for token in prefix[:-1]:
             self.step(np.array([token]))
@@ -184,7 +190,7 @@ class Batch:
         model, position = self._model, self._seen
         self._seen += 1
         given = torch.from_numpy(tokens).to(model.head.weight.device)
-        x = (model.tokens(given) + model.positions.weight[position])[:, None]
+        x = (F.embedding(given, self._tokens) + self._positions[position])[:, None]
         classes = self._classes(given)
         for block, cache in zip(model.blocks, self._caches, strict=True):
             assert isinstance(block, Block)
@@ -193,7 +199,7 @@ class Batch:
             seen[0, :, :, position], seen[1, :, :, position] = k[:, :, 0], v[:, :, 0]
             mask = None if classes is None else block.biases(classes, q.dtype)
             x = block.close(x, F.scaled_dot_product_attention(q, *seen, attn_mask=mask))
-        return model.head(model.norm(x[:, 0]))
+        return F.linear(model.norm(x[:, 0]), self._head)
 
     def keep(self, index: np.ndarray) -> None:
         kept = torch.from_numpy(index).to(self._caches[0].device)

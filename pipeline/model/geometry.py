@@ -11,8 +11,8 @@ import numpy as np
 
 from pipeline.errors import UsageError, nearest
 from pipeline.model.gpt import CLASSES, GEOMETRIES
-from pipeline.symmetry import find_class, orbits
-from pipeline.tokens import DenseEncoder, Encoder
+from pipeline.model.places import distinct_places
+from pipeline.tokens import Encoder
 
 _MOST = 8192  # element tokens; a table of 64 MiB
 
@@ -35,7 +35,12 @@ def relations(encoder: Encoder, geometry: str) -> np.ndarray | None:
         raise UsageError(f"model.geometry {geometry!r}: unknown{nearest(geometry, GEOMETRIES)}")
     if geometry == "off":
         return None
-    tokens, places = _places(encoder, geometry)
+    tokens, places = distinct_places(encoder, "model.geometry", geometry, "off")
+    if len(tokens) > _MOST:
+        raise UsageError(
+            f"model.geometry {geometry!r}: {len(tokens)} element tokens, and it takes {_MOST} at "
+            "most; use geometry 'off'"
+        )
     class_of = _by_distance(places) if geometry == "distance" else _by_offset(places)
     table = np.zeros((encoder.vocab_size, encoder.vocab_size), np.uint8)
     for token, place in zip(tokens, places, strict=True):
@@ -60,34 +65,6 @@ def among(places: Sequence[np.ndarray], geometry: str) -> list[np.ndarray] | Non
     return [
         np.array([class_of(np.abs(here - place)) for place in here], np.uint8) for here in places
     ]
-
-
-def _places(encoder: Encoder, geometry: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return the element tokens int64 ``(k,)`` and the coordinates ``(k, d)`` of each."""
-    known = []
-    for n, ground in encoder.grounds.items():
-        found = orbits(ground, find_class(ground, encoder.symmetry))
-        tokens = encoder.element_tokens(n)
-        if isinstance(encoder, DenseEncoder) or len(tokens) != len(found):
-            raise UsageError(
-                f"model.geometry {geometry!r}: {encoder.name!r} tokens do not stand for elements; "
-                "use model.tokens 'points' or 'orbits', or geometry 'off'"
-            )
-        known.append(np.column_stack([tokens, ground.coords[found.elements[found.start[:-1]]]]))
-    places = np.unique(np.concatenate(known).astype(np.int64), axis=0)
-    tokens = places[:, 0]
-    twice = tokens[1:][tokens[1:] == tokens[:-1]]
-    if len(twice):
-        raise UsageError(
-            f"model.geometry {geometry!r}: {encoder.name!r} token {twice[0]} stands for elements "
-            "at several places; use geometry 'off'"
-        )
-    if len(tokens) > _MOST:
-        raise UsageError(
-            f"model.geometry {geometry!r}: {len(tokens)} element tokens, and it takes {_MOST} at "
-            "most; use geometry 'off'"
-        )
-    return tokens, places[:, 1:]
 
 
 def _by_distance(places: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:

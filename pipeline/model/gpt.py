@@ -4,6 +4,9 @@
 - norms with a gain and no bias, no bias in any linear layer, no dropout
 - learned absolute positions, added to the token embedding
 - untied output head
+- with an embedding by coordinates, an element's token is the sum of a learnt vector for each of its
+  coordinates; with one by fractions, tokens, positions and the head's rows are what small networks
+  make of the features of their places (see ``pipeline.model.places``)
 - with a geometry, a learnt bias on each attention score, one for each layer, head and relation of
   the two tokens (after Graphormer, Ying et al. 2021, arXiv:2106.05234); it begins at zero
 - embeddings drawn from N(0, 1), linear layers uniform in +-1/sqrt(inputs) (PyTorch's default),
@@ -16,6 +19,7 @@ Shapes: B sequences, T positions, H heads, D width, V vocabulary.
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -24,10 +28,18 @@ from torch.nn import functional as F
 
 from pipeline.errors import UsageError, nearest
 
+if TYPE_CHECKING:
+    from pipeline.model.places import Places
+
 #: What a model may know of where its tokens lie; see ``pipeline.model.geometry``.
 GEOMETRIES = ("off", "distance", "offset")
+#: What the embedding of an element's token is made of; see ``pipeline.model.places``.
+EMBEDDINGS = ("free", "coordinates", "fractions")
+#: How many numbers are known of a position in a sequence.
+POSITION_FEATURES = 9
 #: How many relations two tokens can have; 0 is that of a token that stands for no element.
 CLASSES = 64
+_NO_PLACES = "a model that is shown places needs them: give them to place"
 
 
 @dataclass(frozen=True)
@@ -41,6 +53,8 @@ class GPTConfig:
         heads: H, at least 1.
         width: D, a multiple of heads.
         geometry: one of ``GEOMETRIES``, the relation that attention has a bias for.
+        embedding: one of ``EMBEDDINGS``.
+        features: K, how many numbers are known of a token; 0 with the embedding "free" alone.
 
     Raises:
         UsageError: a value out of range.
@@ -52,6 +66,8 @@ class GPTConfig:
     heads: int = 4
     width: int = 64
     geometry: str = "off"
+    embedding: str = "free"
+    features: int = 0
 
     def __post_init__(self):
         # The upper ends keep a forged checkpoint from asking for what no machine has.
@@ -68,6 +84,15 @@ class GPTConfig:
         if self.geometry not in GEOMETRIES:
             known = nearest(str(self.geometry), GEOMETRIES)
             raise UsageError(f"geometry {self.geometry!r}: unknown{known}")
+        if self.embedding not in EMBEDDINGS:
+            known = nearest(str(self.embedding), EMBEDDINGS)
+            raise UsageError(f"embedding {self.embedding!r}: unknown{known}")
+        least = 0 if self.embedding == "free" else 1
+        most_features = (1 << 24) * least
+        if type(self.features) is not int or not least <= self.features <= most_features:
+            raise UsageError(
+                f"features = {self.features!r}: give a whole number from {least} to {most_features}"
+            )
 
     def flops(self, positions: float) -> float:
         """Return the operations of one token's products, forward, in a sequence so long."""
@@ -146,23 +171,41 @@ class GPT(nn.Module):
     Args:
         config: the shape.
         relation: with a geometry, what `relate` takes; a model without it computes nothing.
+        places: with an embedding that is not free, what `place` takes; likewise.
         seed: draws the weights, the same on every device; None leaves them as torch makes them
             (to be overwritten).
     """
 
     relation: Tensor | None
+    features: Tensor | None
+    known: Tensor | None
+    times: Tensor | None
+    size_of: Tensor | None
 
     def __init__(
-        self, config: GPTConfig, relation: np.ndarray | None = None, *, seed: int | None = 0
+        self,
+        config: GPTConfig,
+        relation: np.ndarray | None = None,
+        places: "Places | None" = None,
+        *,
+        seed: int | None = 0,
     ):
         super().__init__()
         self.config = config
         self.tokens = nn.Embedding(config.vocab_size, config.width)
-        self.positions = nn.Embedding(config.block_size, config.width)
+        if config.embedding != "fractions":
+            self.positions = nn.Embedding(config.block_size, config.width)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.norm = _norm(config.width)
         self.head = nn.Linear(config.width, config.vocab_size, bias=False)
+        D, K = config.width, config.features
+        if config.embedding == "coordinates":
+            self.coordinates = nn.Embedding(K, D)
+        if config.embedding == "fractions":
+            self.token_net, self.head_net = _net(K, D), _net(K, D)
+            self.position_net = _net(POSITION_FEATURES, D)
         self.relate(relation)
+        self.place(places)
         if seed is not None:
             self._draw(seed)
 
@@ -175,11 +218,101 @@ class GPT(nn.Module):
         T = tokens.shape[1]
         if self.config.block_size < T:
             raise ValueError(f"T = {T} exceeds the model's block size {self.config.block_size}")
-        x = self.tokens(tokens) + self.positions.weight[:T]
+        each = self.config.embedding == "fractions"  # a table for each size
+        size = self._sizes(tokens) if each else None
+        table, positions, head = self._tables()
+        if size is not None:
+            V = self.config.vocab_size
+            x = F.embedding(size[:, None] * V + tokens, table.flatten(0, 1)) + positions[size, :T]
+        else:
+            x = F.embedding(tokens, table[0]) + positions[0, :T]
         classes = self._classes(tokens)
         for block in self.blocks:
             x = block(x, classes)
-        return self.head(self.norm(x))
+        x = self.norm(x)
+        return F.linear(x, head[0]) if size is None else x @ head[size].transpose(1, 2)
+
+    def tables(self, prefix: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
+        """Return what a sequence that begins with ``prefix (P,)`` is written by.
+
+        Returns:
+            The embeddings of its tokens ``(V, D)`` and positions ``(T, D)``, and the rows of its
+            head ``(V, D)``.
+        """
+        size = None
+        if self.config.embedding == "fractions":
+            size = self._sizes(torch.as_tensor(prefix, device=self.head.weight.device)[None])
+        table, positions, head = self._tables(size)
+        return table[0], positions[0], head[0]
+
+    def _tables(self, size: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the same for sizes ``(S,)``, or all: ``(S, V, D)``, ``(S, T, D)``, ``(S, V, D)``.
+
+        Raises:
+            ValueError: an embedding of places, but no places.
+        """
+        tokens, head = self.tokens.weight[None], self.head.weight[None]
+        if self.config.embedding == "free":
+            return tokens, self.positions.weight[None], head
+        if self.features is None or self.times is None or self.known is None:
+            raise ValueError(_NO_PLACES)
+        known = self.known[:, None]
+        if self.config.embedding == "coordinates":
+            placed = self.features @ self.coordinates.weight
+            return torch.where(known, placed, tokens), self.positions.weight[None], head
+        features, times = self.features, self.times
+        if size is not None:
+            features, times = features[size], times[size]
+        shape = (self.config.width,)
+        placed = F.rms_norm(self.token_net(features), shape)
+        return (
+            torch.where(known, placed, tokens),
+            F.rms_norm(self.position_net(times), shape),
+            torch.where(known, self.head_net(features), head),
+        )
+
+    def _sizes(self, tokens: Tensor) -> Tensor:
+        """Return the index of the size of each sequence ``(B, T)``, which its second token says."""
+        if self.size_of is None:
+            raise ValueError(_NO_PLACES)
+        return self.size_of[tokens[:, min(1, tokens.shape[1] - 1)]]
+
+    def place(self, places: "Places | None") -> None:
+        """Take over what is known of the tokens.
+
+        It is no weight: files of models lack it, and it is made anew from the tokens
+        (``places.places``).
+
+        Raises:
+            ValueError: places for a free embedding, or of another shape.
+        """
+        config = self.config
+        given: tuple[Tensor | None, ...] = (None,) * 4
+        if places is not None:
+            if config.embedding == "free":
+                raise ValueError("places: given to a model with a free embedding")
+            V, T, K = config.vocab_size, config.block_size, config.features
+            found = places.features.shape[1:], places.positions.shape[1:]
+            if found != ((V, K), (T, POSITION_FEATURES)):
+                raise ValueError(f"places: expected features of ({V}, {K}) and {T} positions")
+            device = self.head.weight.device
+            given = tuple(torch.from_numpy(part).to(device) for part in places)
+        for name, part in zip(("features", "known", "times", "size_of"), given, strict=True):
+            self.register_buffer(name, part, persistent=False)
+
+    @torch.no_grad()
+    def line_up(self, tokens: np.ndarray) -> None:
+        """Lay the embeddings of tokens ``(k,)`` on a line, from the first's to the last's."""
+        if len(tokens):
+            ends = self.tokens.weight[tokens[[0, -1]].tolist()]
+            share = torch.linspace(0, 1, len(tokens))[:, None].to(ends)
+            self.tokens.weight[tokens.tolist()] = torch.lerp(ends[:1], ends[1:], share)
+
+    @torch.no_grad()
+    def extend(self, token: int, near: int, far: int) -> None:
+        """Put a token's embedding as far beyond that of ``near`` as that lies beyond ``far``."""
+        weight = self.tokens.weight
+        weight[token] = 2 * weight[near] - weight[far]
 
     def relate(self, relation: np.ndarray | None) -> None:
         """Take over the relation of every two tokens, uint8 ``(V, V)`` below ``CLASSES``.
@@ -230,7 +363,7 @@ class GPT(nn.Module):
         for name, weight in self.named_parameters():
             if weight.ndim < 2 or name.endswith(".bias"):
                 continue
-            if name.startswith(("tokens.", "positions.")):
+            if name.startswith(("tokens.", "positions.", "coordinates.")):
                 drawn = torch.randn(weight.shape, generator=generator)
             else:
                 bound = 1 / math.sqrt(weight.shape[1])
@@ -242,3 +375,9 @@ class GPT(nn.Module):
 
 def _norm(width: int) -> nn.Module:
     return nn.RMSNorm(width)
+
+
+def _net(inputs: int, width: int) -> nn.Module:
+    """Return a network of one hidden layer, from features ``(.., inputs)`` to ``(.., width)``."""
+    first, second = nn.Linear(inputs, width, bias=False), nn.Linear(width, width, bias=False)
+    return nn.Sequential(first, nn.GELU(approximate="tanh"), second)

@@ -16,10 +16,13 @@ class TableGuide:
     """
 
     def __init__(
-        self, table: tuple[np.ndarray, np.ndarray, bool], vocabulary: int, device: torch.device
+        self,
+        table: tuple[np.ndarray, np.ndarray, bool, bool],
+        vocabulary: int,
+        device: torch.device,
     ):
         """Take over a guide's ``table``; `begin` makes it a guide."""
-        blocks, tokens, self._rising = table
+        blocks, tokens, self._rising, self._maximal = table
         choices = len(tokens)
         # One choice more, which rules out nothing, is what any other token stands for.
         self._blocks = torch.zeros((choices + 1, choices + 1, choices), dtype=torch.bool)
@@ -39,7 +42,7 @@ class TableGuide:
         """Return bool ``(rows, V)`` on the device."""
         legal = self._blocked.new_zeros((len(self._blocked), len(self._choice_of)))
         legal[:, self._token] = ~self._blocked
-        legal[:, EOS] = True
+        legal[:, EOS] = self._blocked.all(dim=1) if self._maximal else True
         return legal
 
     def advance(self, tokens: np.ndarray) -> None:

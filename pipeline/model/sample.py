@@ -40,7 +40,7 @@ class Guide(Protocol):
 class TabledGuide(Guide, Protocol):
     """A guide that can be followed on another device."""
 
-    def table(self) -> tuple[np.ndarray, np.ndarray, bool] | None:
+    def table(self) -> tuple[np.ndarray, np.ndarray, bool, bool] | None:
         """Return what ``masks.TableGuide`` needs, None where a table does not say it all."""
         ...
 

@@ -6,7 +6,7 @@ from pipeline.problem import Problem
 from pipeline.search import kernels
 from pipeline.search.space import make_space
 from pipeline.symmetry import find_class, orbits
-from pipeline.tokens import EOS, DenseEncoder, Encoder
+from pipeline.tokens import EOS, Encoder
 
 _TABLE_CHOICES = 1024  # a table of 1 GiB
 
@@ -14,15 +14,19 @@ _TABLE_CHOICES = 1024  # a table of 1 GiB
 class Guide:
     """Legal next tokens for a batch of constructions under way.
 
-    A choice is legal while it is absent and closes nothing with what is there. The end is
-    always legal, and with tokens in rising order nothing before the last one is. Follows the
-    guide protocol of ``model.sample``: legal, advance, keep, table.
+    A choice is legal while it is absent and closes nothing with what is there; with tokens in
+    rising order nothing before the last one is. The end is always legal, or, if constructions
+    are to be ``maximal``, where no choice is. Follows the guide protocol of ``model.sample``:
+    legal, advance, keep, table.
     """
 
-    def __init__(self, problem: Problem, encoder: Encoder, n: int, rows: int) -> None:
+    def __init__(
+        self, problem: Problem, encoder: Encoder, n: int, rows: int, maximal: bool = False
+    ) -> None:
         """Start ``rows`` empty constructions of size n, to be written in the encoder's tokens."""
+        self._maximal = maximal
         ground = problem.ground(n)
-        self._dense = isinstance(encoder, DenseEncoder)
+        self._dense = encoder.dense
         cls = find_class(ground, encoder.symmetry)
         self._space = make_space(problem, n, cls)
         self._pairs = problem.arity <= 3 and not self._dense
@@ -60,7 +64,7 @@ class Guide:
         if self._sorted:
             free &= self._token[None, :] > self._last[:, None]
         legal[:, self._token] = free
-        legal[:, EOS] = True
+        legal[:, EOS] = ~free.any(axis=1) if self._maximal else True
         return legal
 
     def advance(self, tokens: np.ndarray) -> None:
@@ -80,7 +84,7 @@ class Guide:
         self._last = self._last[index]
         self._states = kernels.State(*(a[index] for a in self._states))
 
-    def table(self) -> tuple[np.ndarray, np.ndarray, bool] | None:
+    def table(self) -> tuple[np.ndarray, np.ndarray, bool, bool] | None:
         """Return what a device needs to know to follow without counts, None where that is not all.
 
         What a set rules out is then what its pairs rule out, as no configuration has more than
@@ -88,7 +92,8 @@ class Guide:
 
         Returns:
             bool ``(M, M, M)``, what the pair [a, b] rules out, itself included, [a, a] being a
-            alone; the choices' tokens int ``(M,)``; whether tokens come in rising order.
+            alone; the choices' tokens int ``(M,)``; whether tokens come in rising order; whether
+            constructions are to be maximal.
         """
         choices = len(self._space.start) - 1
         if not self._pairs or choices > _TABLE_CHOICES:
@@ -99,7 +104,7 @@ class Guide:
             kernels.join_each(self._space, states, np.full(choices, a))
             kernels.join_each(self._space, states, np.arange(choices))
             kernels.free_choices(self._space, states, free[a])
-        return ~free, self._token, self._sorted
+        return ~free, self._token, self._sorted, self._maximal
 
     def _empty(self, rows: int) -> kernels.State:
         one = kernels.new_state(self._space)

@@ -367,6 +367,17 @@ def greedy_many(space, rng, cells):
 
 
 @njit
+def repair_many(space, rng, cells):
+    """Take out of each packed row, in place, the choices in most violations until none is left."""
+    state = new_state(space)
+    for row in range(len(cells)):
+        clear(state)
+        _enter(space, state, cells[row])
+        repair(space, state, rng)
+        _keep_bits(state, cells[row])
+
+
+@njit
 def complete_many(space, rng, cells):
     """Repair and saturate each packed row in place.
 

@@ -1,0 +1,196 @@
+"""The lecture's isosceles experiment: what a model makes of greedy attempts at n = 16.
+
+    python -m pipeline.lab.isosceles --scale small --seeds 3
+
+Greedy constructions are shown to a model, alone and with the best of all smaller sizes, and it
+writes freely: nothing rules out a blocked cell or a wrong format. Before a sample counts, points
+are taken out of it until no three form an isosceles triangle; none is added and nothing is
+searched. Source: A. Z. Wagner, "Transformers and Makemore", 22 September 2023, which does not say
+how its illegal outputs were scored, and gives wrongly formatted ones -10.
+"""
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from pipeline import streams
+from pipeline.config import Config, config_from
+from pipeline.errors import UsageError, nearest
+from pipeline.executor import Serial
+from pipeline.loop import Loop
+from pipeline.population import Population
+from pipeline.problem import load_problem
+from pipeline.search import kernels
+from pipeline.search.space import make_space
+from pipeline.statistics import distribution
+from pipeline.workshop import Report, State
+
+N = 16
+#: What the lecture's slides give: mean, median, mean of the top 20 %, max.
+LECTURE: Mapping[tuple[str, str], tuple[float, float, float, int]] = {
+    ("alone", "input"): (16.7, 17, 20.7, 23),
+    ("alone", "model"): (15.9, 17, 21.9, 24),
+    ("all n <= 16", "model"): (15.4, 16, 23.4, 25),
+}
+#: The score of what is no construction.
+WRONG_FORMAT = -10
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much is done."""
+
+    greedy: int  # constructions at n
+    steps: int  # of training, for each of the two models
+    samples: int
+    shape: Mapping[str, Any]  # of the models
+
+
+SCALES: Mapping[str, Scale] = {
+    "tiny": Scale(300, 20, 60, {"width": 16, "heads": 2, "layers": 1}),
+    "small": Scale(20_000, 1_000, 1_000, {"width": 64, "layers": 2}),
+    "full": Scale(100_000, 30_000, 10_000, {"width": 128, "layers": 4}),
+}
+#: Of each smaller size the best are shown, no more than so many for one construction at n.
+_SMALLER = 1 / 40
+
+
+def run(scale: str, seed: int, report: Report, n: int = N) -> list[dict[str, Any]]:
+    """Play the experiment once; return its three rows.
+
+    Args:
+        scale: a name of ``SCALES``; "small" takes two cores about three minutes.
+        seed: the rng seed.
+        report: called as ``report(event, **particulars)``, as by a run.
+
+    Returns:
+        For each row what was shown ("alone", or with smaller sizes), whose constructions they are
+        ("input" or "model"), "seed", and what `statistics.distribution` says of them, the wrongly
+        formatted counted with a score of -10; "illegal" is how many had to be repaired.
+
+    Raises:
+        UsageError: an unknown scale.
+    """
+    if scale not in SCALES:
+        raise UsageError(f"unknown scale {scale!r}{nearest(scale, SCALES)}")
+    report("note", text=f"greedy constructions at n = {n}")
+    alone = _loop(SCALES[scale], seed, (n,), report)
+    first = alone.seed({})
+    made = _valued(first.stats["seeded"][str(n)]["histogram"])
+    rows = [{"shown": "alone", "whose": "input", "seed": seed, **_told(made, 0, 0)}]
+    rows.append({"shown": "alone", "whose": "model", "seed": seed, **_asked(alone, first)})
+    together = _loop(SCALES[scale], seed, tuple(range(1, n + 1)), report)
+    pools = {k: _best(together, k) for k in range(1, n)} | {n: first.pools[n]}
+    state = State(0, pools, first.temperature, stats=first.stats)
+    rows.append({"shown": f"all n <= {n}", "whose": "model", "seed": seed})
+    rows[-1] |= _asked(together, state)
+    return rows
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return the rows of several rng seeds beside the lecture's, as a Markdown table.
+
+    Of each figure the median over the rng seeds is given, and behind it the least and the largest.
+    """
+    lines = [
+        "| shown | whose | mean | median | top 20 % | max | wrong format | illegal |",
+        "|---" * 8 + "|",
+    ]
+    for key in dict.fromkeys((row["shown"], row["whose"]) for row in rows):
+        ours = [row for row in rows if (row["shown"], row["whose"]) == key]
+        cells = [
+            _spread([row[name] for row in ours]) for name in ("mean", "median", "top20", "max")
+        ]
+        for name in ("wrong_format", "illegal"):
+            shares = [100 * row[name] / row["count"] for row in ours]
+            cells.append(_spread(shares, " %"))
+        lines.append(f"| {key[0]} | ours, {key[1]} | {' | '.join(cells)} |")
+        if key in LECTURE:
+            theirs = " | ".join(f"{value:g}" for value in LECTURE[key])
+            lines.append(f"| | lecture's {key[1]} | {theirs} | | |")
+    return "\n".join(lines)
+
+
+def _loop(scale: Scale, seed: int, sizes: tuple[int, ...], report: Report) -> Loop:
+    config = _config(scale, seed, sizes)
+    return Loop(load_problem(config.problem), config, Serial(), report)
+
+
+def _config(scale: Scale, seed: int, sizes: tuple[int, ...]) -> Config:
+    told = {
+        "problem": "isosceles",
+        "n": sizes[-1],
+        "sizes": sizes,
+        "seed": seed,
+        "seeding": {"method": "greedy", "count": scale.greedy, "batches": 1, "smaller": _SMALLER},
+        "select": {"keep": scale.greedy, "smaller": _SMALLER},
+        "model": dict(scale.shape),
+        "train": {"steps": scale.steps, "patience": 0, "evaluate_every": max(scale.steps // 5, 1)},
+        "sample": {"count": scale.samples, "constrained": False},
+        "search": {"batches": 0},
+        "compute": {"device": "auto"},
+    }
+    return config_from(told, "the experiment")
+
+
+def _best(loop: Loop, n: int) -> Population:
+    """Return the best constructions of a smaller size, by the portfolio of searches."""
+    pool, _ = loop.explore(n, 0, loop.none(n), [], {}, "seed")
+    return pool.take(pool.score == pool.score.max())
+
+
+def _asked(loop: Loop, state: State) -> dict[str, Any]:
+    """Train on a state, sample freely, repair, and say what came of it."""
+    n = loop.config.n
+    samples, told, _ = loop.propose(1, state)
+    cells = np.ascontiguousarray(samples.cells).copy()
+    rng = streams.state(loop.config.seed, 1, "search")
+    kernels.repair_many(make_space(loop.problem, n), rng, cells)
+    scores = loop.verified(cells, n)
+    illegal = int((scores < samples.score).sum())
+    return _told(scores, told["sampled"]["wrong_format"], illegal) | {
+        "holdout_loss": told["train"]["holdout_loss"]
+    }
+
+
+def _told(scores: np.ndarray, wrong: int, illegal: int) -> dict[str, Any]:
+    counted = np.concatenate([scores, np.full(wrong, WRONG_FORMAT)])
+    return {**distribution(counted), "wrong_format": wrong, "illegal": illegal}
+
+
+def _valued(histogram: Mapping[str, int]) -> np.ndarray:
+    """Return the scores that a histogram counts."""
+    return np.repeat([int(score) for score in histogram], list(histogram.values()))
+
+
+def _spread(values: Sequence[float], unit: str = "") -> str:
+    low, middle, high = min(values), median(values), max(values)
+    text = f"{middle:.3g}{unit}"
+    return text if low == high else f"{text} ({low:.3g} - {high:.3g})"
+
+
+def main() -> None:
+    """Play the experiment for several rng seeds and print the table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--scale", choices=sorted(SCALES), default="small")
+    parser.add_argument("--seeds", type=int, default=3)
+    options = parser.parse_args()
+
+    def report(event: str, **particulars: Any) -> None:
+        if event in ("note", "stage"):
+            print(particulars.get("text") or particulars.get("name"), file=sys.stderr, flush=True)
+
+    rows: list[dict[str, Any]] = []
+    for seed in range(options.seeds):
+        rows += run(options.scale, seed, report)
+        print(f"rng seed {seed}\n{table(rows[-3:])}", file=sys.stderr, flush=True)
+    print(table(rows))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,78 @@
+"""The lecture's isosceles experiment: what it shows, how it counts, what it puts beside it."""
+
+from typing import Any
+
+import pytest
+
+from pipeline.errors import UsageError
+from pipeline.lab.isosceles import LECTURE, WRONG_FORMAT, run, table
+
+
+def played(seed=0):
+    told: list[tuple[str, dict[str, Any]]] = []
+    rows = run("tiny", seed, lambda event, **more: told.append((event, more)), n=6)
+    return rows, told
+
+
+@pytest.fixture(scope="module")
+def rows_and_events():
+    return played()
+
+
+def test_there_are_three_rows_of_the_lectures_statistics(rows_and_events):
+    rows, _ = rows_and_events
+    keys = [(row["shown"], row["whose"]) for row in rows]
+    assert keys == [("alone", "input"), ("alone", "model"), ("all n <= 6", "model")]
+    for row in rows:
+        scores = sorted(int(s) for s, k in row["histogram"].items() for _ in range(k))
+        assert row["count"] == len(scores)
+        assert row["mean"] == pytest.approx(sum(scores) / len(scores))
+        assert row["max"] == scores[-1] <= 9  # the most there can be
+        best = scores[-(len(scores) // 5) :]
+        assert row["top20"] == pytest.approx(sum(best) / len(best))
+    assert rows[0]["count"] == 300
+    assert rows[0]["wrong_format"] == rows[0]["illegal"] == 0
+    assert min(map(int, rows[0]["histogram"])) >= 5  # maximal ones
+
+
+def test_what_has_no_format_is_a_bar_of_its_own(rows_and_events):
+    rows, _ = rows_and_events
+    for row in rows[1:]:
+        assert row["wrong_format"] == row["histogram"].get(str(WRONG_FORMAT), 0)
+        assert row["count"] <= 60
+        assert 0 <= row["illegal"] <= row["count"] - row["wrong_format"]
+    assert rows[1]["wrong_format"] > 0  # after so few steps
+    assert rows[1]["wrong_format"] < rows[1]["count"]
+
+
+def test_samples_are_written_freely_and_not_searched(rows_and_events):
+    _, told = rows_and_events
+    stages = [more["name"] for event, more in told if event == "stage"]
+    assert stages == ["seed", "train", "sample", *["portfolio"] * 5, "train", "sample"]
+
+
+def test_the_same_rng_seed_gives_the_same_rows(rows_and_events):
+    rows, _ = rows_and_events
+    assert played()[0] == rows
+    assert played(1)[0] != rows
+
+
+def row(seed, mean, top, wrong=0, **more):
+    base = {"shown": "alone", "whose": "model", "seed": seed, "mean": mean, "median": 17.0}
+    return {**base, "top20": 21.0, "max": top, "count": 200, "wrong_format": wrong, "illegal": 10}
+
+
+def test_ours_stand_beside_the_lectures_with_their_spread():
+    text = table([row(0, 15.0, 22, wrong=2), row(1, 17.0, 24), row(2, 16.0, 23)])
+    assert (
+        "| alone | ours, model | 16 (15 - 17) | 17 | 21 | 23 (22 - 24) | 0 % (0 - 1) | 5 % |"
+        in text
+    )
+    assert "| | lecture's model | 15.9 | 17 | 21.9 | 24 | | |" in text
+    assert len(text.splitlines()) == 4
+    assert set(LECTURE) == {("alone", "input"), ("alone", "model"), ("all n <= 16", "model")}
+
+
+def test_an_unknown_scale_names_the_nearest():
+    with pytest.raises(UsageError, match="did you mean 'small'"):
+        run("smal", 0, lambda *_, **__: None)
