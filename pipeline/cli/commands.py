@@ -13,6 +13,7 @@ from pipeline.cli.check import doctor, problems, verify
 from pipeline.cli.compare import compare
 from pipeline.cli.export import export
 from pipeline.cli.look import best, hist, ls, show
+from pipeline.cli.report import plot, report
 from pipeline.cli.run import resume, run
 from pipeline.cli.search import search
 from pipeline.cli.solve import solve
@@ -53,7 +54,20 @@ def cli() -> None:
     """
 
 
-_READING = (watch, export, certificate, ls, show, hist, best, verify, problems, doctor)
+_READING = (
+    watch,
+    report,
+    plot,
+    export,
+    certificate,
+    ls,
+    show,
+    hist,
+    best,
+    verify,
+    problems,
+    doctor,
+)
 for _command in (run, search, solve, compare, resume, *_READING):
     cli.add_command(_command)
 
