@@ -329,6 +329,12 @@ class Run:
         ):
             log.write(line + "\n")
 
+    def events(self) -> list[dict[str, Any]]:
+        """Return what events.jsonl tells, oldest first; there may be no log."""
+        with contextlib.suppress(FileNotFoundError):
+            return list(parse_events((self.path / "events.jsonl").read_bytes()))
+        return []
+
     def set_budget(self, config: Config) -> None:
         """Write a configuration that differs in its budget or workers alone."""
         assert not differences(self.started_with, config)
@@ -349,6 +355,17 @@ class Run:
     def _write_info(self) -> None:
         with _writing(self.path):
             _write(self.path / "run.json", _json(self.info))
+
+
+def parse_events(data: bytes) -> Iterator[dict[str, Any]]:
+    """Yield the events that lines of a log hold; a line that is damaged or torn is skipped."""
+    for line in data.splitlines():
+        try:
+            event = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(event, dict):
+            yield event
 
 
 # ------------------------------------------------------------------------- finding runs
@@ -405,6 +422,16 @@ def _writing(path: Path, fix: str = "") -> Iterator[None]:
         yield
     except OSError as error:
         raise PipelineError(f"cannot write {path}: {error.strerror or error}{fix}") from error
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write a file at once, or leave what was there.
+
+    Raises:
+        PipelineError: it cannot be written.
+    """
+    with _writing(path):
+        _write(path, data)
 
 
 def _write(path: Path, data: bytes) -> None:

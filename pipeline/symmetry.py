@@ -302,6 +302,21 @@ def classes_of(cells: np.ndarray, ground: GroundSet) -> np.ndarray:
     return found
 
 
+@lru_cache(maxsize=256)
+def class_name(ground: GroundSet, subgroup: tuple[int, ...]) -> str | None:
+    """Return the name of the symmetry class of a subgroup, None where it is not listed.
+
+    Args:
+        subgroup: sorted indices into ``ground.group``, as ``stabiliser`` returns them.
+    """
+    group = _permutations(ground)
+    smallest = min(group.conjugates(subgroup))
+    for cls in symmetry_classes(ground):
+        if cls.order == len(subgroup) and min(group.conjugates(cls.elements)) == smallest:
+            return cls.name
+    return None
+
+
 def _is_int32_matrix(array: object) -> bool:
     return isinstance(array, np.ndarray) and array.dtype == np.int32 and array.ndim == 2
 

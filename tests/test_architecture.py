@@ -89,7 +89,7 @@ LOWER = {
     "pipeline/runs.py": ["loop", "model", "search", "session", "results", "cli"],
     "pipeline/results.py": ["loop", "model", "session", "cli"],
     "pipeline/constructions.py": ["loop", "model", "session", "results", "runs", "cli"],
-    "pipeline/report/": ["loop", "model", "session", "runs", "cli"],
+    "pipeline/report/": ["loop", "model", "session", "cli"],
     "pipeline/session.py": ["cli"],
 }
 

@@ -15,6 +15,7 @@ from pipeline.cli.count import count
 from pipeline.cli.export import export
 from pipeline.cli.look import best, hist, ls, show
 from pipeline.cli.records import records
+from pipeline.cli.report import plot, report
 from pipeline.cli.run import resume, run
 from pipeline.cli.search import search
 from pipeline.cli.solve import solve
@@ -56,13 +57,15 @@ def cli() -> None:
 
 
 _READING = (
+    watch,
+    report,
+    plot,
     ls,
     show,
     hist,
     best,
     count,
     records,
-    watch,
     export,
     certificate,
     verify,

@@ -1,6 +1,8 @@
 """Playing a run from the command line: begun or taken up again, watched, and shown at its end."""
 
+import contextlib
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -41,11 +43,14 @@ def begin(config: Any, plugin: Any, runs: str | None, files: dict[str, bytes] | 
     return Run.create(runs_root(runs), config, plugin.name, words(), {**(files or {}), **kept})
 
 
-def play(opened: Any, plugin: Any, quiet: bool = False) -> dict[str, Any]:
+def play(
+    opened: Any, plugin: Any, quiet: bool = False, tensorboard: bool = False
+) -> dict[str, Any]:
     """Play a locked run to the end of its budget, and return its best construction.
 
     Args:
         quiet: do not print the run's path.
+        tensorboard: write each round for TensorBoard, too.
     """
     from pipeline import session
     from pipeline.cli.live import Interrupted, Live
@@ -64,8 +69,12 @@ def play(opened: Any, plugin: Any, quiet: bool = False) -> dict[str, Any]:
                 from pipeline.model.device import describe, prepare
 
                 err.print(f"model on {describe(prepare(compute.device, compute.threads))}")
+            told = contextlib.nullcontext(live.report)
+            if tensorboard:
+                told = _with_tensorboard(opened, plugin, live, err)
             try:
-                session.play(opened, plugin, executor, live.report)
+                with told as report:
+                    session.play(opened, plugin, executor, report)
             except KeyboardInterrupt:
                 executor.kill()
                 raise
@@ -78,6 +87,38 @@ def play(opened: Any, plugin: Any, quiet: bool = False) -> dict[str, Any]:
         err.print(f"stopped; {kept}. Go on with: pipeline resume {opened.name}", soft_wrap=True)
         sys.exit(130)
     return best_of(opened, plugin)
+
+
+@contextlib.contextmanager
+def _with_tensorboard(opened: Any, plugin: Any, live: Any, err: Any) -> Iterator[Any]:
+    """Give what takes the events of a session, and writes committed rounds for TensorBoard.
+
+    A log that cannot be written is told of and given up; the run goes on.
+    """
+    from pipeline.report.tensorlog import FOLDER, TensorLog
+
+    log: TensorLog | None = None
+    try:
+        log = TensorLog(opened, plugin)
+        err.print(f"look on with: tensorboard --logdir {opened.path / FOLDER}", soft_wrap=True)
+    except OSError as error:
+        err.print(f"nothing is written for TensorBoard: {error}", soft_wrap=True, markup=False)
+
+    def report(event: str, **particulars: Any) -> None:
+        nonlocal log
+        live.report(event, **particulars)
+        if event == "committed" and log is not None:
+            try:
+                log.add(particulars["stats"]["round"])
+            except OSError as error:
+                log = None
+                err.print(f"TensorBoard gets no more: {error}", soft_wrap=True, markup=False)
+
+    try:
+        yield report
+    finally:
+        if log is not None:
+            log.close()
 
 
 def finish(opened: Any, plugin: Any, found: dict[str, Any], as_json: bool) -> None:

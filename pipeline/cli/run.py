@@ -47,6 +47,7 @@ _STOP = "[default: none]"
 @click.option("--workers", type=int, help="Search processes.  [default: one for each core]")
 @click.option("--config", "file", metavar="FILE", help="A TOML file; the options go over it.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any key of a config.")
+@click.option("--tensorboard", is_flag=True, help="Write each round for TensorBoard, too.")
 @click.option("--print-config", is_flag=True, help="Print the complete configuration and stop.")
 @runs_option
 @json_option
@@ -56,11 +57,14 @@ def run(problem: str, file: str | None, settings: tuple[str, ...], **options: An
     PROBLEM is a name (see `pipeline problems`) or a plugin, as in ./mine.py:MyProblem.
     """
     from pipeline.config import to_toml
+    from pipeline.report.tensorlog import check_tensorboard
 
     config, plugin = configure(problem, file, settings, options)
     if options["print_config"]:
         click.echo(to_toml(config), nl=False)
         return
+    if options["tensorboard"]:
+        check_tensorboard()
     start = existing_file(options["start"]) if options["start"] else None
     files: dict[str, bytes] = {}
     if start is not None:
@@ -69,7 +73,7 @@ def run(problem: str, file: str | None, settings: tuple[str, ...], **options: An
         _check_start(plugin, config, start)
     made = begin(config, plugin, options["runs"], files)
     with made.lock():
-        found = play(made, plugin, options["as_json"])
+        found = play(made, plugin, options["as_json"], options["tensorboard"])
         finish(made, plugin, found, options["as_json"])
 
 
@@ -79,6 +83,7 @@ def run(problem: str, file: str | None, settings: tuple[str, ...], **options: An
 @click.option("--time", "time_", help="A new limit, for this session.")
 @click.option("--target", type=int, help="A new target; 0 for none.")
 @click.option("--workers", type=int, help="Search processes; the results are the same.")
+@click.option("--tensorboard", is_flag=True, help="Write each round for TensorBoard, too.")
 @runs_option
 @json_option
 def resume(
@@ -87,6 +92,7 @@ def resume(
     time_: str | None,
     target: int | None,
     workers: int | None,
+    tensorboard: bool,
     runs: str | None,
     as_json: bool,
 ) -> None:
@@ -97,7 +103,10 @@ def resume(
     from dataclasses import replace
 
     from pipeline.config import with_budget
+    from pipeline.report.tensorlog import check_tensorboard
 
+    if tensorboard:
+        check_tensorboard()
     opened = open_run(run_, runs)
     with opened.lock():
         config = with_budget(
@@ -112,7 +121,7 @@ def resume(
         opened.set_budget(config)
         opened.add_session(words())
         load()
-        finish(opened, plugin, play(opened, plugin, as_json), as_json)
+        finish(opened, plugin, play(opened, plugin, as_json, tensorboard), as_json)
 
 
 def configure(

@@ -1,6 +1,5 @@
 """The command watch: a run from another terminal, while it goes on."""
 
-import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 import click
 
 from pipeline.cli.common import json_option, open_run, print_json, runs_option
+from pipeline.runs import parse_events
 
 _EVERY = 0.5  # seconds between two looks
 
@@ -86,10 +86,4 @@ class Tail:
             return
         whole = data[: data.rfind(b"\n") + 1]
         self._place += len(whole)
-        for line in whole.splitlines():
-            try:
-                event = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(event, dict):
-                yield event
+        yield from parse_events(whole)

@@ -68,19 +68,23 @@ def to_svg(row: Row, coords: np.ndarray) -> str:
         coords: int ``(m, d)``, of the whole ground set.
 
     Raises:
-        UsageError: the ground set is no grid of the plane.
+        UsageError: there is no board to draw the ground set on.
     """
-    _board(coords)
     index = {tuple(place): v for v, place in enumerate(coords.tolist())}
     drawn = board_svg(coords, np.array([index[tuple(p)] for p in row["points"]], dtype=np.int32))
-    assert drawn is not None
+    if drawn is None:
+        raise UsageError(
+            f"elements of {coords.shape[1]} coordinates, or as far apart as these, cannot be "
+            "drawn; write them with: pipeline export RUN --format json"
+        )
     return drawn
 
 
 def _board(coords: np.ndarray) -> tuple[int, int]:
     if not is_board(coords):
         raise UsageError(
-            "only grids of the plane can be drawn; use --format json, csv, parquet or lean-list"
+            "TikZ draws full grids of the plane alone; draw an SVG, or write the points with: "
+            "pipeline export RUN --format json"
         )
     rows, columns = (coords.max(axis=0) + 1).tolist()
     return rows, columns

@@ -1,0 +1,250 @@
+"""All that a stored run has to tell, gathered for pictures: nothing is played again.
+
+Scores come from the pools in its rounds: those of the last are verified anew, and files of earlier
+ones are what was committed, by their digests.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from itertools import combinations
+from math import comb
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from pipeline.errors import PipelineError, RunError
+from pipeline.packing import ids, unpack
+from pipeline.population import ORIGINS, Population
+from pipeline.problem import Problem
+from pipeline.report.terminal import parts
+from pipeline.results import check_population, described, load_pool
+from pipeline.runs import Run
+from pipeline.search.blocking import blocked_by
+from pipeline.statistics import Distribution, distribution
+from pipeline.symmetry import canonical, class_name, find_class, orbits, stabiliser
+
+#: The share of a pool that counts as its elite, as in the four statistics.
+_ELITE = 5
+#: Sets of elements of a board for which what they block is listed, at most.
+_SETS = 25_000
+_STARTED = "%Y-%m-%dT%H:%M:%S%z"
+
+
+class Moment(NamedTuple):
+    """How long a run had been played when something happened, its sessions one after another."""
+
+    seconds: float
+    cpu: float | None
+
+
+class Find(NamedTuple):
+    """A score that had not been reached before."""
+
+    at: Moment
+    score: int
+    origin: str
+
+
+@dataclass(frozen=True, eq=False)
+class Round:
+    """One committed round.
+
+    Attributes:
+        parts: the distributions of what was seeded, sampled, searched and kept, by these names.
+        new: what this round found and kept, by origin.
+        usage: float ``(m,)``, the share of the elite that uses each element.
+        elite: how many that are.
+        ended: None where the run's log does not tell.
+    """
+
+    number: int
+    stats: Mapping[str, Any]
+    parts: Mapping[str, Distribution]
+    new: Mapping[str, Distribution]
+    usage: np.ndarray
+    elite: int
+    ended: Moment | None
+
+
+class Member(NamedTuple):
+    """One construction of a pool, its id the same for all its images under the group."""
+
+    id: str
+    score: int
+    stabiliser: int  # how many symmetries leave it as it is
+    symmetry: str  # the name of their class
+    origin: str
+    round: int
+
+
+class Story:
+    """A run with at least one finished round, at the size that it searches for."""
+
+    def __init__(self, run: Run, problem: Problem) -> None:
+        """Read the rounds and the log.
+
+        Raises:
+            RunError: no finished round, or a damaged file.
+            VerificationError: a construction of the last round is not what it claims.
+        """
+        self.run, self.problem, self.n = run, problem, run.config.n
+        last = run.last_round()
+        self.ground = problem.ground(self.n)
+        self.finds, ended = _timeline(run)
+        self.rounds = [self._round(number, ended.get(number)) for number in run.rounds()]
+        self.pools = {n: load_pool(run, problem, last, n) for n in run.sizes(last)}
+        for n, pool in self.pools.items():
+            check_population(problem, pool, str(run.folder(last) / f"n{n}.parquet"))
+        self.pool = self.pools[self.n]
+
+    def _round(self, number: int, ended: Moment | None) -> Round:
+        stats = self.run.stats(number)
+        pool = load_pool(self.run, self.problem, number, self.n)
+        fresh = pool.take(np.flatnonzero(pool.round == number))
+        new = {
+            origin: distribution(fresh.score[fresh.came_from(origin)])
+            for origin in ORIGINS
+            if fresh.came_from(origin).any()
+        }
+        elite = pool.top(max(len(pool) // _ELITE, 1))
+        used = unpack(elite.cells, pool.m).sum(axis=0)
+        usage = used / max(len(elite), 1)
+        found = dict(parts(dict(stats), self.n))
+        return Round(number, stats, found, new, usage, len(elite), ended)
+
+    def round(self, number: int | None) -> Round:
+        """Return a round, the last for None.
+
+        Raises:
+            RunError: there is no such round.
+        """
+        if number is not None:
+            self.run.folder(number)
+        return self.rounds[-1 if number is None else number]
+
+    @cached_property
+    def order(self) -> np.ndarray:
+        """The indices of the last pool, best first, that of ``pipeline best`` at its head."""
+        scores = np.lexsort((self.pool.ids(), -self.pool.score.astype(np.int64)))
+        best = self.pool.best() if len(self.pool) else -1
+        return np.concatenate([scores[scores == best], scores[scores != best]])
+
+    @cached_property
+    def best(self) -> dict[str, Any] | None:
+        """The best construction and its place beside the best known; None without any."""
+        return self.best_of(self.n)
+
+    def best_of(self, n: int) -> dict[str, Any] | None:
+        """Return the best construction of a size, None without any."""
+        pool = self.pools[n]
+        if not len(pool):
+            return None
+        return described(self.problem, self.run.config, pool.take([pool.best()]))
+
+    def best_after(self, number: int) -> dict[str, Any]:
+        """Return the best construction after a round, verified anew.
+
+        Raises:
+            RunError: there was none yet.
+        """
+        pool = load_pool(self.run, self.problem, number, self.n)
+        if not len(pool):
+            raise RunError(
+                f"{self.run.path} had found no construction of size {self.n} by round {number}"
+            )
+        top = pool.take([pool.best()])
+        check_population(self.problem, top, str(self.run.folder(number) / f"n{self.n}.parquet"))
+        return described(self.problem, self.run.config, top)
+
+    def members(self, most: int) -> Iterator[Member]:
+        """Yield the constructions of the last pool, best first, ``most`` at most."""
+        pool = self.pool.take(self.order[:most])
+        names = ids(canonical(pool.cells, self.ground))
+        for i in range(len(pool)):
+            fixing = stabiliser(pool.cells[i], self.ground)
+            yield Member(
+                f"{int(names[i]) & (2**64 - 1):016x}",
+                int(pool.score[i]),
+                len(fixing),
+                class_name(self.ground, fixing) or f"order {len(fixing)}",
+                ORIGINS[int(pool.origin[i])],
+                int(pool.round[i]),
+            )
+
+    def sample_behind_best(self) -> np.ndarray | None:
+        """Return the elements of what the model wrote for the best; None if it did not, or is lost.
+
+        Raises:
+            RunError: the samples of that round are damaged.
+        """
+        if not len(self.pool):
+            return None
+        best = self.pool.take([self.pool.best()])
+        number, parent = int(best.round[0]), int(best.parent[0])
+        there = parent and (self.run.folder(number) / "samples.parquet").exists()
+        if not there:
+            return None
+        try:
+            samples, _ = Population.read(self.run.file(number, "samples.parquet"))
+        except PipelineError as error:
+            raise RunError(str(error)) from error
+        (index,) = np.nonzero(samples.ids() == parent)
+        return samples.points(int(index[0])) if len(index) else None
+
+    def orbits(self) -> np.ndarray:
+        """Return int ``(m,)``: the orbit of each element under all symmetries."""
+        whole = max(len(self.ground.group), 1)
+        name = class_name(self.ground, tuple(range(whole)))
+        return orbits(self.ground, find_class(self.ground, name or "all")).of
+
+    def blocked(self, points: np.ndarray) -> list[list[int]] | None:
+        """Return what each ``arity - 1`` of some points block; None where there are too many.
+
+        The sets of points come in the order of ``itertools.combinations``.
+        """
+        size = self.problem.arity - 1
+        if comb(len(points), size) > _SETS:
+            return None
+        return blocked_by(self.problem, self.n, list(combinations(points.tolist(), size)))
+
+    def losses(self) -> list[tuple[int, float, float | None]]:
+        """Return (steps of training so far, training loss, held-out loss or None)."""
+        found, before = [], 0
+        for stats in (r.stats["train"] for r in self.rounds if "train" in r.stats):
+            found += [(before + step, loss, held) for step, loss, held in stats["curve"]]
+            before += stats["steps"]
+        return found
+
+
+def _timeline(run: Run) -> tuple[list[Find], dict[int, Moment]]:
+    """Return the finds, and when each round ended, by number; breaks between sessions left out."""
+    sessions = run.info["sessions"]
+    starts = [datetime.strptime(s["started"], _STARTED).timestamp() for s in sessions]
+    finds: list[Find] = []
+    ended: dict[int, Moment] = {}
+    session, before, cpu_before = 0, 0.0, 0.0
+    last, cpu = starts[0], 0.0
+    closing: int | None = None  # the round whose CPU seconds come next
+    for event in run.events():
+        moment = float(event.get("time", last))
+        while session + 1 < len(starts) and moment >= starts[session + 1]:
+            before += last - starts[session]
+            cpu_before, cpu, closing = cpu_before + cpu, 0.0, None
+            session += 1
+            last = starts[session]
+        last = max(last, moment)
+        seconds = before + last - starts[session]
+        cpu = max(cpu, float(event.get("cpu", 0.0)))
+        kind = event.get("event")
+        if kind == "best" and event.get("n") == run.config.n:
+            score = int(event["score"])
+            if not finds or score > finds[-1].score:
+                finds.append(Find(Moment(seconds, cpu_before + cpu), score, event["origin"]))
+        elif kind == "round":
+            closing = int(event["number"])
+            ended[closing] = Moment(seconds, None)
+        elif kind == "cpu" and closing is not None:
+            ended[closing] = Moment(ended[closing].seconds, cpu_before + cpu)
+    return finds, ended

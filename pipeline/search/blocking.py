@@ -1,0 +1,55 @@
+"""What a few chosen elements block together, asked of a problem's own hook."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from pipeline.compiling import njit
+from pipeline.problem import Problem, crashes_raised
+
+
+def blocked_by(problem: Problem, n: int, sets: Sequence[Sequence[int]]) -> list[list[int]]:
+    """Return the elements that may not join each of some valid sets, ascending.
+
+    Args:
+        sets: element indices, as many in each set, distinct within one.
+
+    Raises:
+        PipelineError: the problem's hook raises.
+    """
+    rows = np.ascontiguousarray(sets, dtype=np.int32)
+    if not rows.size:
+        return [[] for _ in sets]
+    ground = problem.ground(n)
+    given = (problem.hook, ground.coords, problem.hook_tables(n), rows)
+    start = np.zeros(len(rows) + 1, np.int64)
+    with crashes_raised(f"the hook of {problem.name}"):
+        _list_blocked(*given, start, np.zeros(0, np.int32))
+        elements = np.zeros(start[-1], np.int32)
+        _list_blocked(*given, start, elements)
+    return [part.tolist() for part in np.split(elements, start[1:-1])]
+
+
+@njit
+def _list_blocked(hook: Any, coords, tables, rows, start, elements):  # pragma: no cover
+    """Fill ``elements`` if there is room, ``start`` in any case; O(m) and the hooks for a row."""
+    m = len(coords)
+    slot = np.arange(m + 1).astype(np.int32)
+    counts = np.zeros(m + 1, np.int32)
+    inside = np.zeros(m, np.uint8)
+    for i in range(len(rows)):
+        counts[:] = 0
+        row = rows[i]
+        for size in range(len(row)):
+            hook(row[size], row, size, inside, slot, counts, 1, coords, tables)
+            inside[row[size]] = 1
+        for v in row:
+            inside[v] = 0
+        used = start[i]
+        for u in range(m):
+            if counts[u] > 0:
+                if used < len(elements):
+                    elements[used] = u
+                used += 1
+        start[i + 1] = used
