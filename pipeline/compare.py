@@ -128,11 +128,9 @@ class Plan:
         """Return the name of the folder that holds its cells.
 
         Plans that differ in their sizes, arms, number of rng seeds or target alone share one, so
-        that what has been played counts for all of them; not if runs end at the target.
+        that what has been played counts for all of them.
         """
         told: list[Any] = [self.problem, self.cpu_seconds, self.settings]
-        if self.stop_at_target:
-            told.append({str(n): self.goal(n) for n in self.sizes})
         path = Path(self.problem.rpartition(":")[0])
         if path.is_file():  # a problem of the user's own, which may change
             told.append(hashlib.sha256(path.read_bytes()).hexdigest())
@@ -169,6 +167,7 @@ class Plan:
         config = config_from(whole, f"arm {arm.name}")
         config, _ = inputs.bound(config, inputs.read_files(config))
         name = f"n{n}-{arm.name}-seed{seed}-{config.identity[:8]}"
+        name += f"-to{end}" if self.stop_at_target else ""
         return Cell(arm.name, n, seed, name, self.problem, told)
 
 
