@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from pipeline.errors import UsageError
-from pipeline.lab.isosceles import LECTURE, WRONG_FORMAT, run, table
+from pipeline.lab import isosceles
+from pipeline.lab.isosceles import LECTURE, WRONG_FORMAT, run
 
 
 def played(seed=0):
@@ -62,15 +63,24 @@ def row(seed, mean, top, wrong=0, **more):
     return {**base, "top20": 21.0, "max": top, "count": 200, "wrong_format": wrong, "illegal": 10}
 
 
-def test_ours_stand_beside_the_lectures_with_their_spread():
-    text = table([row(0, 15.0, 22, wrong=2), row(1, 17.0, 24), row(2, 16.0, 23)])
-    assert (
-        "| alone | ours, model | 16 (15 - 17) | 17 | 21 | 23 (22 - 24) | 0 % (0 - 1) | 5 % |"
-        in text
-    )
-    assert "| | lecture's model | 15.9 | 17 | 21.9 | 24 | | |" in text
-    assert len(text.splitlines()) == 4
-    assert set(LECTURE) == {("alone", "input"), ("alone", "model"), ("all n <= 16", "model")}
+def test_ours_stand_beside_the_lectures_with_their_spread(monkeypatch):
+    figures = {0: (15.0, 22, 2), 1: (17.0, 24, 0), 2: (16.0, 23, 0)}
+
+    def rows(scale, seed, report):
+        assert scale == "small"
+        return [
+            row(seed, *figures[seed][:2], wrong=figures[seed][2], shown=shown, whose=whose)
+            for shown, whose in LECTURE
+        ]
+
+    monkeypatch.setattr(isosceles, "run", rows)
+    given, alone, together = isosceles.experiment("small", 0, lambda *_, **__: None)
+    assert given["name"] == "isosceles-16, alone, input"
+    assert given["measured"] == "mean 16 (15 - 17), median 17, top 20 % 21, max 23 (22 - 24)"
+    assert alone["measured"].endswith("; wrong format 0 % (0 - 1), illegal before repair 5 %")
+    assert alone["lecture"] == "mean 15.9, median 17, top 20 % 21.9, max 24"
+    assert together["values"]["max"] == [22, 24, 23]
+    assert together["budget"].endswith("rng seeds 0 to 2")
 
 
 def test_an_unknown_scale_names_the_nearest():

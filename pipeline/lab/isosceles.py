@@ -1,6 +1,6 @@
 """The lecture's isosceles experiment: what a model makes of greedy attempts at n = 16.
 
-    python -m pipeline.lab.isosceles --scale small --seeds 3
+    pipeline lab run isosceles-16
 
 Greedy constructions are shown to a model, alone and with the best of all smaller sizes, and it
 writes freely: nothing rules out a blocked cell or a wrong format. Before a sample counts, points
@@ -9,8 +9,6 @@ searched. Source: A. Z. Wagner, "Transformers and Makemore", 22 September 2023, 
 how its illegal outputs were scored, and gives wrongly formatted ones -10.
 """
 
-import argparse
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -37,6 +35,7 @@ LECTURE: Mapping[tuple[str, str], tuple[float, float, float, int]] = {
     ("alone", "model"): (15.9, 17, 21.9, 24),
     ("all n <= 16", "model"): (15.4, 16, 23.4, 25),
 }
+_FIGURES = ("mean", "median", "top 20 %", "max")
 #: The score of what is no construction.
 WRONG_FORMAT = -10
 
@@ -54,7 +53,7 @@ class Scale:
 SCALES: Mapping[str, Scale] = {
     "tiny": Scale(300, 20, 60, {"width": 16, "heads": 2, "layers": 1}),
     "small": Scale(20_000, 1_000, 1_000, {"width": 64, "layers": 2}),
-    "full": Scale(100_000, 30_000, 10_000, {"width": 128, "layers": 4}),
+    "lecture": Scale(100_000, 30_000, 10_000, {"width": 128, "layers": 4}),
 }
 #: Of each smaller size the best are shown, no more than so many for one construction at n.
 _SMALLER = 1 / 40
@@ -92,28 +91,48 @@ def run(scale: str, seed: int, report: Report, n: int = N) -> list[dict[str, Any
     return rows
 
 
-def table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return the rows of several rng seeds beside the lecture's, as a Markdown table.
+def experiment(scale: str, seed: int, report: Report) -> list[dict[str, Any]]:
+    """Play the experiment for three rng seeds, ``seed`` and the next two; see ``lab.registry``.
 
-    Of each figure the median over the rng seeds is given, and behind it the least and the largest.
+    Of each figure the median is given, and behind it the least and the largest.
     """
-    lines = [
-        "| shown | whose | mean | median | top 20 % | max | wrong format | illegal |",
-        "|---" * 8 + "|",
-    ]
-    for key in dict.fromkeys((row["shown"], row["whose"]) for row in rows):
-        ours = [row for row in rows if (row["shown"], row["whose"]) == key]
-        cells = [
-            _spread([row[name] for row in ours]) for name in ("mean", "median", "top20", "max")
-        ]
-        for name in ("wrong_format", "illegal"):
-            shares = [100 * row[name] / row["count"] for row in ours]
-            cells.append(_spread(shares, " %"))
-        lines.append(f"| {key[0]} | ours, {key[1]} | {' | '.join(cells)} |")
-        if key in LECTURE:
-            theirs = " | ".join(f"{value:g}" for value in LECTURE[key])
-            lines.append(f"| | lecture's {key[1]} | {theirs} | | |")
-    return "\n".join(lines)
+    seeds = range(seed, seed + 3)
+    rows = [row for one in seeds for row in run(scale, one, report)]
+    how = SCALES[scale]
+    shape = ", ".join(f"{key} {value}" for key, value in how.shape.items())
+    budget = (
+        f"{how.greedy:,} greedy sets, {how.steps:,} steps, {shape}, {how.samples:,} samples, "
+        f"rng seeds {seeds[0]} to {seeds[-1]}"
+    )
+    made = []
+    for shown, whose in LECTURE:
+        ours = [row for row in rows if (row["shown"], row["whose"]) == (shown, whose)]
+        told = {name: [row[name] for row in ours] for name in ("mean", "median", "top20", "max")}
+        shares = {
+            name: [100 * row[name] / row["count"] for row in ours]
+            for name in ("wrong_format", "illegal")
+        }
+        text = _figures([_spread(values) for values in told.values()])
+        if whose == "model":
+            text += (
+                f"; wrong format {_spread(shares['wrong_format'], ' %')}, "
+                f"illegal before repair {_spread(shares['illegal'], ' %')}"
+            )
+        theirs = _figures([f"{value:g}" for value in LECTURE[shown, whose]])
+        made.append(
+            {
+                "name": f"isosceles-16, {shown}, {whose}",
+                "measured": text,
+                "lecture": theirs,
+                "budget": budget,
+                "values": {**told, **shares},
+            }
+        )
+    return made
+
+
+def _figures(texts: Sequence[str]) -> str:
+    return ", ".join(f"{name} {t}" for name, t in zip(_FIGURES, texts, strict=True))
 
 
 def _loop(scale: Scale, seed: int, sizes: tuple[int, ...], report: Report) -> Loop:
@@ -172,25 +191,3 @@ def _spread(values: Sequence[float], unit: str = "") -> str:
     low, middle, high = min(values), median(values), max(values)
     text = f"{middle:.3g}{unit}"
     return text if low == high else f"{text} ({low:.3g} - {high:.3g})"
-
-
-def main() -> None:
-    """Play the experiment for several rng seeds and print the table."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--scale", choices=sorted(SCALES), default="small")
-    parser.add_argument("--seeds", type=int, default=3)
-    options = parser.parse_args()
-
-    def report(event: str, **particulars: Any) -> None:
-        if event in ("note", "stage"):
-            print(particulars.get("text") or particulars.get("name"), file=sys.stderr, flush=True)
-
-    rows: list[dict[str, Any]] = []
-    for seed in range(options.seeds):
-        rows += run(options.scale, seed, report)
-        print(f"rng seed {seed}\n{table(rows[-3:])}", file=sys.stderr, flush=True)
-    print(table(rows))
-
-
-if __name__ == "__main__":
-    main()
