@@ -1,4 +1,4 @@
-"""Training of a GPT on constructions of several sizes."""
+"""Training of a GPT: on constructions of several sizes, or on any tokens."""
 
 import math
 import time
@@ -90,8 +90,39 @@ def train(
     def written(chosen: np.ndarray) -> np.ndarray:
         return _encode(encoder, constructions, sizes[chosen], rows[chosen], rng)
 
-    held_tokens = written(shuffled[:held])
-    ignored = len(encoder.prefix(encoder.sizes[0])) - 1  # targets that are given anyway
+    return fit(
+        model,
+        config,
+        held=written(shuffled[:held]),
+        epoch=lambda: written(rng.permutation(shuffled[held:])),
+        ignored=len(encoder.prefix(encoder.sizes[0])) - 1,
+        precision=precision,
+        optimizer_state=optimizer_state,
+        progress=progress,
+    )
+
+
+def fit(
+    model: GPT,
+    config: TrainConfig,
+    *,
+    epoch: Callable[[], np.ndarray],
+    held: np.ndarray | None = None,
+    ignored: int = 0,
+    precision: str = "auto",
+    optimizer_state: Mapping[str, Tensor] | None = None,
+    progress: Callable[[int, int, float], None] | None = None,
+) -> TrainResult:
+    """Train a model in place on tokens int64 ``(total, T)``, with no notion of what they mean.
+
+    Args:
+        epoch: returns what is shown next, in its order; asked again when that is used up.
+        held: tokens to be held out, none of which `epoch` returns.
+        ignored: how many targets of each sequence are given anyway and have no loss.
+
+    The rest, and what it raises, is as for `train`; ``config.holdout`` plays no part.
+    """
+    held_tokens = np.zeros((0, 0), np.int64) if held is None else held
     device = model.head.weight.device
     optimizer = _optimizer(model, config, optimizer_state)
     dtype = pick_dtype(precision, device, model.config.width)
@@ -102,7 +133,7 @@ def train(
     seen, seconds = 0, 0.0
     model.train()
     run = compiled(model)
-    batches = _batches(lambda: written(rng.permutation(shuffled[held:])), config.batch)
+    batches = _batches(epoch, config.batch)
     for step, tokens in enumerate(batches, 1):
         start = time.perf_counter()
         loss, count = token_loss(run, torch.from_numpy(tokens).to(device), ignored, dtype)
@@ -125,7 +156,7 @@ def train(
         if progress is not None:
             progress(step, config.steps, since[-1])
         if step % config.evaluate_every == 0 or step == config.steps:
-            holdout = _evaluate(model, held_tokens, ignored, dtype) if held else None
+            holdout = _evaluate(model, held_tokens, ignored, dtype) if len(held_tokens) else None
             curve.append((step, float(np.mean(since)), holdout))
             since = []
             if holdout is not None:
