@@ -12,6 +12,7 @@ from pipeline.cli.certificate import certificate
 from pipeline.cli.check import doctor, problems, verify
 from pipeline.cli.compare import compare
 from pipeline.cli.export import export
+from pipeline.cli.lab import lab
 from pipeline.cli.look import best, hist, ls, show
 from pipeline.cli.run import resume, run
 from pipeline.cli.search import search
@@ -54,7 +55,7 @@ def cli() -> None:
 
 
 _READING = (watch, export, certificate, ls, show, hist, best, verify, problems, doctor)
-for _command in (run, search, solve, compare, resume, *_READING):
+for _command in (run, search, solve, compare, resume, lab, *_READING):
     cli.add_command(_command)
 
 
