@@ -393,8 +393,10 @@ def _finish(runs: Sequence[Any], as_json: bool) -> None:
     out.print(table)
     for row in rows:
         for title in ("forced", "errors"):
-            told = [f"{k} {v:.2f}" if "in each" in k else f"{k} {percent(v)}"
-                    for k, v in row.get(title, {}).items()]
+            told = [
+                f"{k} {v:.2f}" if "in each" in k else f"{k} {percent(v)}"
+                for k, v in row.get(title, {}).items()
+            ]
             if told:
                 what = "where the rule decides" if title == "forced" else "of what was written"
                 out.print(f"{row['name']}, {what}: {', '.join(told)}", markup=False)

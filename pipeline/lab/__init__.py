@@ -1,1 +1,1 @@
-"""The lecture as a laboratory: toy rules that the product's own model learns; see `pipeline lab`."""
+"""The lecture as a laboratory: toy rules that the pipeline's own model learns."""

@@ -9,7 +9,7 @@ import numpy as np
 from pipeline.lab.task import END, Forced, Rng, Task, compact
 
 COMMA = 10
-DIGITS = (*"0123456789,",)
+DIGITS: tuple[str, ...] = (*"0123456789,",)
 
 
 @dataclass

@@ -1,12 +1,12 @@
 """A lab run's folder, under ``lab/`` in the folder of runs.
 
-    lab.json       what was asked, what was found; written anew as the training goes on
-    curve.csv      the success rate over the steps
-    samples.txt    what the model wrote, each line after "ok" or "no"
-    models/        step-0001000.safetensors, at the steps asked for and the last
-    attention/     pictures
-    page.html      all of it on one page
-    events.jsonl   one line per thing that happened
+lab.json       what was asked, what was found; written anew as the training goes on
+curve.csv      the success rate over the steps
+samples.txt    what the model wrote, each line after "ok" or "no"
+models/        step-0001000.safetensors, at the steps asked for and the last
+attention/     pictures
+page.html      all of it on one page
+events.jsonl   one line per thing that happened
 """
 
 import contextlib

@@ -245,9 +245,11 @@ def words(entry: dict[str, Any]) -> str:
     parts = [f"loss {entry['loss']:.3f}"]
     if "success" in entry:
         parts.append(f"{entry['success']:.1%} of samples obey the rule")
-    for name in ("train", "test"):
-        if "decided" in entry.get(name, {}):
-            parts.append(f"{name} {entry[name]['decided']:.1%} right where decided")
+    parts += [
+        f"{name} {entry[name]['decided']:.1%} right where decided"
+        for name in ("train", "test")
+        if "decided" in entry.get(name, {})
+    ]
     return ", ".join(parts).replace("%", " %")
 
 

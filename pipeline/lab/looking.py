@@ -64,7 +64,7 @@ def look(
     long = next(iter(found.values())).shape[2]
     symbols = None
     if string is not None:
-        symbols = [task.alphabet[s] for s in strings[0] if s != END]
+        symbols = [str(task.alphabet[s]) for s in strings[0] if s != END]
     decided = _decided(task, strings)
     if position is not None and not 1 <= position <= long:
         raise UsageError(f"--position {position}: choose 1 to {long}")

@@ -1,4 +1,4 @@
-"""A lab run on one HTML page that needs nothing else: figures, curves, samples, errors, pictures."""
+"""A lab run on one HTML page that needs nothing else: curves, samples, errors, pictures."""
 
 import base64
 from collections.abc import Sequence
@@ -41,8 +41,7 @@ def page(run: LabRun) -> str:
         f"{found['cpu_seconds']:.0f} CPU seconds<br><code>pipeline "
         f"{escape(' '.join(run.info['command']))}</code></p>"
     )
-    for row in rows:
-        parts.append(_row(row, several="rows" in found))
+    parts += [_row(row, several="rows" in found) for row in rows]
     if "curve" in found:
         parts.append(_curves(found["curve"], Budget(**what["budget"])))
         parts.append(_table("Where the rule decides", found["forced"]))
@@ -78,9 +77,7 @@ def _curves(curve: list[dict[str, Any]], budget: Budget) -> str:
     steps = [entry["step"] for entry in curve]
     series = []
     if budget.samples:
-        series.append(
-            Series("samples that obey the rule", steps, [e["success"] for e in curve])
-        )
+        series.append(Series("samples that obey the rule", steps, [e["success"] for e in curve]))
     for part, name in (("train", "train"), ("test", "test")):
         for kind in curve[0].get(part, {}):
             if not kind.startswith("term ") or part == "test":

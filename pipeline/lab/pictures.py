@@ -108,11 +108,11 @@ def board_png(
             board = shown.reshape(side, side) / top
             image = panel.imshow(board, cmap="magma_r", vmin=0, vmax=1)
             panel.set_facecolor("#d8d8d8")
-            for place in np.flatnonzero(blocking[:cell]):
+            for place in np.flatnonzero(blocking[:cell]).tolist():
                 _outline(panel, place, side, "#0072b2", 1.4)
             _outline(panel, cell, side, "#009e73", 2.4)
             if ones is not None:
-                for place in np.flatnonzero(ones[:cell]):
+                for place in np.flatnonzero(ones[:cell]).tolist():
                     panel.plot(place % side, place // side, "o", color="#0072b2", markersize=3)
             panel.set_title(
                 f"step {step:,}, layer {layer + 1}, head {head + 1}\nlargest {top:.2f}", fontsize=7

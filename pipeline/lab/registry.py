@@ -57,11 +57,11 @@ class Entry:
 #: makemore's own default model and training, as in the lecture.
 _LECTURE = Budget(strings=100_000, layers=4, width=64, steps=15_000, learning_rate=5e-4)
 _FIVE = {
-    "1": ("s[18]=s[47]", 0.99, 900),
-    "2": ("s[18]=s[-21]", 0.54, 900),
-    "3": ("s[-1]=s[-2]", 0.90, 900),
-    "4": ("s[18]=s[39],s[31]=s[44],s[4]=s[28]", 0.99, 1200),
-    "5": ("s[18]=s[39],s[31]=s[44],s[4]=s[-28]", 0.51, 1200),
+    "1": ("s[18]=s[47]", 0.99, 2500),
+    "2": ("s[18]=s[-21]", 0.54, 2500),
+    "3": ("s[-1]=s[-2]", 0.90, 2500),
+    "4": ("s[18]=s[39],s[31]=s[44],s[4]=s[28]", 0.99, 3500),
+    "5": ("s[18]=s[39],s[31]=s[44],s[4]=s[-28]", 0.51, 3500),
 }
 _ADDS = "27k parameters, an hour: vaguely like addition; 400k, a day: all shown rows right"
 #: "5" says "five" to nobody: digits and the comma under other signs, in no order.
@@ -262,7 +262,7 @@ def _five(rule: str, scale: str) -> Equal:
         64 if scale == "small" else 200,
         chance=0.5 ** len(pairs),
         figure=figure,
-        budget=Budget(steps=steps) if scale == "small" else _LECTURE,
+        budget=Budget(steps=steps, batch=16) if scale == "small" else _LECTURE,
         pairs=pairs,
         shortest=50,
     )
