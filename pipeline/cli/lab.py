@@ -148,7 +148,7 @@ def sweep(task: str, decays: str | None, rates: str | None, sizes: str | None, *
 @scale_option
 @click.option("--seed", default=0, help="The rng seed.  [default: 0]")
 @click.option("--only", help="These tasks alone, as equal-13-22,gcd.")
-@click.option("-o", "out", metavar="FILE", help="Write the table there too, in Markdown.")
+@click.option("-o", "out", metavar="FILE", help="Write it there too, with how it was made.")
 @click.option("--device", default="cpu", help="auto, cuda, mps or cpu.  [default: cpu]")
 @runs_option
 @json_option
@@ -173,12 +173,12 @@ def all_(out: str | None, only: str | None, **options: Any) -> None:
     for entry in chosen:
         whats = [_asked(entry.name, entry, label, options) for label in _labels(entry, None)]
         runs += _perform(entry, whats, options, again=False)
-    from pipeline.lab.work import markdown, rows_of
+    from pipeline.lab.work import document, markdown, rows_of
 
     rows = [row for made in runs for row in rows_of(made)]
     table = markdown(rows)
     if file is not None:
-        file.write_text(table, encoding="utf-8")
+        file.write_text(document(rows, words(), runs), encoding="utf-8")
     if options["as_json"]:
         print_json({"scale": options["scale"], "rows": rows})
     else:

@@ -190,6 +190,39 @@ def markdown(rows: Sequence[dict[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def document(rows: Sequence[dict[str, Any]], command: Sequence[str], runs: Sequence[LabRun]) -> str:
+    """Return the table in Markdown below how it was made, and how to read it."""
+    seconds = sum((run.found or {}).get("cpu_seconds", 0.0) for run in runs)
+    told = [word for word in command if not word.startswith(("--json", "-o"))]
+    files = {command[i + 1] for i, word in enumerate(command[:-1]) if word == "-o"}
+    shown = " ".join(word for word in told if word not in files)
+    return _DOCUMENT.format(
+        command=shown,
+        day=time.strftime("%Y-%m-%d"),
+        machine=runs[-1].info["machine"],
+        device=runs[-1].info["asked"]["device"],
+        minutes=seconds / 60,
+        table=markdown(rows),
+    )
+
+
+_DOCUMENT = """# The lecture's experiments, measured
+
+`pipeline {command}` made this table on {day} ({machine}, {device}; {minutes:.1f} CPU minutes of
+training, writing and judging in all). Each line is a fresh model of the kind that `pipeline run`
+trains, and its folder under `lab/` in the folder of runs holds curves, samples and the model.
+
+"Measured" is the share of freely written strings that obey the whole rule, or of questions answered
+rightly. "Where the rule decides" is asked of the model with a true string before it: "decided" is
+how often its likeliest symbol is the one that the rule leaves; "term 4" how often all of that term is;
+"end allowed" (or "2 allowed") how much of the probability that it gives to the end (or to a 2) falls
+where the rule lets one come. "Chance" is what a model reaches that knows how often symbols come, and no
+rule. The lecture's own figures are of other budgets: a small scale that falls short of one says
+only what so little training does.
+
+{table}"""
+
+
 def _bytes(path: str) -> bytes:
     try:
         return Path(path).read_bytes()

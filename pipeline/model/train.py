@@ -109,6 +109,7 @@ def fit(
     epoch: Callable[[], np.ndarray],
     held: np.ndarray | None = None,
     ignored: int = 0,
+    decay_embeddings: bool = False,
     precision: str = "auto",
     optimizer_state: Mapping[str, Tensor] | None = None,
     progress: Callable[[int, int, float], None] | None = None,
@@ -119,12 +120,13 @@ def fit(
         epoch: returns what is shown next, in its order; asked again when that is used up.
         held: tokens to be held out, none of which `epoch` returns.
         ignored: how many targets of each sequence are given anyway and have no loss.
+        decay_embeddings: let weight decay pull on the embeddings too.
 
     The rest, and what it raises, is as for `train`; ``config.holdout`` plays no part.
     """
     held_tokens = np.zeros((0, 0), np.int64) if held is None else held
     device = model.head.weight.device
-    optimizer = _optimizer(model, config, optimizer_state)
+    optimizer = _optimizer(model, config, optimizer_state, decay_embeddings)
     dtype = pick_dtype(precision, device, model.config.width)
 
     curve: list[tuple[int, float, float | None]] = []
@@ -277,10 +279,13 @@ def _rate(step: int, config: TrainConfig) -> float:
 
 
 def _optimizer(
-    model: GPT, config: TrainConfig, state: Mapping[str, Tensor] | None
+    model: GPT,
+    config: TrainConfig,
+    state: Mapping[str, Tensor] | None,
+    decay_embeddings: bool,
 ) -> torch.optim.AdamW:
     named = dict(model.named_parameters())
-    embeddings = ("tokens.", "positions.")
+    embeddings = () if decay_embeddings else ("tokens.", "positions.")
     bias = {name for name in named if name.endswith(".bias")}
     plain = {k for k, p in named.items() if p.ndim != 2 or k.startswith(embeddings)}
     groups = [
