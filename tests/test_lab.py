@@ -3,6 +3,7 @@
 import json
 import sys
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -139,16 +140,17 @@ def test_the_maps_are_the_models_own_attention(geometry):
     relation = rng.integers(60, size=(9, 9)).astype(np.uint8) if geometry != "off" else None
     model = GPT(config, relation, seed=3)
     with torch.no_grad():
-        for block in model.blocks:
-            if block.bias is not None:
-                block.bias.normal_(generator=torch.Generator().manual_seed(0))
+        for name, weight in model.named_parameters():
+            if name.endswith(".bias"):
+                weight.normal_(generator=torch.Generator().manual_seed(0))
     seen = []
-    for block in model.blocks:
+    blocks: Any = model.blocks
+    for block in blocks:
         block.register_forward_hook(lambda _, given, out: seen.append((given, out)))
     tokens = torch.from_numpy(rng.integers(9, size=(4, 10)))
     found = weights(model, tokens)
     assert len(found) == len(seen) == 3
-    for block, mine, ((x, *_), out) in zip(model.blocks, found, seen, strict=True):
+    for block, mine, ((x, *_), out) in zip(blocks, found, seen, strict=True):
         assert mine.shape == (4, 2, 10, 10)
         torch.testing.assert_close(mine.sum(dim=3), torch.ones(4, 2, 10))
         assert not mine.triu(1).any()

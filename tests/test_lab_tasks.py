@@ -1,6 +1,7 @@
 """The lab's tasks: what they draw and refuse, against naive readings of the lecture's words."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ PRINTED = [
     "738,518,1256,55491,567",
     "686,854,1540,556552,558092",
 ]
-TASKS = {
+TASKS: dict[str, Any] = {
     f"{entry.name} {label}".strip() + f" {scale}": task
     for scale in ("small", "lecture")
     for entry in entries(scale)

@@ -12,6 +12,8 @@ from pipeline.cli.play import words
 from pipeline.errors import UsageError
 
 _TASK = "TASK is a name (see `pipeline lab list`), a rule as s[3]=s[-1], or a file as my-rule.py."
+#: Small models gain nothing from another device.
+_DEVICES = {"small": "cpu", "lecture": "auto"}
 _CHANGED = ("steps", "batch", "strings", "samples", "learning_rate", "weight_decay")
 
 
@@ -80,7 +82,7 @@ def list_(scale: str, as_json: bool) -> None:
 @click.option("--weight-decay", type=float, help="On the matrices.")
 @click.option("--parameters", help="A model of about so many, as 27k or 1.5M.")
 @click.option("--checkpoints", help="Steps whose models are kept, as 1000,15000.")
-@click.option("--device", default="cpu", help="auto, cuda, mps or cpu.  [default: cpu]")
+@click.option("--device", help="auto, cuda, mps or cpu.  [default: cpu; auto at lecture]")
 @runs_option
 @json_option
 def run(task: str, **options: Any) -> None:
@@ -107,7 +109,7 @@ def run(task: str, **options: Any) -> None:
 @click.option("--parameters", "sizes", help="Values, as 5k,27k.")
 @click.option("--seeds", default=1, help="How many rng seeds, from 0.  [default: 1]")
 @click.option("--steps", type=int, help="Optimiser steps.")
-@click.option("--device", default="cpu", help="auto, cuda, mps or cpu.  [default: cpu]")
+@click.option("--device", help="auto, cuda, mps or cpu.  [default: cpu; auto at lecture]")
 @runs_option
 @json_option
 def sweep(task: str, decays: str | None, rates: str | None, sizes: str | None, **options: Any):
@@ -122,7 +124,7 @@ def sweep(task: str, decays: str | None, rates: str | None, sizes: str | None, *
         raise UsageError(f"{entry.name} is an experiment of its own; sweep over a task")
     if options["seeds"] < 1:
         raise UsageError(f"--seeds {options['seeds']}: give at least 1")
-    axes = {"weight_decay": _numbers("--weight-decay", decays)}
+    axes: dict[str, Sequence[Any]] = {"weight_decay": _numbers("--weight-decay", decays)}
     axes["learning_rate"] = _numbers("--learning-rate", rates)
     axes["parameters"] = sizes.split(",") if sizes else []
     axes = {name: values for name, values in axes.items() if values}
@@ -149,7 +151,7 @@ def sweep(task: str, decays: str | None, rates: str | None, sizes: str | None, *
 @click.option("--seed", default=0, help="The rng seed.  [default: 0]")
 @click.option("--only", help="These tasks alone, as equal-13-22,gcd.")
 @click.option("-o", "out", metavar="FILE", help="Write it there too, with how it was made.")
-@click.option("--device", default="cpu", help="auto, cuda, mps or cpu.  [default: cpu]")
+@click.option("--device", help="auto, cuda, mps or cpu.  [default: cpu; auto at lecture]")
 @runs_option
 @json_option
 def all_(out: str | None, only: str | None, **options: Any) -> None:
@@ -295,7 +297,7 @@ def _asked(spec: str, entry: Any, label: str, options: dict[str, Any]) -> dict[s
         seed=options["seed"],
         budget=budget,
         lengths=_lengths(options.get("lengths", "30:40")),
-        device=str(pick_device(options["device"])),
+        device=str(pick_device(options["device"] or _DEVICES[options["scale"]])),
     )
 
 

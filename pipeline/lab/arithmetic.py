@@ -89,9 +89,8 @@ class Terms(Task):
     def _split(self, strings: np.ndarray) -> list[list[str]]:
         back = np.full(256, END, np.uint8)
         back[list(self.relabelled)] = np.arange(11)
-        return [
-            "".join(DIGITS[s] for s in row if s != END).split(",") for row in back[strings].tolist()
-        ]
+        texts = ["".join([DIGITS[s] for s in row if s != END]) for row in back[strings].tolist()]
+        return [text.split(",") for text in texts]
 
     def _relabel(self, strings: np.ndarray) -> np.ndarray:
         table = np.full(256, END, np.uint8)

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from pipeline.config import TrainConfig
 from pipeline.lab.learning import parameters
 from pipeline.lab.task import Budget
+from pipeline.model.device import pick_device
 from pipeline.model.gpt import GPT, GPTConfig
 from pipeline.model.sample import sample
 from pipeline.model.train import fit, token_loss
@@ -28,6 +29,7 @@ _FIRST = 3
 _HELD = 0.1  # of the text, its end
 _EPOCH = 2048  # pieces of text drawn at a time
 _SAMPLES = 4
+_ROWS = 64  # pieces in one forward pass
 _BUDGETS = {
     "small": Budget(layers=3, width=64, steps=1000, batch=32, samples=_SAMPLES),
     "lecture": Budget(
@@ -79,6 +81,7 @@ def run(scale: str, seed: int, report: Callable[..., None]) -> list[dict[str, An
     letters = sorted(set(text))
     codes = np.array([letters.index(letter) for letter in text]) + _FIRST
     cut = round(len(codes) * (1 - _HELD))
+    device = pick_device("cpu" if scale == "small" else "auto")
     rows = []
     for name, kind, lecture in told:
         config = GPTConfig(
@@ -88,7 +91,7 @@ def run(scale: str, seed: int, report: Callable[..., None]) -> list[dict[str, An
             heads=budget.heads,
             width=budget.width,
         )
-        model = kind(config, seed=seed)
+        model = kind(config, seed=seed).to(device)
         report("note", text=f"{name}:")
         loss = _train(model, codes[:cut], codes[cut:], length, budget, seed, report)
         count = sum(p.numel() for p in model.parameters())
@@ -144,9 +147,12 @@ def _train(
         progress=lambda step, _, loss: report("progress", done=step, loss=loss),
     )
     tokens = torch.from_numpy(_pieces(held, np.arange(0, len(held) - length + 1, length), length))
+    total = count = 0.0
     with torch.no_grad():
-        loss, targets = token_loss(model, tokens, 0, torch.float32)
-    return float(loss / targets)
+        for part in tokens.to(model.head.weight.device).split(_ROWS):
+            loss, targets = token_loss(model, part, 0, torch.float32)
+            total, count = total + loss.item(), count + targets.item()
+    return total / count
 
 
 def _pieces(codes: np.ndarray, starts: np.ndarray, length: int) -> np.ndarray:
@@ -168,11 +174,12 @@ def _samples(model: GPT, letters: list[str], length: int, seed: int) -> list[str
             seed=seed,
         )
     else:
+        device = model.head.weight.device
         generator = torch.Generator().manual_seed(seed)
         tokens = torch.full((_SAMPLES, 1), BOS)
         with torch.no_grad():
             for _ in range(length):
-                chances = model(tokens)[:, -1].softmax(dim=1)
+                chances = model(tokens.to(device))[:, -1].softmax(dim=1).cpu()
                 tokens = torch.cat([tokens, chances.multinomial(1, generator=generator)], dim=1)
         drawn = tokens.numpy()
     return ["".join(letters[t - _FIRST] for t in row[1:] if t >= _FIRST) for row in drawn]

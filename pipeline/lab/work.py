@@ -212,13 +212,13 @@ _DOCUMENT = """# The lecture's experiments, measured
 training, writing and judging in all). Each line is a fresh model of the kind that `pipeline run`
 trains, and its folder under `lab/` in the folder of runs holds curves, samples and the model.
 
-"Measured" is the share of freely written strings that obey the whole rule, or of questions answered
-rightly. "Where the rule decides" is asked of the model with a true string before it: "decided" is
-how often its likeliest symbol is the one that the rule leaves; "term 4" how often all of that term is;
-"end allowed" (or "2 allowed") how much of the probability that it gives to the end (or to a 2) falls
-where the rule lets one come. "Chance" is what a model reaches that knows how often symbols come, and no
-rule. The lecture's own figures are of other budgets: a small scale that falls short of one says
-only what so little training does.
+"Measured" is the share of freely written strings that obey the whole rule, or of questions that
+are answered rightly. "Where the rule decides" is asked of the model with a true string before it:
+"decided" is how often its likeliest symbol is the one that the rule leaves; "term 4" how often all
+of that term is; "end allowed" (or "2 allowed") how much of the probability that it gives to the end
+(or to a 2) falls where the rule lets one come. "Chance" is what a model reaches that knows how
+often symbols come, and no rule. The lecture's own figures are of other budgets: a small scale that
+falls short of one says only what so little training does.
 
 {table}"""
 
