@@ -287,7 +287,7 @@ def _modular(p: int, decay: float, scale: str) -> ModularAddition:
     small = scale == "small"
     return ModularAddition(
         "modular-addition",
-        f"a + b mod {p}, {'80 %' if small else 'half'} of all pairs to train on, weight decay {decay:g}",
+        f"a + b mod {p}, {0.8 if small else 0.5:.0%} of all pairs to train on, decay {decay:g}",
         "can be learned; weight decay leads to the simplest rule, eventually",
         tuple(map(str, range(p))),
         3,
