@@ -77,7 +77,7 @@ def test_a_rule_seen_from_the_end_is_judged_by_where_ends_may_come():
 
 def test_given_questions_are_answered_and_not_learnt():
     task = task_of("modular-addition", "decay-1")
-    budget = replace(task.budget, steps=300, learning_rate=3e-3, looks=2)
+    budget = replace(task.budget, steps=400, looks=2)
     found = learn(task, budget, seed=0, report=quiet)
     last = found["curve"][-1]
     assert last["train"]["decided"] > 0.9

@@ -1,6 +1,7 @@
 """A lab run on one HTML page that needs nothing else: curves, samples, errors, pictures."""
 
 import base64
+import re
 from collections.abc import Sequence
 from html import escape
 from typing import Any
@@ -116,7 +117,7 @@ def _samples(samples: Sequence[tuple[str, bool]], free: bool) -> str:
 
 def _picture(file: Any) -> str:
     data = base64.b64encode(file.read_bytes()).decode()
-    name = file.stem.replace("-", " ")
+    name = re.sub(r"step 0+", "step ", file.stem.replace("-", " "))
     return (
         f'<figure><h2>Attention: {escape(name)}</h2><img alt="attention map, {escape(name)}" '
         f'src="data:image/png;base64,{data}"></figure>'

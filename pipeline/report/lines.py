@@ -11,7 +11,7 @@ _COLOURS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#7f7f7f")
 _DASHES = ("", "6 3", "2 3", "8 3 2 3")
 _GREY = "#737373"
 _WIDTH, _HEIGHT = 520, 250
-_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 14, 26, 40
+_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 26, 26, 40
 _ROW = 16
 
 
