@@ -42,7 +42,7 @@ def look(
         string: one of the task's; by default maps are averaged over 200 fresh ones.
         steps: of models that were kept; by default all.
         position: the one whose writing is drawn over the steps, 1-based; by default the last that
-            the rule decides.
+            the rule decides, or that of the cell.
         cell: row and column of a board, 1-based.
 
     Returns:
@@ -69,6 +69,14 @@ def look(
     if position is not None and not 1 <= position <= long:
         raise UsageError(f"--position {position}: choose 1 to {long}")
     row = position or (decided[-1] if decided else long)
+    r, c = cell or (6, 4)
+    place = (r - 1) * task.side + c - 1
+    if isinstance(task, Apart):
+        if not (1 <= r <= task.side and 1 <= c <= task.side):
+            raise UsageError(f"--cell {r},{c}: choose rows and columns of 1 to {task.side}")
+        if place >= long:
+            raise UsageError(f"--cell {r},{c}: lies behind the end of the string")
+        row = position or place + 1
     over = f"of {string}" if string is not None else f"mean of {len(strings)} strings"
     name = "mean" if string is None else f"string-{string[:40]}"
     files: dict[str, bytes] = {}
@@ -77,12 +85,6 @@ def look(
         files[f"{name}-step-{step:07d}.png"] = grid_png(each, symbols, title)
     files[f"{name}-position-{row}-over-steps.png"] = change_png(found, row, symbols)
     if isinstance(task, Apart):
-        r, c = cell or (6, 4)
-        if not (1 <= r <= task.side and 1 <= c <= task.side):
-            raise UsageError(f"--cell {r},{c}: choose rows and columns of 1 to {task.side}")
-        place = (r - 1) * task.side + c - 1
-        if place >= long:
-            raise UsageError(f"--cell {r},{c}: lies behind the end of the string")
         ones = None if string is None else strings[0] == 1
         files[f"{name}-cell-{r}-{c}-on-the-board.png"] = board_png(
             found, place, task.side, task.clash[place], ones
@@ -90,7 +92,7 @@ def look(
     for file, data in files.items():
         put(run.path / "attention" / _safe(file), data)
     put(run.path / "page.html", page(run).encode())
-    told = [position] if position is not None else decided[-_NAMED:] or [long]
+    told = [position] if position is not None else decided[-_NAMED:] or [row]
     return {
         "steps": [*found],
         "files": [f"attention/{_safe(file)}" for file in files] + ["page.html"],
