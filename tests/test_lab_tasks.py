@@ -255,6 +255,15 @@ def test_wrong_sums_are_told_apart():
     assert found["wrong terms: within a tenth"] == 0.5
 
 
+@pytest.mark.parametrize("name", ["fibonacci", "fibonacci-2", "gcd"])
+@given(st.lists(st.text("0123,", max_size=10), min_size=1, max_size=5))
+def test_no_nonsense_of_a_model_is_too_much_for_the_check(name, texts):
+    task = TASKS[f"{name} small"]
+    strings = task.read(texts)
+    assert task.check(strings).shape == (len(texts),)
+    assert all(0 <= share <= 1 for share in task.mistakes(strings).values())
+
+
 def test_wrong_gcds_are_told_apart():
     task = TASKS["gcd small"]
     found = task.mistakes(task.read(["12,18,6", "12,18,3", "12,18,12", "12,18,5", "8,4,4", "7,"]))

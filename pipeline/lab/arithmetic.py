@@ -65,7 +65,7 @@ class Terms(Task):
         for terms in self._split(strings):
             for k, good in enumerate(self._right(terms)[1:], 3):
                 right[k].append(good)
-                if not good and terms[k - 1].isdigit():
+                if not good and k <= len(terms) and _plain(terms[:k]):
                     true = self.follow(terms[: k - 1])
                     off.append(_digits_off(true, terms[k - 1]))
                     near = abs(int(true or 0) - int(terms[k - 1])) <= int(true or 0) / 10
