@@ -90,6 +90,7 @@ LOWER = {
     "pipeline/results.py": ["loop", "model", "session", "cli"],
     "pipeline/constructions.py": ["loop", "model", "session", "results", "runs", "cli"],
     "pipeline/report/": ["loop", "model", "session", "cli"],
+    "pipeline/lab/": ["cli"],
     "pipeline/session.py": ["cli"],
 }
 
@@ -153,8 +154,13 @@ def late(heavy: str, *arguments: str | Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_help_loads_nothing_heavy():
-    late("torch,numba,numpy,pyarrow,rich.progress", "--help")
+@pytest.mark.parametrize("group", [(), ("lab",), ("lab", "run")])
+def test_help_loads_nothing_heavy(group):
+    late("torch,numba,numpy,pyarrow,rich.progress", *group, "--help")
+
+
+def test_the_lab_lists_its_tasks_without_torch():
+    late("torch,numba,matplotlib", "lab", "list")
 
 
 @pytest.mark.parametrize("command", ["ls", "show", "hist", "best", "verify"])

@@ -13,6 +13,7 @@ from pipeline.cli.check import doctor, problems, verify
 from pipeline.cli.compare import compare
 from pipeline.cli.count import count
 from pipeline.cli.export import export
+from pipeline.cli.lab import lab
 from pipeline.cli.look import best, hist, ls, show
 from pipeline.cli.records import records
 from pipeline.cli.report import plot, report
@@ -72,7 +73,7 @@ _READING = (
     problems,
     doctor,
 )
-for _command in (run, search, solve, compare, resume, *_READING):
+for _command in (run, search, solve, compare, resume, lab, *_READING):
     cli.add_command(_command)
 
 

@@ -3,7 +3,7 @@
 import os
 import signal
 import time
-from typing import Any
+from typing import Any, Protocol
 
 from rich.console import Console
 from rich.progress import (
@@ -17,8 +17,6 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.text import Text
-
-from pipeline.runs import Run
 
 _TITLES = {
     "warm-up": "loading search",
@@ -40,6 +38,14 @@ class Interrupted(Exception):
     """The user asked to stop; the round in progress is dropped."""
 
 
+class Log(Protocol):
+    """What keeps a line for each thing that happened: a run, or a lab run."""
+
+    def event(self, kind: str, **particulars: Any) -> None:
+        """Append a line."""
+        ...
+
+
 class _Note(ProgressColumn):
     """What there is to say beside a bar."""
 
@@ -54,7 +60,7 @@ class _Note(ProgressColumn):
 class Live:
     """Shows what a session reports, logs it in the run's folder, and stops it when asked."""
 
-    def __init__(self, run: Run, console: Console) -> None:
+    def __init__(self, run: Log, console: Console) -> None:
         """Show on ``console``, which is that of stderr."""
         self._run, self._console = run, console
         self._bars: Progress | None = None
@@ -115,6 +121,9 @@ class Live:
     def _on_round(self, number: int, rounds: int) -> None:
         # A search that the clock ends has no number of rounds worth showing.
         self._where = f"round {number}" + (f" of {rounds}" if rounds < 10_000 else "")
+
+    def _on_task(self, name: str) -> None:
+        self._where = name
 
     def _on_note(self, text: str) -> None:
         self._run.event("note", text=text)

@@ -110,6 +110,7 @@ def fit(
     epoch: Callable[[], np.ndarray],
     held: np.ndarray | None = None,
     ignored: int = 0,
+    decay_embeddings: bool = False,
     precision: str = "auto",
     optimizer_state: Mapping[str, Tensor] | None = None,
     progress: Callable[[int, int, float], None] | None = None,
@@ -120,6 +121,7 @@ def fit(
         epoch: returns what is shown next, in its order; asked again when that is used up.
         held: tokens to be held out, none of which `epoch` returns.
         ignored: how many targets of each sequence are given anyway and have no loss.
+        decay_embeddings: let weight decay pull on the embeddings too.
 
     The rest, and what it raises, is as for `train`; ``config.holdout`` plays no part.
     """
@@ -139,6 +141,7 @@ def fit(
         loss,
         (lambda: _evaluate(model, held_tokens, ignored, dtype)) if len(held_tokens) else None,
         dtype=dtype,
+        decay_embeddings=decay_embeddings,
         optimizer_state=optimizer_state,
         progress=progress,
     )
@@ -152,6 +155,7 @@ def descend(
     evaluate: Callable[[], float] | None,
     *,
     dtype: torch.dtype,
+    decay_embeddings: bool = False,
     optimizer_state: Mapping[str, Tensor] | None = None,
     progress: Callable[[int, int, float], None] | None = None,
 ) -> TrainResult:
@@ -163,13 +167,14 @@ def descend(
         loss_of: returns a batch's mean loss, and how many positions it shows the model.
         evaluate: returns the loss on what is held out; None where nothing is.
         dtype: of the products, for `TrainResult.utilisation`.
+        decay_embeddings: let weight decay pull on the embeddings too.
         optimizer_state, progress: as for `train`.
 
     Raises:
         RunError: an optimiser state of another model.
         PipelineError: the loss is no longer finite.
     """
-    optimizer = _optimizer(model, config, optimizer_state)
+    optimizer = _optimizer(model, config, optimizer_state, decay_embeddings)
     curve: list[tuple[int, float, float | None]] = []
     best: tuple[float, int, dict[str, Tensor], dict[str, Tensor]] | None = None
     since, stopped, step = [], False, 0
@@ -317,11 +322,14 @@ def _rate(step: int, config: TrainConfig) -> float:
 
 
 def _optimizer(
-    model: nn.Module, config: TrainConfig, state: Mapping[str, Tensor] | None
+    model: nn.Module,
+    config: TrainConfig,
+    state: Mapping[str, Tensor] | None,
+    decay_embeddings: bool,
 ) -> torch.optim.AdamW:
     named = dict(model.named_parameters())
-    modules = model.named_modules()
-    embeddings = tuple(f"{k}." for k, part in modules if isinstance(part, nn.Embedding))
+    kinds = () if decay_embeddings else (nn.Embedding,)
+    embeddings = tuple(f"{k}." for k, part in model.named_modules() if isinstance(part, kinds))
     bias = {name for name in named if name.endswith(".bias")}
     plain = {k for k, p in named.items() if p.ndim != 2 or k.startswith(embeddings)}
     groups = [

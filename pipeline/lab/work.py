@@ -1,0 +1,230 @@
+"""Lab runs from what is asked to a folder with all that came of it, and the rows of tables."""
+
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.errors import RunError
+from pipeline.lab.folder import LabRun, finished
+from pipeline.lab.learning import learn
+from pipeline.lab.own import Own
+from pipeline.lab.registry import Entry, find
+from pipeline.lab.task import Budget, Task
+from pipeline.model.checkpoint import load_model, save_model
+from pipeline.model.gpt import GPT
+
+_AVERAGED = 200  # strings that an attention map is averaged over
+_SEED = 7_000_000  # those strings are drawn apart from all that is trained and tested on
+
+
+def asked(
+    spec: str,
+    entry: Entry,
+    label: str = "",
+    *,
+    scale: str,
+    seed: int,
+    budget: Budget | None = None,
+    lengths: tuple[int, int] = (30, 40),
+    device: str = "cpu",
+) -> dict[str, Any]:
+    """Return what one lab run is asked: all that decides what comes of it."""
+    found: dict[str, Any] = {"spec": spec, "name": entry.name, "scale": scale, "seed": seed}
+    if entry.tasks is None:
+        return found | {"experiment": entry.run, "device": device}
+    task = entry.tasks[label]
+    found |= {"label": label, "lengths": [*lengths], "device": device}
+    found["budget"] = asdict(budget or task.budget)
+    if isinstance(task, Own):
+        found["spec"] = str(Path(spec).resolve())
+        found["file"] = hashlib.sha256(Path(spec).read_bytes()).hexdigest()
+    return found
+
+
+def perform(
+    entry: Entry,
+    what: dict[str, Any],
+    root: Path,
+    command: list[str],
+    report: Callable[..., None],
+    *,
+    keep: Sequence[int] = (),
+    begun: Callable[[LabRun], None] | None = None,
+    again: bool = True,
+) -> LabRun:
+    """Do what is `asked` of an entry, in a folder under ``root``.
+
+    Args:
+        keep: the steps whose models are kept, beside the last.
+        begun: is handed the folder before anything is done.
+        again: False gives a finished run of the same back, if there is one.
+    """
+    before = None if again else finished(root, what)
+    if before is not None:
+        return before
+    run = LabRun.create(root, what, command)
+    if begun is not None:
+        begun(run)
+    if entry.tasks is None:
+        start, cpu = time.perf_counter(), time.process_time()
+        rows = entry.experiment()(what["scale"], what["seed"], report)
+        seconds = {
+            "seconds": round(time.perf_counter() - start, 1),
+            "cpu_seconds": round(time.process_time() - cpu, 1),
+        }
+        run.finish({"rows": rows, **seconds})
+        return run
+    task = entry.tasks[what["label"]]
+    curve: list[dict[str, Any]] = []
+
+    def look(seen: dict[str, Any]) -> None:
+        curve.append(seen)
+        run.keep_curve(curve)
+
+    def save(step: int, model: GPT) -> None:
+        run.model(step).parent.mkdir(exist_ok=True)
+        save_model(run.model(step), model)
+
+    found = learn(
+        task,
+        Budget(**what["budget"]),
+        seed=what["seed"],
+        report=report,
+        device=what["device"],
+        keep=keep,
+        save=save,
+        look=look,
+    )
+    run.finish(found | {"title": task.title, "lecture": task.lecture, "chance": task.chance})
+    return run
+
+
+def task_of(run: LabRun) -> Task:
+    """Return the task a lab run was trained on.
+
+    Raises:
+        RunError: it is an experiment's, or the user's file has changed since.
+    """
+    what = run.info["asked"]
+    if "experiment" in what:
+        raise RunError(f"{run.path.name} is an experiment of its own; it keeps no model")
+    entry = find(what["spec"], what["scale"], tuple(what["lengths"]))
+    if "file" in what and what["file"] != hashlib.sha256(_bytes(what["spec"])).hexdigest():
+        raise RunError(f"{what['spec']} has changed since {run.path.name}; run it anew")
+    assert entry.tasks is not None
+    return entry.tasks[what["label"]]
+
+
+def model_of(run: LabRun, step: int) -> GPT:
+    """Return the model a lab run had at a step.
+
+    Raises:
+        RunError: it is not among those that were kept.
+    """
+    steps = run.steps()
+    if step not in steps:
+        kept = ", ".join(map(str, steps)) or "none"
+        raise RunError(
+            f"{run.path.name} kept no model of step {step} (kept: {kept}); choose with: pipeline "
+            "lab run ... --checkpoints"
+        )
+    return load_model(run.model(step))
+
+
+def some(task: Task) -> np.ndarray:
+    """Return the strings that attention maps are averaged over, none of them trained on."""
+    return task.generate(_AVERAGED, np.random.default_rng(_SEED))
+
+
+def rows_of(run: LabRun) -> list[dict[str, Any]]:
+    """Return the rows that a finished lab run adds to a table."""
+    found, what = run.found or {}, run.info["asked"]
+    common = {"seed": what["seed"], "scale": what["scale"], "run": run.path.name}
+    if "rows" in found:
+        shared = {"cpu_seconds": found["cpu_seconds"]} if len(found["rows"]) == 1 else {}
+        return [{"chance": None, **common, **shared, **row} for row in found["rows"]]
+    budget = Budget(**what["budget"])
+    samples = f"of {budget.samples:,} samples" if budget.samples else "of test questions"
+    return [
+        {
+            "name": " ".join(filter(None, [what["name"], what["label"]])),
+            "title": found["title"],
+            "measured": f"{percent(found['success'])} {samples}",
+            "success": found["success"],
+            "forced": found["forced"],
+            "errors": found["errors"],
+            "lecture": found["lecture"],
+            "chance": found["chance"],
+            "budget": budget.words(found["parameters"]),
+            "cpu_seconds": found["cpu_seconds"],
+            **common,
+        }
+    ]
+
+
+def percent(share: float) -> str:
+    """Write a share as a percentage, 100 only where it is all."""
+    shown = 100 * share
+    if 99.95 <= shown < 100:
+        return "99.9 %"
+    return f"{shown:.1f} %" if shown < 99.95 else "100 %"
+
+
+def markdown(rows: Sequence[dict[str, Any]]) -> str:
+    """Return rows as a table in Markdown."""
+    heads = ("task", "measured", "where the rule decides", "chance", "lecture", "budget", "seed")
+    lines = [f"| {' | '.join((*heads, 'CPU s'))} |", f"|{'---|' * (len(heads) + 1)}"]
+    for row in rows:
+        title = f": {row['title']}" if "title" in row else ""
+        forced = ", ".join(f"{k} {percent(v)}" for k, v in row.get("forced", {}).items())
+        chance = "-" if row["chance"] is None else percent(row["chance"])
+        seconds = f"{row['cpu_seconds']:.0f}" if "cpu_seconds" in row else "-"
+        cells = (f"**{row['name']}**{title}", row["measured"], forced or "-", chance)
+        cells += (row["lecture"], row["budget"], str(row["seed"]), seconds)
+        lines.append(f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def document(rows: Sequence[dict[str, Any]], command: Sequence[str], runs: Sequence[LabRun]) -> str:
+    """Return the table in Markdown below how it was made, and how to read it."""
+    seconds = sum((run.found or {}).get("cpu_seconds", 0.0) for run in runs)
+    told = [word for word in command if not word.startswith(("--json", "-o"))]
+    files = {command[i + 1] for i, word in enumerate(command[:-1]) if word == "-o"}
+    shown = " ".join(word for word in told if word not in files)
+    return _DOCUMENT.format(
+        command=shown,
+        day=time.strftime("%Y-%m-%d"),
+        machine=runs[-1].info["machine"],
+        device=runs[-1].info["asked"]["device"],
+        minutes=seconds / 60,
+        table=markdown(rows),
+    )
+
+
+_DOCUMENT = """# The lecture's experiments, measured
+
+`pipeline {command}` made this table on {day} ({machine}, {device}; {minutes:.1f} CPU minutes of
+training, writing and judging in all). Each line is a fresh model of the kind that `pipeline run`
+trains, and its folder under `lab/` in the folder of runs holds curves, samples and the model.
+
+"Measured" is the share of freely written strings that obey the whole rule, or of questions that
+are answered rightly. "Where the rule decides" is asked of the model with a true string before it:
+"decided" is how often its likeliest symbol is the one that the rule leaves; "term 4" how often all
+of that term is; "end allowed" (or "2 allowed") how much of the probability that it gives to the end
+(or to a 2) falls where the rule lets one come. "Chance" is what a model reaches that knows how
+often symbols come, and no rule. The lecture's own figures are of other budgets: a small scale that
+falls short of one says only what so little training does.
+
+{table}"""
+
+
+def _bytes(path: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise RunError(f"{path}: cannot be read ({error.strerror})") from None
