@@ -32,8 +32,8 @@ MODELS: dict[str, dict[str, Any]] = {
     "told the class": {"model": {"embedding": "free", "condition": ["symmetry"]}},
     "weight decay 0": {"model": {"embedding": "free"}, "train": {"weight_decay": 0.0}},
     "weight decay 0.1": {"model": {"embedding": "free"}, "train": {"weight_decay": 0.1}},
-    "free, n unseen": {"model": {"embedding": "free"}, "train": {"sizes": "smaller"}},
-    "fractions, n unseen": {"model": {"embedding": "fractions"}, "train": {"sizes": "smaller"}},
+    "free: n unseen": {"model": {"embedding": "free"}, "train": {"sizes": "smaller"}},
+    "fractions: n unseen": {"model": {"embedding": "fractions"}, "train": {"sizes": "smaller"}},
 }
 #: How one of them is sampled beside the usual way.
 SAMPLINGS: dict[str, dict[str, dict[str, Any]]] = {
