@@ -6,6 +6,7 @@ python docs/reference.py
 import ast
 import inspect
 import textwrap
+from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -30,10 +31,16 @@ def reference() -> str:
     ]
     # Under the context of the group, which settles how help is asked for.
     group = cli.make_context("pipeline", [], resilient_parsing=True)
-    for name, command in sorted(cli.commands.items()):
-        with click.Context(command, parent=group, info_name=name) as context:
-            parts.append(_command(name, command, context))
-    return "\n".join(parts)
+    return "\n".join([*parts, *_commands(cli, group)])
+
+
+def _commands(group: click.Group, parent: click.Context, before: str = "") -> Iterator[str]:
+    """Yield a part for each command, those of a group after it."""
+    for name, command in sorted(group.commands.items()):
+        with click.Context(command, parent=parent, info_name=name) as context:
+            yield _command(before + name, command, context)
+            if isinstance(command, click.Group):
+                yield from _commands(command, context, f"{before}{name} ")
 
 
 def _command(name: str, command: click.Command, context: click.Context) -> str:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import click
+
 ROOT = Path(__file__).resolve().parent.parent
 
 #: Budgets for a test; what the commands mean stays as it is.
@@ -17,6 +19,10 @@ SMALL_LOOP = shlex.split(
 SMALL_RUN = [*SMALL_LOOP, "--workers", "1", "--rounds", "1"]
 SMALL_SEARCH = shlex.split("--rounds 0 --set seeding.batches=1 --symmetry both-mirrors --workers 1")
 SMALL_COMPARE = ["--n", "9", "--seeds", "1", "--budget-cpu-seconds", "1", *SMALL_LOOP]
+SMALL_LAB = {
+    "run": shlex.split("--steps 12 --samples 20 --strings 40 --parameters 1k"),
+    "sweep": shlex.split("--steps 3 --parameters 1k --seeds 1"),
+}
 SMALL = {"run": SMALL_RUN, "search": SMALL_SEARCH, "compare": SMALL_COMPARE}
 
 #: Steps of one shard of a portfolio, for ``pipeline.workshop._BOUNDS``.
@@ -31,6 +37,17 @@ def commands(page: str) -> list[str]:
             text = line.strip().removeprefix("$ ").split("  #")[0].strip()
             if text.startswith("pipeline "):
                 found.append(text)
+    return found
+
+
+def every_command(group: click.Group, before: str = "") -> dict[str, click.Command]:
+    """Return all commands by name, those of a group inside as "lab list"."""
+    found: dict[str, click.Command] = {}
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            found |= every_command(command, f"{before}{name} ")
+        else:
+            found[before + name] = command
     return found
 
 
@@ -52,7 +69,7 @@ def small(command: str) -> list[str]:
         words[at : at + 2] = []
     if words[0] == "resume":
         words = [word.replace("+2", "+1") for word in words]
-    more = SMALL.get(words[0], [])
+    more = SMALL_LAB.get(words[1], []) if words[0] == "lab" else SMALL.get(words[0], [])
     if words[0] == "search" and "isosceles" not in words and "no-3-in-line" not in words:
         more = [word for word in more if word not in ("--symmetry", "both-mirrors")]
     return [*words, *([] if "--print-config" in words else more)]

@@ -2,24 +2,32 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import click
 import pytest
-from documented import ROOT
+from documented import ROOT, every_command
 
 from pipeline.cli.commands import cli as program
 from pipeline.cli.common import JSON_SCHEMA
+from pipeline.lab import registry
+from pipeline.lab.task import Budget
 
 jsonschema = pytest.importorskip("jsonschema", reason="needs jsonschema: pip install -e '.[test]'")
 
+#: By command; that of `lab list` lies in lab-list.json.
 SCHEMAS = {
-    path.stem: json.loads(path.read_text()) for path in (ROOT / "docs/schemas").glob("*.json")
+    path.stem.replace("-", " "): json.loads(path.read_text())
+    for path in (ROOT / "docs/schemas").glob("*.json")
 }
+COMMANDS = every_command(program)
 PAGE = (ROOT / "docs" / "json.md").read_text(encoding="utf-8")
 TINY = [
     *("--rounds", "0", "--workers", "1", "--set", "seeding.batches=1"),
     *("--set", "seeding.count=20", "--set", "seeding.proposals=500", "--symmetry", "mirror"),
 ]
+
+FEW = ["--steps", 2, "--parameters", "1k"]
 
 #: Calls of every command, RUN for a run; what is printed must be as its schema says.
 CALLS = [
@@ -44,7 +52,17 @@ CALLS = [
     ("verify", "RUN", "--all-rounds"),
     ("problems",),
     ("doctor",),
+    ("report", "RUN"),
+    ("plot", "RUN", "--what", "scores", "-o", "scores.svg"),
+    ("lab", "list"),
+    ("lab", "run", "one-2", *FEW, "--samples", 4, "--strings", 20),
+    ("lab", "sweep", "s[1]=s[3]", "--lengths", 4, "--weight-decay", "0,0.1", *FEW),
 ]
+
+
+def named(call):
+    """Return the name of the command that a call is of: "ls", or "lab list"."""
+    return next(name for k in (1, 2) if (name := " ".join(call[:k])) in COMMANDS)
 
 
 @pytest.fixture(autouse=True)
@@ -69,7 +87,7 @@ def test_what_a_command_prints_is_as_its_schema_says(call, played, cli):
     assert len(texts) == 1 or call[0] == "watch"
     for text in texts:
         data = json.loads(text)
-        check(call[0], data)
+        check(named(call), data)
         assert call[0] == "export" or data["schema"] == JSON_SCHEMA
 
 
@@ -78,6 +96,33 @@ def test_arms_compared_are_as_the_schema_says(cli):
     done = cli("compare", "isosceles", *words, "--jobs", 1, "--json")
     assert done.code == 0, done.err
     check("compare", json.loads(done.out))
+
+
+def test_attention_looked_at_is_as_the_schema_says(cli):
+    pytest.importorskip("matplotlib", reason="needs matplotlib: pip install -e '.[test]'")
+    assert cli("lab", "run", "one-2", *FEW, "--samples", 4, "--strings", 20).code == 0
+    done = cli("lab", "attention", "latest", "--json")
+    assert done.code == 0, done.err
+    check("lab attention", json.loads(done.out))
+
+
+def test_tasks_and_an_experiment_of_the_lab_are_as_the_schemas_say(cli, monkeypatch):
+    budget = Budget(steps=2, layers=1, heads=1, width=8, batch=4, samples=4)
+    found = registry.entries()
+    few = [
+        replace(e, tasks={k: replace(t, budget=budget) for k, t in e.tasks.items()})
+        for e in found
+        if e.tasks
+    ]
+    alone = [entry for entry in found if not entry.tasks]
+    monkeypatch.setattr(registry, "entries", lambda scale: few + alone)
+    monkeypatch.setattr("pipeline.lab.text._BUDGETS", {"small": budget})
+    done = cli("lab", "all", "--only", "one-2,gcd,text", "--json")
+    assert done.code == 0, done.err
+    check("lab all", json.loads(done.out))
+    done = cli("lab", "run", "text", "--json")
+    assert done.code == 0, done.err
+    check("lab run", json.loads(done.out))
 
 
 def test_a_run_without_rounds_and_a_damaged_one_are_as_the_schema_says(played, cli):
@@ -104,12 +149,12 @@ def takes_json(command: click.Command) -> bool:
 
 
 def test_every_command_takes_json_and_has_a_schema_a_row_and_a_call_here():
-    assert [name for name, command in program.commands.items() if not takes_json(command)] == []
-    called = {call[0] for call in CALLS} | {"compare"}
-    assert set(SCHEMAS) == set(program.commands) == called
+    assert [name for name, command in COMMANDS.items() if not takes_json(command)] == []
+    called = {named(call) for call in CALLS} | {"compare", "lab attention", "lab all"}
+    assert set(SCHEMAS) == set(COMMANDS) == called
     for name in SCHEMAS:
         assert f"`{name}`" in PAGE
-        assert f"schemas/{name}.json" in PAGE or name == "resume"
+        assert f"schemas/{name.replace(' ', '-')}.json" in PAGE or name == "resume"
 
 
 @pytest.mark.parametrize("name", SCHEMAS)

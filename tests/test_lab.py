@@ -383,6 +383,16 @@ def test_a_run_is_found_by_a_unique_prefix_or_refused(cli, root):
     assert "is damaged" in cli("lab", "attention", path).error
 
 
+def test_the_latest_is_the_last_that_keeps_a_model(root):
+    made = [LabRun.create(root, {"name": name}, []) for name in ("one-2", "gcd", "text")]
+    assert find_lab_run("latest", root).path == lab_runs(root)[-1]
+    model = made[1].model(3)
+    model.parent.mkdir()
+    model.touch()
+    assert find_lab_run("latest", root).path == made[1].path
+    assert find_lab_run("text", root).path == made[2].path
+
+
 def test_a_table_escapes_its_own_bars():
     row = {"name": "a|b", "measured": "1", "chance": None, "lecture": "", "budget": "", "seed": 0}
     assert markdown([row]).splitlines()[2].count("|") == 9

@@ -28,7 +28,6 @@ def lab() -> None:
     pipeline lab sweep equal-13-22 --weight-decay 0,0.1 --seeds 2
     pipeline lab all
 
-    \b
     Positions are 1-based, as in the lecture; -1 is the last.
     """
 

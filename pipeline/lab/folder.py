@@ -138,6 +138,8 @@ def lab_runs(root: Path) -> list[Path]:
 def find_lab_run(spec: str, root: Path) -> LabRun:
     """Return the lab run that ``spec`` names: a path, a unique prefix, or ``latest``.
 
+    The latest is the last that keeps a model, if any does: an experiment of its own keeps none.
+
     Raises:
         RunError: none, or more than one.
     """
@@ -147,7 +149,8 @@ def find_lab_run(spec: str, root: Path) -> LabRun:
     if not runs:
         raise RunError(f"there is no lab run in {root / 'lab'}; make one with: pipeline lab run")
     if spec == "latest":
-        return LabRun(runs[-1])
+        kept = [p for p in runs if any((p / "models").glob("*.safetensors"))]
+        return LabRun((kept or runs)[-1])
     exact = [p for p in runs if p.name == spec]
     found = exact or [p for p in runs if p.name.startswith(spec)]
     if len(found) != 1:
