@@ -202,10 +202,9 @@ class SampleConfig:
     constrained: bool = True  # mask what the problem's own counts rule out
     adapt: bool = True  # raise the temperature while duplicates dominate, lower it again after
     maximal: bool = False  # no end while a legal element is left (of those that may come next)
-    # What a model with conditions is asked for: best, the best score shown, or above, a step more;
-    # and a symmetry class, empty for the one that most of the best have.
+    # What a model with conditions is asked for: the best score shown, or above, a step more.
     ask: str = "best"
-    symmetry: str = ""
+    symmetry: str = ""  # asked for by one: a class; empty: the one that most of the best have
 
     def __post_init__(self) -> None:
         """Check the ranges."""

@@ -69,7 +69,7 @@ def test_ours_stand_beside_the_lectures_with_their_spread(monkeypatch):
     def rows(scale, seed, report):
         assert scale == "small"
         return [
-            row(seed, *figures[seed][:2], wrong=figures[seed][2], shown=shown, whose=whose)
+            row(seed, *figures[seed][:2], wrong=figures[seed][2]) | {"shown": shown, "whose": whose}
             for shown, whose in LECTURE
         ]
 
