@@ -18,7 +18,8 @@ def _few_steps(monkeypatch):
 def test_every_command_of_the_readme_works(cli, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PIPELINE_RUNS", str(tmp_path / "runs"))
-    (tmp_path / "tests").symlink_to(ROOT / "tests")
+    for folder in ("tests", "benchmarks"):
+        (tmp_path / folder).symlink_to(ROOT / folder)
     written = re.search(r"\$ echo '(.*)' > set.json\n", README)
     assert written is not None
     (tmp_path / "set.json").write_text(written[1])
