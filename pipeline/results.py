@@ -54,6 +54,25 @@ def verify_run(
             yield number, n, len(pool), int(pool.score.max(initial=0))
 
 
+def last_pool(run: Run, problem: Problem, n: int | None = None) -> tuple[Population, str]:
+    """Return the pool of a size after the last round, not empty and not verified, and its file.
+
+    Args:
+        n: None for the size that the run searches for.
+
+    Raises:
+        RunError: no finished round, none of that size, or it is damaged.
+    """
+    number, size = run.last_round(), run.config.n if n is None else n
+    if size not in run.sizes(number):
+        there = ", ".join(map(str, run.sizes(number)))
+        raise RunError(f"{run.path} has no constructions of size {size}; it has {there}")
+    pool = load_pool(run, problem, number, size)
+    if not len(pool):
+        raise RunError(f"{run.path} has found no construction of size {size} yet")
+    return pool, str(run.folder(number) / f"n{size}.parquet")
+
+
 def check_population(problem: Problem, pool: Population, where: str) -> None:
     """Check constructions from their raw cells.
 
@@ -79,16 +98,9 @@ def best_of(run: Run, problem: Problem, n: int | None = None) -> dict[str, Any]:
         RunError: no finished round, or none of that size.
         VerificationError: it is not what it claims.
     """
-    number = run.last_round()
-    size = run.config.n if n is None else n
-    if size not in run.sizes(number):
-        there = ", ".join(str(k) for k in run.sizes(number))
-        raise RunError(f"{run.path} has no constructions of size {size}; it has {there}")
-    pool = load_pool(run, problem, number, size)
-    if not len(pool):
-        raise RunError(f"{run.path} has found no construction of size {size} yet")
+    pool, where = last_pool(run, problem, n)
     top = pool.take(np.array([pool.best()]))
-    check_population(problem, top, str(run.folder(number) / f"n{size}.parquet"))
+    check_population(problem, top, where)
     return described(problem, run.config, top)
 
 

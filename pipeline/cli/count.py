@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from pipeline.cli.common import json_option, open_run, print_json, problem_of, runs_option
-from pipeline.errors import RunError, UsageError, VerificationError
+from pipeline.errors import UsageError, VerificationError
 
 
 @click.command()
@@ -47,19 +47,13 @@ def count(target: str, n: int | None, runs: str | None, as_json: bool) -> None:
 
 
 def _of_run(target: str, n: int | None, runs: str | None) -> Iterator[Any]:
-    from pipeline.results import check_population, load_pool
+    from pipeline.results import check_population, last_pool
 
     opened = open_run(target, runs)
     plugin = problem_of(opened)
-    number, size = opened.last_round(), opened.config.n if n is None else n
-    if size not in opened.sizes(number):
-        known = ", ".join(map(str, opened.sizes(number)))
-        raise RunError(f"{opened.path} has no constructions of size {size}; it has {known}")
-    pool = load_pool(opened, plugin, number, size)
-    check_population(plugin, pool, str(opened.folder(number) / f"n{size}.parquet"))
-    if not len(pool):
-        raise RunError(f"{opened.path} has found no construction of size {size} yet")
-    yield plugin, size, pool.cells, pool.score
+    pool, where = last_pool(opened, plugin, n)
+    check_population(plugin, pool, where)
+    yield plugin, pool.n, pool.cells, pool.score
 
 
 def _of_file(path: Path, n: int | None) -> Iterator[Any]:

@@ -43,9 +43,9 @@ def export(
     Every one comes with its score, the round and origin it is from, and the order of its
     stabiliser. RUN is a path, a unique prefix of its name, or latest.
     """
-    from pipeline.errors import RunError, UsageError
+    from pipeline.errors import UsageError
     from pipeline.report import exporting
-    from pipeline.results import check_population, load_pool, metadata_of
+    from pipeline.results import check_population, last_pool, metadata_of
 
     if as_json and kind not in (None, "json"):
         raise UsageError(f"--json and --format {kind}: name one of them")
@@ -59,21 +59,15 @@ def export(
         raise UsageError(f"-o {file}: there is no folder {there.parent}; make it first")
     opened = open_run(run_, runs)
     plugin = problem_of(opened)
-    number, size = opened.last_round(), opened.config.n if n is None else n
-    if size not in opened.sizes(number):
-        known = ", ".join(map(str, opened.sizes(number)))
-        raise RunError(f"{opened.path} has no constructions of size {size}; it has {known}")
-    pool = load_pool(opened, plugin, number, size)
+    pool, where = last_pool(opened, plugin, n)
     if inequivalent:
         pool = _one_of_each(plugin, pool)
-    if not len(pool):
-        raise RunError(f"{opened.path} has found no construction of size {size} yet")
     # The one drawn is the one that `pipeline best` shows.
     pool = pool.take([pool.best()]) if kind in _PICTURES else pool.top(top)
-    check_population(plugin, pool, str(opened.folder(number) / f"n{size}.parquet"))
+    check_population(plugin, pool, where)
     text = ""
     if kind != "parquet":
-        rows, coords = _rows(plugin, opened.config.problem, pool), plugin.ground(size).coords
+        rows, coords = _rows(plugin, opened.config.problem, pool), plugin.ground(pool.n).coords
         write: dict[str, Any] = {
             "json": lambda: exporting.to_json(rows),
             "csv": lambda: exporting.to_csv(rows),

@@ -9,7 +9,7 @@ from typing import Any
 from pipeline.lab.folder import LabRun
 from pipeline.lab.task import Budget
 from pipeline.lab.work import percent, rows_of
-from pipeline.report.lines import Series, lines_svg
+from pipeline.report.curves import Chart, Line, curves_svg, plain
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1c1c1c; --page: #fff; --soft: #6b6b6b; --edge: #d9d9d9;
@@ -25,7 +25,8 @@ table { border-collapse: collapse } td, th { padding: .2rem .9rem .2rem 0; text-
 pre { overflow-x: auto; line-height: 1.35; white-space: pre-wrap; overflow-wrap: anywhere }
 .ok { color: var(--good) } .no { color: var(--bad) }
 .charts { display: flex; flex-wrap: wrap; gap: 1rem }
-figure { margin: 1rem 0 } img { max-width: 100%; background: #fff; border-radius: 4px }
+figure { margin: 1rem 0 } svg { max-width: 100%; height: auto }
+img { max-width: 100%; background: #fff; border-radius: 4px }
 """
 
 
@@ -75,21 +76,27 @@ def _row(row: dict[str, Any], several: bool) -> str:
 
 def _curves(curve: list[dict[str, Any]], budget: Budget) -> str:
     """Draw success and accuracy, and the loss, over the steps."""
-    steps = [entry["step"] for entry in curve]
-    series = []
+
+    def line(name: str, values: Sequence[float]) -> Line:
+        return plain(name, [(e["step"], value) for e, value in zip(curve, values, strict=True)])
+
+    shares = []
     if budget.samples:
-        series.append(Series("samples that obey the rule", steps, [e["success"] for e in curve]))
-    for part, name in (("train", "train"), ("test", "test")):
+        success = [100 * e["success"] for e in curve]
+        shares.append(line("samples that obey the rule", success))
+    for part in ("train", "test"):
         for kind in curve[0].get(part, {}):
             if not kind.startswith("term ") or part == "test":
-                values = [e[part].get(kind, 0.0) for e in curve]
-                series.append(Series(f"{name}: {kind}", steps, values))
-    loss = [Series("training loss, nats a symbol", steps, [e["loss"] for e in curve])]
-    share = lines_svg(series, "success over training", "step", low=0, high=1, shares=True)
-    return (
-        f'<h2>Over the training</h2><div class="charts">{share}'
-        f"{lines_svg(loss, 'training loss', 'step')}</div>"
-    )
+                values = [100 * e[part].get(kind, 0.0) for e in curve]
+                shares.append(line(f"{part}: {kind}", values))
+    loss = [line("training loss", [e["loss"] for e in curve])]
+    joined = Chart("", [], across="step", logarithmic=False, whole=False, steps=False)
+    charts = [
+        joined._replace(title="Success", lines=shares, up="percent", limits=(0, 100)),
+        joined._replace(title="Loss", lines=loss, up="nats a symbol"),
+    ]
+    drawn = curves_svg(charts, "success and loss over the steps of training")
+    return f'<h2>Over the training</h2><div class="charts">{drawn}</div>'
 
 
 def _table(title: str, values: dict[str, float]) -> str:
