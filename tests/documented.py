@@ -70,7 +70,7 @@ def small(command: str) -> list[str]:
     if words[0] == "resume":
         words = [word.replace("+2", "+1") for word in words]
     more = SMALL_LAB.get(words[1], []) if words[0] == "lab" else SMALL.get(words[0], [])
-    if words[-1].endswith(".toml"):
+    if words[0] == "compare" and words[-1].endswith(".toml"):
         more = [*more, "--arms", "none,learnt"]
     if words[0] == "search" and "isosceles" not in words and "no-3-in-line" not in words:
         more = [word for word in more if word not in ("--symmetry", "both-mirrors")]
