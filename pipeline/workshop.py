@@ -31,8 +31,8 @@ Report = Callable[..., None]
 _ROWS = {"tabu": 32, "enumerate": 2048, "anneal": 25, "greedy": 1000, "cover": 16}
 #: What bounds a shard of a method: steps, or nodes. Others go by the seeding's proposals.
 _BOUNDS = {"tabu": 200_000, "enumerate": 200_000, "cover": 4_000_000}
-#: The first shard of an arm has so much less, to have seen all of them soon; so have all shards
-#: at a size that a field is learnt from, which needs no more.
+#: The first shard of an arm has so much less, to have seen all of them soon, but for the class
+#: that promises most; so have all shards at a size that a field is learnt from, which needs no more.
 _LOOK = 8
 _NO_MASK = np.zeros(0, np.uint8)
 #: Where a field is learnt from a smaller size, classes with more orbits are left out there: making
@@ -256,7 +256,7 @@ class Workshop:
         m = self.grounds[n].m
         seeding = self.config.seeding
         bound = _BOUNDS.get(arm.method, seeding.proposals or max(400_000, 100 * m))
-        if not portfolio.records[arm].shards or self._for_a_field(n):
+        if not portfolio.believed(arm) or self._for_a_field(n):
             bound = max(bound // _LOOK, 1)
         return self.shard(
             n,

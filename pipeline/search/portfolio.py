@@ -149,6 +149,10 @@ class Portfolio:
         others = [a for a in self.arms if _same_orbits(a, arm) and a.method not in quiet]
         return arm.method != "enumerate" or not others or any(self.records[a].core for a in others)
 
+    def believed(self, arm: Arm) -> bool:
+        """Tell whether an arm gets a whole shard: it had one already, or is of the first class."""
+        return self.records[arm].shards > 0 or arm.symmetry == self.arms[0].symmetry
+
     def add(self, arm: Arm, best: int, core: int) -> None:
         """Take the result of one shard."""
         record = self.records[arm]
