@@ -2,8 +2,9 @@
 
 Runs on any space, as ``tabu`` does. A step adds the absent choice that brings fewest violations,
 ties at random, then takes out members, those in most violations first, until none is left. Half of
-those that left, drawn at random, may not come back in the next step: longer tenures were tried and
-lose, and so do none. Between steps there is never a violation, so every set on the way may be kept.
+those that left, drawn at random, may not come back in the next step: tenures of one to three steps
+and longer ones were tried and lose, and so do none. Between steps there is never a violation, so
+every set on the way may be kept.
 """
 
 from typing import NamedTuple
