@@ -80,7 +80,7 @@ class SearchConfig:
     short cool annealing (anneal).
     """
 
-    methods: tuple[str, ...] = ()  # cover, tabu, enumerate, anneal, greedy; empty: chosen
+    methods: tuple[str, ...] = ()  # cover, tabu, enumerate, grow, anneal, greedy; empty: chosen
     batches: int = 4  # of the portfolio in each later round, 16 shards each; 0: proposals alone
     field: str = ""  # border, learnt, a .npy file, or none; empty: with and without the border's
     mask: str = ""  # a .npy file of 0 and 1: the elements that may be used; empty: all

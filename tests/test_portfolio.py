@@ -37,7 +37,7 @@ FOUR_CYCLE = f"{PLUGINS / 'four_cycle_free.py'}:FourCycleFree"
 
 
 #: The methods that any problem has.
-METHODS = ("tabu", "enumerate", "anneal", "greedy")
+METHODS = ("tabu", "enumerate", "grow", "anneal", "greedy")
 
 
 def rng(seed=1):
@@ -288,7 +288,7 @@ def test_a_field_is_taken_by_all_arms_or_by_none_and_small_boards_go_without(n, 
 
 
 #: Steps and nodes of a shard, so few that a round takes no time.
-FEW = {"tabu": 4000, "enumerate": 4000, "cover": 40_000}
+FEW = {"tabu": 4000, "enumerate": 4000, "grow": 4000, "cover": 40_000}
 
 
 @pytest.fixture(autouse=True)

@@ -15,10 +15,11 @@ from pipeline import packing, streams
 from pipeline.errors import UsageError
 from pipeline.problem import Problem, blocking_hook, load_problem
 from pipeline.search import kernels
+from pipeline.search.memory import SCALE
 from pipeline.search.shards import NO_TARGET, Shard, run_shard
 from pipeline.search.space import border_band, make_space, usable_classes
 from pipeline.search.tables import MOST_CHOICES, tables_fit, with_tables
-from pipeline.search.tabu import SCALE, Tabu, climb_many, tabu
+from pipeline.search.tabu import Tabu, climb_many, tabu
 from pipeline.symmetry import GroundSet, find_class, invariant, orbits
 from pipeline.truth import find_truth
 from problems.isosceles import FLAT_ALLOWED, FLAT_FORBIDDEN
@@ -586,7 +587,7 @@ def tabu_shard(spec, n, symmetry, method="tabu", rows=8, steps=20_000, **options
     return Shard(spec, "", n, symmetry, method, cells, rng, steps, **options)
 
 
-@pytest.mark.parametrize("method", ["tabu", "enumerate"])
+@pytest.mark.parametrize("method", ["tabu", "enumerate", "grow"])
 @pytest.mark.parametrize(
     ("spec", "n", "symmetry", "band"),
     [
@@ -628,7 +629,7 @@ def test_a_tabu_shard_that_finds_nothing_gives_nothing_back():
     assert cells.shape == (0, packing.width(81))
 
 
-@pytest.mark.parametrize("method", ["tabu", "enumerate"])
+@pytest.mark.parametrize("method", ["tabu", "enumerate", "grow"])
 def test_a_tabu_shard_without_room_for_tables_finds_sets_as_good(method):
     shard = tabu_shard("isosceles", 12, "both-mirrors", method, goal=14, rows=64)
     problem = load_problem("isosceles")

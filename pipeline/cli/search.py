@@ -24,7 +24,9 @@ _TIME = "60"
 @click.option("--rounds", type=int, help="Stop after that many rounds, not by the clock.")
 @click.option("--budget-cpu-seconds", type=float, help="Of all processes, not by the clock.")
 @click.option("--target", type=int, help="Stop at this score.  [default: what is proved]")
-@click.option("--method", help="tabu, enumerate, anneal, greedy, cover.  [default: a portfolio]")
+@click.option(
+    "--method", help="tabu, enumerate, grow, anneal, greedy, cover.  [default: a portfolio]"
+)
 @click.option("--symmetry", help="Symmetry classes, as mirror,half-turn.  [default: all]")
 @click.option("--field", help="What pulls at first: border, learnt, none, a .npy file.")
 @click.option("--mask", metavar="FILE", help="Use these elements alone: a .npy file of 0 and 1.")

@@ -29,7 +29,7 @@ import numpy as np
 from pipeline.compiling import inlined, kernel, njit
 from pipeline.errors import PipelineError
 
-_HOOK_IS_WRONG = (
+HOOK_IS_WRONG = (
     "the problem's hook counts wrongly: violations are left and no point has a part in them; "
     "test the plugin with pipeline.testing.ProblemContract"
 )
@@ -265,7 +265,7 @@ def repair(space, state, rng):
                     worst = choice
         if worst < 0:
             # Going on would write outside the arrays.
-            raise PipelineError(_HOOK_IS_WRONG)
+            raise PipelineError(HOOK_IS_WRONG)
         leave(space, state, worst)
 
 

@@ -25,7 +25,7 @@ from pipeline.search.space import (
 from pipeline.search.tables import tables_fit
 from pipeline.symmetry import SymmetryClass, find_class
 
-METHODS = ("tabu", "enumerate", "anneal", "greedy", "cover")
+METHODS = ("tabu", "enumerate", "grow", "anneal", "greedy", "cover")
 
 #: Shards handed out at once; more than any sensible number of workers would have to wait for.
 BATCH = 16
@@ -273,7 +273,7 @@ def tabu_notes(
     than ``table_bytes``.
     """
     ground = problem.ground(n)
-    tabu = [arm for arm in arms if arm.method in ("tabu", "enumerate", "climb")]
+    tabu = [arm for arm in arms if arm.method in ("tabu", "enumerate", "grow", "climb")]
     trapped: dict[str, str] = {}
     walking = []
     for symmetry, band in dict.fromkeys((arm.symmetry, arm.band) for arm in tabu):

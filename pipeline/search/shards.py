@@ -12,10 +12,12 @@ from pipeline.problem import Problem, crashes_raised, load_problem
 from pipeline.search import kernels
 from pipeline.search.cover import cover
 from pipeline.search.fields import of_choices
+from pipeline.search.grow import Growth, grow
+from pipeline.search.memory import SCALE
 from pipeline.search.neighbourhood import neighbourhood_many
 from pipeline.search.space import choice_of, make_space, within_band
 from pipeline.search.tables import table_hook, with_tables
-from pipeline.search.tabu import SCALE, Tabu, climb_many, tabu
+from pipeline.search.tabu import Tabu, climb_many, tabu
 from pipeline.symmetry import find_class
 
 # A neighbourhood: the most members freed at random, and the nodes to fill it up again.
@@ -45,15 +47,16 @@ class Shard:
         symmetry: name of the symmetry class whose orbits are searched.
         method: greedy (from nothing); complete (repair, saturate), or anneal, climb (tabu) or
             neighbourhood (large ones) from each start; or one from nothing that gives up to B
-            sets: tabu (ever larger ones), enumerate (many of size ``goal``) or cover (by the
-            problem's quotas; one that falls short where it finds none).
+            sets: tabu (ever larger ones), grow (the same, valid at every step), enumerate (many
+            of size ``goal``) or cover (by the problem's quotas; one that falls short where it
+            finds none).
         cells: packed uint8 ``(B, ceil(m / 8))``, where each search starts.
         rng: uint64 ``(1,)``, from ``streams.state``.
         proposals: of each annealing, the steps of a tabu search, or the nodes of a cover.
         penalty, hot, cold: of the annealing (see ``kernels.anneal``).
         target: stop at a set of this size.
-        goal, band: of the tabu search: the size it begins at, and the band along the border it
-            keeps to (0: none).
+        goal, band: of the tabu search: the size it begins at (not to grow, which begins from
+            nothing), and the band along the border it keeps to (0: none).
         mask: packed uint8 ``(ceil(m / 8),)``, the elements that may be used; empty for all.
         field: float32 ``(m,)``, what each element is worth beside the point it scores (see
             ``fields``): to annealing and tabu, fading while they run, and to what a cover begins
@@ -90,7 +93,7 @@ def run_shard(shard: Shard) -> np.ndarray:
     """
     where = (shard.problem, shard.convention, shard.n, shard.mask.tobytes())
     with crashes_raised(f"the hook of {shard.problem}"):
-        if shard.method in ("tabu", "enumerate", "climb", "neighbourhood"):
+        if shard.method in ("tabu", "enumerate", "grow", "climb", "neighbourhood"):
             among = _orbit_space(*where, shard.symmetry, shard.band, shard.table_bytes)
             if shard.method in ("climb", "neighbourhood"):
                 return _from_starts(shard, *among, _space(*where, shard.symmetry), _plain(*where))
@@ -129,18 +132,16 @@ def _tabu(
 ) -> np.ndarray:
     """Search among the orbits, then add what fits without the symmetry."""
     rng, steps = shard.rng.copy(), min(shard.proposals, _STEPS_EACH * len(sizes))
-    how = Tabu(
-        goal=shard.goal,
-        stop=shard.target,
-        steps=steps,
-        enumerate=shard.method == "enumerate",
-        fade=steps if len(shard.field) else 1,
-    )
+    limits = {"stop": shard.target, "steps": steps, "fade": steps if len(shard.field) else 1}
     worth = of_choices(shard.field, of, len(sizes))
     pull = np.clip(np.rint(-SCALE * _PULL * worth), -_STRONGEST, _STRONGEST).astype(np.int32)
     found = np.zeros((len(shard.cells), width(len(sizes))), np.uint8)
     state = kernels.new_state(space)
-    stored, _, _ = tabu(space, state, rng, sizes, pull, how, found)
+    if shard.method == "grow":
+        stored, _, _ = grow(space, state, rng, sizes, pull, Growth(**limits), found)
+    else:
+        how = Tabu(goal=shard.goal, enumerate=shard.method == "enumerate", **limits)
+        stored, _, _ = tabu(space, state, rng, sizes, pull, how, found)
     chosen = unpack(np.unique(found[: min(stored, len(found))], axis=0), len(sizes))
     cells = pack(np.where(of >= 0, chosen[:, of], False))
     kernels.complete_many(plain, rng, cells)

@@ -11,25 +11,21 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.compiling import inlined, kernel, njit
-from pipeline.search.kernels import (
-    CHOICES,
-    VIOLATIONS,
-    below,
-    clear,
-    join,
-    leave,
-    load,
-    new_state,
-    part,
+from pipeline.compiling import kernel, njit
+from pipeline.search.kernels import VIOLATIONS, below, clear, join, new_state
+from pipeline.search.memory import (
+    FORBIDDEN,
+    begin,
+    drop,
+    enter,
+    fade,
+    least,
+    new_memory,
+    set_free,
+    shake,
+    store,
+    worst,
 )
-
-# A choice's key is its load times SCALE, plus its field, plus what forbids it.
-SCALE = 16
-_PRESENT, _TABU, _FORBIDDEN = np.int32(1 << 29), np.int32(1 << 28), np.int32(1 << 27)
-# Choices come off the tabu list by a ring of this many steps; every tenure is shorter.
-_RING = 64
-_BLOCK = 64
 
 
 class Tabu(NamedTuple):
@@ -58,113 +54,6 @@ class Tabu(NamedTuple):
     fade: int = 1
 
 
-class _Memory(NamedTuple):
-    """What the search knows beside the set itself."""
-
-    penalty: np.ndarray  # int32 (M,), field and prohibitions of each choice
-    field: np.ndarray  # int32 (M,), the part of it that is the field
-    keys: np.ndarray  # int32 (M,), scratch
-    held_until: np.ndarray  # int64 (M,), the step from which a member may leave
-    ring: np.ndarray  # int32 (_RING,), first choice to be set free at a step
-    after: np.ndarray  # int32 (M,), the next one
-
-
-@inlined
-def _least(space, state, memory, rng):
-    """Return an absent, free choice of the least key, ties at random; -1 without any. O(M)."""
-    choices = len(memory.keys)
-    keys, penalty = memory.keys, memory.penalty
-    least = np.int32(2147483647)
-    if space.exact:
-        for c in range(choices):
-            key = np.int32(
-                np.int32(np.int32(state.counts[c] + state.pair_load[c]) * np.int32(SCALE))
-                + penalty[c]
-            )
-            keys[c] = key
-            least = min(least, key)
-    else:
-        for c in range(choices):
-            key = np.int32(load(space, state, c) * SCALE + penalty[c])
-            keys[c] = key
-            least = min(least, key)
-    if least >= _FORBIDDEN:
-        return -1
-    ties = np.int32(0)
-    for c in range(choices):
-        ties = np.int32(ties + np.int32(keys[c] == least))
-    skip = below(rng, ties)
-    first = 0
-    while True:
-        here = np.int32(0)
-        for c in range(first, min(first + _BLOCK, choices)):
-            here = np.int32(here + np.int32(keys[c] == least))
-        if skip < here:
-            break
-        skip -= here
-        first += _BLOCK
-    for c in range(first, choices):
-        if keys[c] == least:
-            if skip == 0:
-                return c
-            skip -= 1
-    return -1
-
-
-@inlined
-def _worst(space, state, memory, rng, step):
-    """Return the member in most violations that may leave, ties at random; any if none may."""
-    worst, most, ties = -1, np.int64(-1), 0
-    for i in range(state.totals[CHOICES]):
-        c = state.chosen[i]
-        if memory.held_until[c] <= step:
-            here = part(space, state, c)
-            if here > most:
-                worst, most, ties = c, here, 1
-            elif here == most:
-                ties += 1
-                if below(rng, ties) == 0:
-                    worst = c
-    if worst < 0:
-        worst = state.chosen[below(rng, state.totals[CHOICES])]
-    return worst
-
-
-@inlined
-def _enter(space, state, memory, sizes, c):
-    """Add a choice and return its elements."""
-    join(space, state, c)
-    memory.penalty[c] += _PRESENT
-    return sizes[c]
-
-
-@inlined
-def _shake(space, state, memory, rng, share):
-    """Take out a share of the members at random."""
-    for _ in range(1 + int(state.totals[CHOICES] * share)):
-        if state.totals[CHOICES] == 0:
-            break
-        c = state.chosen[below(rng, state.totals[CHOICES])]
-        leave(space, state, c)
-        memory.penalty[c] -= _PRESENT
-
-
-@inlined
-def _store(state, row):
-    row[:] = 0
-    for i in range(state.totals[CHOICES]):
-        c = state.chosen[i]
-        row[c >> 3] |= np.uint8(1 << (c & 7))
-
-
-@inlined
-def _size(state, sizes):
-    total = np.int64(0)
-    for i in range(state.totals[CHOICES]):
-        total += sizes[state.chosen[i]]
-    return total
-
-
 @njit
 def tabu(space, state, rng, sizes, field, how, found):
     """Search from the set in ``state``; O(M + two joins) a step.
@@ -179,67 +68,42 @@ def tabu(space, state, rng, sizes, field, how, found):
     Returns:
         (how many were found, the size of the largest, the steps made).
     """
-    choices = len(sizes)
-    memory = _Memory(
-        field.copy(),
-        field.copy(),
-        np.empty(choices, np.int32),
-        np.zeros(choices, np.int64),
-        np.full(_RING, -1, np.int32),
-        np.full(choices, -1, np.int32),
-    )
-    return _tabu(space, state, rng, sizes, field, how, found, memory)
+    return _tabu(space, state, rng, sizes, field, how, found, new_memory(field))
 
 
 @kernel
 def _tabu(space, state, rng, sizes, field, how, found, memory):
     choices = len(sizes)
-    for i in range(state.totals[CHOICES]):
-        memory.penalty[state.chosen[i]] += _PRESENT
-    size = _size(state, sizes)
+    size = begin(state, memory, sizes)
     goal, largest, stored = np.int64(how.goal), np.int64(0), 0
     fewest, since = np.int64(2**62), 0
     step = 0
     while step < how.steps:
         step += 1
-        slot = step % _RING
-        c = memory.ring[slot]
-        while c >= 0:
-            memory.penalty[c] -= _TABU
-            c = memory.after[c]
-        memory.ring[slot] = -1
+        set_free(memory, step)
         if step % 256 == 0 and how.fade > 1 and step <= how.fade + 256:
-            left = max(1.0 - step / how.fade, 0.0)
-            for c in range(choices):
-                now = np.int32(field[c] * left)
-                memory.penalty[c] += now - memory.field[c]
-                memory.field[c] = now
+            fade(memory, field, max(1.0 - step / how.fade, 0.0))
 
         if state.totals[VIOLATIONS] == 0 and size >= goal:
-            _store(state, found[stored % len(found)])
+            store(state, found[stored % len(found)])
             stored += 1
             largest = max(largest, size)
             if largest >= how.stop:
                 break
             fewest, since = np.int64(2**62), step
             if how.enumerate:
-                _shake(space, state, memory, rng, 0.3 + 0.1 * below(rng, 5))
-                size = _size(state, sizes)
+                size -= shake(space, state, memory, rng, sizes, 0.3 + 0.1 * below(rng, 5))
             else:
                 goal = size + 1
         elif state.totals[VIOLATIONS] > 0:
-            c = _worst(space, state, memory, rng, step)
-            leave(space, state, c)
-            size -= sizes[c]
-            memory.penalty[c] += _TABU - _PRESENT
-            back = (step + how.out_least + below(rng, how.out_spread)) % _RING
-            memory.after[c] = memory.ring[back]
-            memory.ring[back] = c
+            c = worst(space, state, memory, rng, step)
+            until = step + how.out_least + below(rng, how.out_spread)
+            size -= drop(space, state, memory, sizes, c, until)
         while size < goal:
-            c = _least(space, state, memory, rng)
+            c = least(space, state, memory, rng)
             if c < 0:
                 break
-            size += _enter(space, state, memory, sizes, c)
+            size += enter(space, state, memory, sizes, c)
             memory.held_until[c] = step + how.in_least + below(rng, how.in_spread)
         if size < goal and state.totals[VIOLATIONS] == 0:
             # Everything that is left is forbidden or gone: no set of this size is in reach.
@@ -247,15 +111,14 @@ def _tabu(space, state, rng, sizes, field, how, found, memory):
         if state.totals[VIOLATIONS] < fewest:
             fewest, since = state.totals[VIOLATIONS], step
         if step - since > how.stall:
-            _shake(space, state, memory, rng, 0.15 + 0.01 * below(rng, 30))
-            size = _size(state, sizes)
+            size -= shake(space, state, memory, rng, sizes, 0.15 + 0.01 * below(rng, 30))
             while size < goal:
                 c = below(rng, choices)
-                if below(rng, 4) > 0 or memory.penalty[c] >= _FORBIDDEN:
-                    c = _least(space, state, memory, rng)
+                if below(rng, 4) > 0 or memory.penalty[c] >= FORBIDDEN:
+                    c = least(space, state, memory, rng)
                 if c < 0:
                     break
-                size += _enter(space, state, memory, sizes, c)
+                size += enter(space, state, memory, sizes, c)
             fewest, since = state.totals[VIOLATIONS], step
     return stored, largest, step
 
