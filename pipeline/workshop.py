@@ -32,7 +32,8 @@ _ROWS = {"tabu": 32, "enumerate": 2048, "grow": 32, "anneal": 25, "greedy": 1000
 #: What bounds a shard of a method: steps, or nodes. Others go by the seeding's proposals.
 _BOUNDS = {"tabu": 200_000, "enumerate": 200_000, "grow": 200_000, "cover": 4_000_000}
 #: The first shard of an arm has so much less, to have seen all of them soon, but for the class
-#: that promises most; so have all shards at a size that a field is learnt from, which needs no more.
+#: that promises most; so have all shards at a size that a field is learnt from, which need no
+#: more.
 _LOOK = 8
 _NO_MASK = np.zeros(0, np.uint8)
 #: Where a field is learnt from a smaller size, classes with more orbits are left out there: making
