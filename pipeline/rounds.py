@@ -39,15 +39,16 @@ class Rounds(Workshop):
         cells = np.zeros((1, width(self.grounds[n].m)), np.uint8)
         state = np.zeros(1, np.uint64)
         explores = seeding.method == "portfolio" or search.batches > 0
-        arms = self.arms(n) if explores else []
-        shards = self.samples_of(arms)
+        fields = self.fields(n, {})
+        arms = self.arms(n, fields) if explores else []
+        shards = self.samples_of(arms, fields)
         if seeding.method != "portfolio":
             shards.append(self.shard(n, "trivial", seeding.method, cells, state, seeding, 1))
         if self.config.proposer != "none":
             symmetry = self.config.model.symmetry or "trivial"
             arms = [*arms, Arm(search.improve, symmetry)]
             shards.append(self.shard(n, symmetry, search.improve, cells, state, search, 1))
-        self.tell(arms)
+        self.tell(arms, fields)
         self.warm_up(shards)
 
     # ---------------------------------------------------------------------- the two rounds

@@ -78,8 +78,7 @@ def check(problem: Problem, config: Config, given: Mapping[str, np.ndarray]) -> 
     """
     player = _player(problem, config, Serial(), lambda *_, **__: None, Clock(), given)
     if config.seeding.method == "portfolio" or config.search.batches:
-        for arm in player.arms(config.n):
-            player.field(arm.field, config.n, {})
+        player.arms(config.n, player.fields(config.n, {}))
     if config.seeding.symmetry:
         player.seed_classes(config.n)
     if config.proposer != "none":

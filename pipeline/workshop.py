@@ -18,7 +18,15 @@ from pipeline.population import Population, distinct
 from pipeline.problem import Problem
 from pipeline.search.density import learnt_field
 from pipeline.search.fields import LEARNT, make_field, make_mask
-from pipeline.search.portfolio import BATCH, Arm, Portfolio, core_size, make_arms, tabu_notes
+from pipeline.search.portfolio import (
+    BATCH,
+    Arm,
+    Portfolio,
+    core_size,
+    default_fields,
+    make_arms,
+    tabu_notes,
+)
 from pipeline.search.shards import NO_TARGET, Shard, run_shard
 from pipeline.search.space import usable_classes, usable_orbits
 from pipeline.statistics import distribution
@@ -36,6 +44,7 @@ _BOUNDS = {"tabu": 200_000, "enumerate": 200_000, "grow": 200_000, "cover": 4_00
 #: more.
 _LOOK = 8
 _NO_MASK = np.zeros(0, np.uint8)
+_NO_FIELD = np.zeros(0, np.float32)
 #: Where a field is learnt from a smaller size, classes with more orbits are left out there: making
 #: their pair tables would take longer than all else.
 _FEW_ORBITS = 500
@@ -132,23 +141,43 @@ class Workshop:
 
     # ------------------------------------------------------------------------- a portfolio
 
-    def arms(self, n: int) -> list[Arm]:
-        """Return the ways to search at size n.
+    def fields(self, n: int, smaller: Mapping[int, Population]) -> dict[str, np.ndarray]:
+        """Return what pulls the arms at size n, float32 ``(m,)`` by name, empty for nothing.
+
+        Args:
+            smaller: constructions of smaller sizes to learn from.
 
         Raises:
-            UsageError: an unknown method or field, or a symmetry class no construction can have.
+            UsageError: an unknown field, or one of another size.
+        """
+        asked = self.config.search.field
+        if n != self.config.n and asked not in ("", "border"):
+            asked = "none"
+        ground = self.grounds[n]
+        if not asked:
+            return default_fields(ground)
+        if asked == LEARNT:
+            examples = {k: (self.grounds[k], pool.cells) for k, pool in smaller.items()}
+            return {asked: learnt_field(examples, ground)}
+        name = "" if asked == "none" else asked
+        return {name: make_field(name, ground, self._given)}
+
+    def arms(self, n: int, fields: Mapping[str, np.ndarray]) -> list[Arm]:
+        """Return the ways to search at size n, with what may pull them.
+
+        Raises:
+            UsageError: an unknown method, or a symmetry class no construction can have.
         """
         search, wanted = self.config.search, self.config.seeding.symmetry
         if n == self.config.n:
-            return make_arms(self.problem, n, search.methods, wanted, search.field, self.mask)
+            return make_arms(self.problem, n, search.methods, wanted, fields, self.mask)
         # A smaller size makes do with what it has.
         methods = [method for method in search.methods if method != "cover"]
         usable = usable_classes(self.problem, n)
         names = [name for name in wanted if name in {cls.name for cls in usable}]
         if self._for_a_field(n):
             names, methods = names or self._quick(n, usable), methods or self._good_alone(n)
-        field = {"": "", "border": "border"}.get(search.field, "none")
-        return make_arms(self.problem, n, methods, names, field)
+        return make_arms(self.problem, n, methods, names, fields)
 
     def _for_a_field(self, n: int) -> bool:
         """Tell whether all that a size is searched for is a field to be learnt from it."""
@@ -164,24 +193,10 @@ class Workshop:
         """Return the methods that find the most in a moment."""
         return ["tabu", "enumerate", *(["cover"] if self.problem.quotas(n) else [])]
 
-    def field(self, name: str, n: int, smaller: Mapping[int, Population]) -> np.ndarray:
-        """Return what pulls an arm, float32 ``(m,)`` or empty.
-
-        Args:
-            smaller: constructions of smaller sizes to learn from.
-
-        Raises:
-            UsageError: an unknown field, or one of another size.
-        """
-        if name != LEARNT:
-            return make_field(name, self.grounds[n], self._given)
-        examples = {k: (self.grounds[k], pool.cells) for k, pool in smaller.items()}
-        return learnt_field(examples, self.grounds[n])
-
-    def tell(self, arms: Sequence[Arm]) -> None:
+    def tell(self, arms: Sequence[Arm], fields: Mapping[str, np.ndarray]) -> None:
         """Report what tabu searches of the arms go without, at the size searched for."""
         limit = self.config.search.table_bytes
-        for note in tabu_notes(self.problem, self.config.n, arms, self.mask, limit):
+        for note in tabu_notes(self.problem, self.config.n, arms, fields, self.mask, limit):
             self.report("note", text=note)
 
     def explore(
@@ -207,10 +222,9 @@ class Workshop:
         """
         config, ground = self.config, self.grounds[n]
         quotas = self.problem.quotas(n)
-        portfolio = Portfolio(self.arms(n), quotas.size if quotas else 0)
+        fields = self.fields(n, smaller)
+        portfolio = Portfolio(self.arms(n, fields), quotas.size if quotas else 0)
         portfolio.restore(records)
-        names = {arm.field for arm in portfolio.arms}
-        fields = {name: self.field(name, n, smaller) for name in names}
         rng = np.random.default_rng(streams.integer(config.seed, number, "portfolio", n))
         of = {
             arm.symmetry: orbits(ground, find_class(ground, arm.symmetry)).of
@@ -221,12 +235,14 @@ class Workshop:
         share = 1.0 if n == config.n else config.seeding.smaller
         batches = config.seeding.batches if origin == "seed" else config.search.batches
         total = max(round(share * batches), 1) * BATCH
+        if self._for_a_field(n):
+            total = min(total, 2 * len(portfolio.arms))
         best = int(before.score.max(initial=0))
         self.report("stage", name="portfolio", total=total, n=n)
         while done < total and not self.over(n, best):
             arms = portfolio.batch(rng)[: total - done]
             shards = [
-                self._arm_shard(n, number, done + i, arm, portfolio, fields[arm.field])
+                self._arm_shard(n, number, done + i, arm, portfolio, fields)
                 for i, arm in enumerate(arms)
             ]
             for arm, part in zip(arms, self.run(shards, number, origin), strict=False):
@@ -252,7 +268,13 @@ class Workshop:
         return (n == self.config.n and best >= self.target) or self.clock.over()
 
     def _arm_shard(
-        self, n: int, number: int, index: int, arm: Arm, portfolio: Portfolio, field: np.ndarray
+        self,
+        n: int,
+        number: int,
+        index: int,
+        arm: Arm,
+        portfolio: Portfolio,
+        fields: Mapping[str, np.ndarray],
     ) -> Shard:
         m = self.grounds[n].m
         seeding = self.config.seeding
@@ -268,16 +290,15 @@ class Workshop:
             seeding,
             proposals=bound,
             goal=portfolio.goal(arm),
-            band=arm.band,
-            field=field,
+            narrow=arm.narrow,
+            field=fields.get(arm.field, _NO_FIELD),
         )
 
-    def samples_of(self, arms: Sequence[Arm]) -> list[Shard]:
+    def samples_of(self, arms: Sequence[Arm], fields: Mapping[str, np.ndarray]) -> list[Shard]:
         """Return a shard of each kind of arm, to compile what they need."""
         n, portfolio = self.config.n, Portfolio(arms)
         kinds = {arm.method: arm for arm in reversed(arms)}
-        none = np.zeros(0, np.float32)
-        return [self._arm_shard(n, 0, 0, arm, portfolio, none) for arm in kinds.values()]
+        return [self._arm_shard(n, 0, 0, a, portfolio, fields) for a in kinds.values()]
 
     # -------------------------------------------------------------------- checked and kept
 

@@ -84,3 +84,9 @@ def forbidden_sets(points: Points, arity: int, valid: Callable[[Points], bool]) 
     """
     rows = [s for s in combinations(range(len(points)), arity) if not valid([points[v] for v in s])]
     return np.array(rows, np.int64).reshape(-1, arity)
+
+
+def border_band(coords: np.ndarray, width: int) -> np.ndarray:
+    """Return bool ``(m,)``: the elements at most ``width - 1`` steps from the border."""
+    low, high = coords.min(axis=0), coords.max(axis=0)
+    return np.minimum(coords - low, high - coords).min(axis=1) < width

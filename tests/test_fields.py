@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import oracles
 import pytest
 from conftest import TINY as TINY_RUN
 from conftest import contents, only_run
@@ -20,10 +21,10 @@ from pipeline.executor import Serial
 from pipeline.population import Population
 from pipeline.problem import load_problem
 from pipeline.rounds import Rounds
-from pipeline.search.fields import make_field, make_mask, of_choices
-from pipeline.search.portfolio import make_arms
+from pipeline.search.fields import make_field, make_mask, narrowed, of_choices
+from pipeline.search.portfolio import Arm, make_arms
 from pipeline.search.shards import Shard, run_shard
-from pipeline.search.space import border_band, choice_of, make_space, usable_classes, within_band
+from pipeline.search.space import choice_of, make_space, usable_classes
 from pipeline.symmetry import GroundSet, find_class, orbits
 
 PLUGINS = Path(__file__).parent / "plugins"
@@ -272,16 +273,24 @@ def test_every_method_keeps_to_a_mask_and_fills_it(spec, n, symmetry, method):
     assert run_shard(told).tobytes() == cells.tobytes()
 
 
-def test_a_band_is_cut_out_of_a_mask():
-    coords = ground_of("isosceles", 6).coords
-    mask = np.arange(36) < 18
-    assert within_band(coords, 0, None) is None
-    assert within_band(coords, 0, mask) is mask
-    band = border_band(coords, 1)
-    for told, expected in ((None, band), (mask, band & mask)):
-        within = within_band(coords, 1, told)
-        assert within is not None
-        assert within.tolist() == expected.tolist()
+def test_a_narrow_search_goes_without_the_quarter_that_its_field_values_least():
+    rng = np.random.default_rng(3)
+    for m in (8, 36, 101):
+        field = rng.permutation(m).astype(np.float32)
+        mask = rng.random(m) < 0.5
+        worst = np.argsort(field)[: int(0.25 * (m - 1)) + 1]
+        expected = ~np.isin(np.arange(m), worst)
+        assert narrowed(field, None).tolist() == expected.tolist()
+        assert narrowed(field, mask).tolist() == (expected & mask).tolist()
+    tied = np.array([0, 0, 0, 1, 2, 2], np.float32)
+    assert narrowed(tied, None).tolist() == [False, False, False, True, True, True]
+
+
+@pytest.mark.parametrize("n", [20, 32, 48, 100])
+def test_near_the_border_is_less_than_a_quarter_of_the_side_away(n):
+    ground = ground_of("isosceles", n)
+    inside = narrowed(make_field("border", ground, {}), None)
+    assert inside.tolist() == oracles.border_band(ground.coords, n // 4).tolist()
 
 
 def test_a_class_without_an_orbit_in_the_mask_has_no_arms():
@@ -527,7 +536,7 @@ def test_a_mask_that_leaves_nothing_is_one_line(tmp_path, cli):
 
 @pytest.mark.parametrize("seeding", ["portfolio", "anneal", "greedy"])
 def test_a_run_with_a_model_keeps_to_a_mask_at_the_size_searched_for(tmp_path, cli, seeding):
-    mask = border_band(ground_of("isosceles", 6).coords, 1)
+    mask = oracles.border_band(ground_of("isosceles", 6).coords, 1)
     path = saved(tmp_path, mask)
     options = ["--seeding", seeding, "--set", f"search.mask={path}", "--set", "search.batches=1"]
     found = cli("run", "isosceles", "--n", 6, *TINY_RUN, *options, "--runs", tmp_path / "r")
@@ -570,7 +579,7 @@ def test_smaller_sizes_go_without_the_mask_and_the_field_of_the_largest():
     search = {"mask": "m.npy", "field": "f.npy"}
     config = config_from({"problem": "isosceles", "n": 6, "sizes": [5, 6], "search": search}, "x")
     player = Rounds(load_problem("isosceles"), config, Serial(), lambda *_, **__: None, given=given)
-    arms = {n: player.arms(n) for n in (5, 6)}
+    arms = {n: player.arms(n, player.fields(n, {})) for n in (5, 6)}
     assert {arm.field for arm in arms[6]} == {"f.npy"}
     assert {arm.field for arm in arms[5]} == {""}
     assert "half-turn" in {arm.symmetry for arm in arms[5]}
@@ -593,18 +602,22 @@ def test_smaller_sizes_go_without_the_mask_and_the_field_of_the_largest():
 
 def test_a_size_that_a_field_is_learnt_from_is_only_glanced_at():
     def rounds(problem: str, **told: Any) -> Rounds:
-        data = {"problem": problem, "n": 64, "proposer": "none", "search": {"field": "learnt"}}
-        return Rounds(load_problem(problem), config_from(data | told, ""), Serial(), no_report)
+        data = {"problem": problem, "n": 64, "sizes": [8, 16, 38, 64], "proposer": "none"}
+        config = config_from(data | {"search": {"field": "learnt"}} | told, "")
+        return Rounds(load_problem(problem), config, Serial(), no_report)
 
     def no_report(*_: Any, **__: Any) -> None:
         pass
 
+    def ways(player: Rounds, n: int) -> list[Arm]:
+        return player.arms(n, player.fields(n, {}))
+
     learns = rounds("isosceles")
-    assert {arm.method for arm in learns.arms(38)} == {"tabu", "enumerate"}
-    assert {arm.symmetry for arm in learns.arms(38)} == {"both-mirrors", "both-diagonals"}
-    assert {arm.symmetry for arm in learns.arms(8)} > {"trivial", "mirror"}
-    assert {arm.field for arm in learns.arms(38)} == {""}
-    assert {arm.field for arm in learns.arms(64)} == {"learnt"}
-    assert "cover" in {arm.method for arm in rounds("no-3-in-line").arms(16)}
-    modelled = rounds("isosceles", proposer="model").arms(38)  # which are to be learnt themselves
+    assert {arm.method for arm in ways(learns, 38)} == {"tabu", "enumerate"}
+    assert {arm.symmetry for arm in ways(learns, 38)} == {"both-mirrors", "both-diagonals"}
+    assert {arm.symmetry for arm in ways(learns, 8)} > {"trivial", "mirror"}
+    assert {arm.field for arm in ways(learns, 38)} == {""}
+    assert {arm.field for arm in ways(learns, 64)} == {"learnt"}
+    assert "cover" in {arm.method for arm in ways(rounds("no-3-in-line"), 16)}
+    modelled = ways(rounds("isosceles", proposer="model"), 38)  # which are to be learnt themselves
     assert {"anneal", "tabu"} < {arm.method for arm in modelled}

@@ -27,6 +27,7 @@ from pipeline.population import ORIGINS, Population
 from pipeline.problem import load_problem
 from pipeline.rounds import Rounds
 from pipeline.runs import find_run
+from pipeline.search.fields import make_field
 from pipeline.search.portfolio import BATCH, Arm, Portfolio, core_size, make_arms, tabu_notes
 from pipeline.search.space import make_space, usable_classes
 from pipeline.symmetry import canonical, find_class, orbits
@@ -140,7 +141,11 @@ def test_records_survive_being_written_and_read():
     def bring(arm):
         return (10 + int(arm.symmetry[-1]), 9)
 
-    arms = [*arms_of(9), Arm("enumerate", "class 1", 5, "border"), Arm("anneal", "class 1")]
+    arms = [
+        *arms_of(9),
+        Arm("enumerate", "class 1", "border", narrow=True),
+        Arm("anneal", "class 1"),
+    ]
     arms += [Arm("anneal", "class 1", field="border"), Arm("tabu", "class 1", field="mine.npy")]
     portfolio = Portfolio(arms)
     played(portfolio, bring, 5)
@@ -155,7 +160,7 @@ def test_records_survive_being_written_and_read():
 
 
 def test_enumeration_waits_until_another_arm_has_told_what_size_is_in_reach():
-    climb, many = Arm("tabu", "mirror", 5), Arm("enumerate", "mirror", 5)
+    climb, many = (Arm(method, "mirror", "border", narrow=True) for method in ("tabu", "enumerate"))
     portfolio = Portfolio([climb, many, Arm("anneal", "mirror")])
     assert portfolio.goal(climb) == 1
     assert many not in portfolio.batch(rng())
@@ -168,7 +173,7 @@ def test_enumeration_waits_until_another_arm_has_told_what_size_is_in_reach():
 
 
 def test_enumeration_takes_turns_between_the_size_in_reach_and_smaller_ones():
-    climb, many = Arm("tabu", "mirror", 5), Arm("enumerate", "mirror", 5)
+    climb, many = (Arm(method, "mirror", "border", narrow=True) for method in ("tabu", "enumerate"))
     portfolio = Portfolio([climb, many])
     portfolio.add(climb, 100, 100)
     goals = []
@@ -193,9 +198,9 @@ def test_enumeration_makes_no_sets_too_small_to_be_kept():
     assert portfolio.goal(climb) == 85
 
 
-def test_a_core_counts_for_all_arms_of_its_class_and_band_whatever_pulls_them():
+def test_a_core_counts_for_all_arms_of_its_orbits_whatever_pulls_them():
     climb, pulled = Arm("tabu", "mirror"), Arm("tabu", "mirror", field="border")
-    apart = [Arm("tabu", "mirror", 5, "border"), Arm("tabu", "half-turn")]
+    apart = [Arm("tabu", "mirror", "border", narrow=True), Arm("tabu", "half-turn")]
     portfolio = Portfolio([climb, pulled, *apart])
     portfolio.add(pulled, 100, 100)
     assert [portfolio.goal(arm) for arm in (climb, pulled, *apart)] == [85, 85, 1, 1]
@@ -246,8 +251,8 @@ def test_the_arms_are_every_method_in_every_usable_class(spec, n):
     problem = load_problem(spec)
     usable = {cls.name for cls in usable_classes(problem, n)}
     arms = make_arms(problem, n)
-    assert {(a.method, a.symmetry, a.band) for a in arms if a.method in METHODS} == {
-        (method, name, 0) for method in ("tabu", "anneal", "enumerate") for name in usable
+    assert {(a.method, a.symmetry, a.narrow) for a in arms if a.method in METHODS} == {
+        (method, name, False) for method in ("tabu", "anneal", "enumerate") for name in usable
     }
     assert len(set(arms)) == len(arms)
     for method in METHODS:
@@ -256,31 +261,34 @@ def test_the_arms_are_every_method_in_every_usable_class(spec, n):
         }
 
 
-def test_large_boards_have_a_band_and_no_tabu_on_more_orbits_than_it_can_bear():
+def test_large_boards_have_narrow_arms_and_no_tabu_on_more_orbits_than_it_can_bear():
     arms = make_arms(load_problem("isosceles"), 48)
-    pulls: dict[tuple[str, str], list[tuple[int, str]]] = {}
+    pulls: dict[tuple[str, str], list[tuple[bool, str]]] = {}
     for a in arms:
-        pulls.setdefault((a.method, a.symmetry), []).append((a.band, a.field))
-    every = [(12, "border"), (0, "border"), (0, "")]
+        pulls.setdefault((a.method, a.symmetry), []).append((a.narrow, a.field))
+    every = [(True, "border"), (False, "border"), (False, "")]
     for key in product(("tabu", "enumerate"), ("both-mirrors", "mirror")):
         assert pulls[key] == every
     for name in ("both-mirrors", "trivial"):
-        assert pulls["anneal", name] == [(0, "border"), (0, "")]
+        assert pulls["anneal", name] == [(False, "border"), (False, "")]
     assert ("tabu", "trivial") not in pulls
     asked = make_arms(load_problem("isosceles"), 48, ["tabu"], ["trivial"])
-    assert [(a.band, a.field) for a in asked] == every
-    assert asked[0].name == "tabu, trivial, band 12, field border"
+    assert [(a.narrow, a.field) for a in asked] == every
+    assert asked[0].name == "tabu, trivial, field border, narrow"
 
 
 @pytest.mark.parametrize("n", [19, 20])
-@pytest.mark.parametrize("field", ["", "none", "border"])
+@pytest.mark.parametrize("field", [None, "", "border", "unknown"])
 def test_a_field_is_taken_by_all_arms_or_by_none_and_small_boards_go_without(n, field):
-    arms = make_arms(load_problem("isosceles"), n, field=field)
-    expected = {"": {"", "border"} if n == 20 else {""}, "none": {""}, "border": {"border"}}[field]
+    problem = load_problem("isosceles")
+    known = "" if field == "unknown" else field  # as one yet to be learnt
+    fields = None if known is None else {field: make_field(known, problem.ground(n), {})}
+    arms = make_arms(problem, n, fields=fields)
+    expected = {field} if field is not None else {"", "border"} if n == 20 else {""}
     assert {a.field for a in arms if a.method != "cover"} == expected
-    assert {a.band for a in arms if a.method == "tabu"} == (
-        {0, 5} if n == 20 and not field else {0}
-    )
+    narrow = n == 20 and field in (None, "border")
+    assert {a.narrow for a in arms if a.method == "tabu"} == ({False, True} if narrow else {False})
+    assert all(a.field == "border" for a in arms if a.narrow)
     assert len(set(arms)) == len(arms)
 
 
@@ -465,7 +473,7 @@ def test_fields_and_bands_are_the_same_with_two_processes(methods, two):
     assert all(same(a, b) for a, b in zip(alone, parallel, strict=True))
     rows = alone[0].stats["arms"]
     assert {row["field"] for row in rows} == {"", "border"}
-    assert {row["band"] for row in rows} == {0, 5}
+    assert {row["narrow"] for row in rows} == {False, True}
     assert load_problem("isosceles").validate(alone[-1].pools[20].cells, 20).all()
 
 
@@ -839,8 +847,8 @@ def test_a_search_says_where_pair_tables_would_take_more_than_they_may(tmp_path,
     assert found.code == 0
     (note,) = notes_of(only_run(tmp_path))
     assert note == (
-        "no pair tables in trivial, band 5; trivial: they would take more than 700 kB "
-        "(search.table_bytes), so tabu is a few times slower there"
+        "no pair tables in trivial, field border, narrow; trivial: they would take more than "
+        "700 kB (search.table_bytes), so tabu is a few times slower there"
     )
     assert note in lines(found.err)
     assert cli("verify", only_run(tmp_path)).code == 0
@@ -850,7 +858,7 @@ def test_problems_of_larger_configurations_have_no_tables_to_speak_of():
     problem = load_problem(FOUR_CYCLE)
     arms = make_arms(problem, 8)
     assert any(arm.method == "tabu" for arm in arms)
-    assert tabu_notes(problem, 8, arms, None, 1) == []
+    assert tabu_notes(problem, 8, arms, {}, None, 1) == []
 
 
 def test_a_limit_of_no_bytes_is_refused(tmp_path, cli):

@@ -523,13 +523,23 @@ def test_a_learnt_field_comes_of_the_pools_of_smaller_sizes():
     config = tiny("none", n=10, sizes=[], search={"field": "learnt", "methods": ["anneal"]})
     assert config.sizes == (4, 5, 6, 10)
     player = player_of(config)
-    assert {arm.field for arm in player.arms(10)} == {"learnt"}
-    assert {arm.field for arm in player.arms(5)} == {""}
+    assert {arm.field for arm in player.arms(10, player.fields(10, {}))} == {"learnt"}
+    assert {arm.field for arm in player.arms(5, player.fields(5, {}))} == {""}
     state = player.seed({})
     smaller = {n: state.pools[n] for n in (4, 5, 6)}
     expected = learnt_field({n: (ground_of(n), p.cells) for n, p in smaller.items()}, ground_of(10))
-    assert np.array_equal(player.field("learnt", 10, smaller), expected)
-    assert len(player.field("learnt", 10, {})) == 0
+    assert np.array_equal(player.fields(10, smaller)["learnt"], expected)
+    assert len(player.fields(10, {})["learnt"]) == 0
+
+
+def test_a_learnt_field_has_narrow_arms_where_it_is_known():
+    config = tiny("none", n=24, sizes=[], search={"field": "learnt"})
+    player = player_of(config)
+    coords = ground_of(24).coords
+    usage = np.minimum(coords, 23 - coords).min(axis=1) < 4
+    fields = {"learnt": learnt_field({24: (ground_of(24), pack(usage[None]))}, ground_of(24))}
+    assert any(arm.narrow for arm in player.arms(24, fields))
+    assert not any(arm.narrow for arm in player.arms(24, player.fields(24, {})))
 
 
 def test_a_search_with_a_learnt_field_seeds_smaller_sizes_first(tmp_path, cli):

@@ -15,9 +15,10 @@ from pipeline import packing, streams
 from pipeline.errors import UsageError
 from pipeline.problem import Problem, blocking_hook, load_problem
 from pipeline.search import kernels
+from pipeline.search.fields import make_field
 from pipeline.search.memory import SCALE
 from pipeline.search.shards import NO_TARGET, Shard, run_shard
-from pipeline.search.space import border_band, make_space, usable_classes
+from pipeline.search.space import make_space, usable_classes
 from pipeline.search.tables import MOST_CHOICES, tables_fit, with_tables
 from pipeline.search.tabu import Tabu, climb_many, tabu
 from pipeline.symmetry import GroundSet, find_class, invariant, orbits
@@ -92,7 +93,7 @@ def truth_of(spec, convention, n):
 
 
 def mask_of(ground, band):
-    return border_band(ground.coords, band) if band else None
+    return oracles.border_band(ground.coords, band) if band else None
 
 
 @cache
@@ -112,7 +113,7 @@ def table_space(case):
 def fits(spec, convention, n, symmetry, band):
     """Tell whether a class leaves anything to choose within a band that cuts."""
     ground = problem_of(spec, convention).ground(n)
-    if band and border_band(ground.coords, band).all():
+    if band and oracles.border_band(ground.coords, band).all():
         return False
     try:
         walked_space(spec, convention, n, symmetry, band)
@@ -333,19 +334,6 @@ def test_a_trap_is_an_orbit_at_odds_with_more_than_half_of_the_others(case):
     trapped = at_odds.sum(axis=1) > (len(every) - 1) / 2
     expected = every[~trapped] if 2 * trapped.sum() < len(every) else every
     assert np.array_equal(parts_of(found), expected)
-
-
-def test_the_band_is_what_lies_within_so_many_steps_of_the_border():
-    plane = np.indices((5, 7)).reshape(2, -1).T
-    for width in range(5):
-        x, y = plane.T
-        steps = np.minimum.reduce([x, 4 - x, y, 6 - y])
-        assert (border_band(plane, width) == (steps < width)).all()
-    cube = load_problem(SPHERE).ground(5).coords
-    assert border_band(cube, 1).sum() == 5**3 - 3**3
-    assert border_band(cube, 2).sum() == 5**3 - 1
-    assert border_band(cube, 3).all()
-    assert (border_band(cube + 100, 1) == border_band(cube, 1)).all()
 
 
 # --------------------------------------------------------------------------------------- tabu
@@ -589,20 +577,22 @@ def tabu_shard(spec, n, symmetry, method="tabu", rows=8, steps=20_000, **options
 
 @pytest.mark.parametrize("method", ["tabu", "enumerate", "grow"])
 @pytest.mark.parametrize(
-    ("spec", "n", "symmetry", "band"),
+    ("spec", "n", "symmetry", "narrow"),
     [
-        ("isosceles", 13, "both-mirrors", 0),
-        ("isosceles", 13, "mirror", 3),
-        ("no-3-in-line", 10, "half-turn", 0),
-        (FOUR_CYCLE, 8, "reflection", 0),
-        (FOUR_CYCLE, 8, "trivial", 0),
+        ("isosceles", 13, "both-mirrors", False),
+        ("isosceles", 13, "mirror", True),
+        ("no-3-in-line", 10, "half-turn", False),
+        (FOUR_CYCLE, 8, "reflection", False),
+        (FOUR_CYCLE, 8, "trivial", False),
     ],
 )
 def test_what_a_tabu_shard_gives_back_is_maximal_and_the_same_each_time(
-    spec, n, symmetry, band, method
+    spec, n, symmetry, narrow, method
 ):
     problem = load_problem(spec)
-    shard = tabu_shard(spec, n, symmetry, method, goal=5, band=band, steps=3000)
+    field = make_field("border" if narrow else "", problem.ground(n), {})
+    how = {"goal": 5, "narrow": narrow, "field": field, "steps": 3000}
+    shard = tabu_shard(spec, n, symmetry, method, **how)
     cells = run_shard(shard)
     assert len(cells)
     assert problem.validate(cells, n).all()
@@ -612,8 +602,10 @@ def test_what_a_tabu_shard_gives_back_is_maximal_and_the_same_each_time(
     assert run_shard(shard).tobytes() == cells.tobytes()
 
 
-def test_a_tabu_shard_stops_at_its_target_and_keeps_to_its_band():
-    cells = run_shard(tabu_shard("isosceles", 32, "both-mirrors", goal=40, target=52, band=8))
+def test_a_narrow_tabu_shard_stops_at_its_target_and_keeps_to_the_border():
+    field = make_field("border", load_problem("isosceles").ground(32), {})
+    how = {"goal": 40, "target": 52, "narrow": True, "field": field}
+    cells = run_shard(tabu_shard("isosceles", 32, "both-mirrors", **how))
     score = load_problem("isosceles").score(cells, 32)
     assert 52 <= score.max() < 58
     ground = load_problem("isosceles").ground(32)
@@ -621,7 +613,7 @@ def test_a_tabu_shard_stops_at_its_target_and_keeps_to_its_band():
     inside = packing.unpack(cells, ground.m)[score.argmax()]
     whole = np.bincount(of[inside], minlength=of.max() + 1) == np.bincount(of)
     in_orbits = whole[of] & inside
-    assert border_band(ground.coords, 8)[in_orbits].mean() > 0.9
+    assert oracles.border_band(ground.coords, 8)[in_orbits].mean() > 0.9
 
 
 def test_a_tabu_shard_that_finds_nothing_gives_nothing_back():

@@ -41,7 +41,7 @@ def learnt_field(
     ]
     if not densities:
         return np.zeros(0, np.float32)
-    density = _symmetrised(np.mean(densities, axis=0), ground)
+    density = np.mean(densities, axis=0)
     return (2 * np.log(np.maximum(density / density.mean(), _LEAST))).astype(np.float32)
 
 
@@ -51,25 +51,34 @@ def _usage(ground: GroundSet, cells: np.ndarray) -> np.ndarray:
     return used / max(used.mean(), 1e-12)
 
 
-def _symmetrised(values: np.ndarray, ground: GroundSet) -> np.ndarray:
+def _whole_orbits(ground: GroundSet) -> np.ndarray:
+    """Return int32 ``(m,)``: the orbits under all symmetries of the ground set."""
     whole = max(symmetry_classes(ground), key=lambda cls: cls.order)
-    of = orbits(ground, whole).of
+    return orbits(ground, whole).of
+
+
+def _symmetrised(values: np.ndarray, ground: GroundSet) -> np.ndarray:
+    of = _whole_orbits(ground)
     return (np.bincount(of, weights=values) / np.bincount(of))[of]
 
 
 def _carried(usage: np.ndarray, small: GroundSet, ground: GroundSet) -> np.ndarray:
-    """Average the usage of a small ground set about each place of another."""
-    here, there = _normalised(ground.coords), _normalised(small.coords)
+    """Average the usage of a small ground set about each place of another.
+
+    The usage is the same for all of an orbit, and so one element stands for its own.
+    """
+    _, stands, of = np.unique(_whole_orbits(ground), return_index=True, return_inverse=True)
+    here, there = _normalised(ground.coords)[stands], _normalised(small.coords)
     side = int((small.coords.max(axis=0) - small.coords.min(axis=0)).max())
     scale = side / (2 * _STEPS)
-    density = np.empty(ground.m)
-    for first in range(0, ground.m, _ROWS):
+    density = np.empty(len(here))
+    for first in range(0, len(here), _ROWS):
         part = here[first : first + _ROWS]
         apart = ((part[:, None, :] - there[None, :, :]) ** 2).sum(axis=2) * scale**2
         # The nearest is brought to weight 1, so that far places do not fall to 0 / 0.
         weight = np.exp(-0.5 * (apart - apart.min(axis=1, keepdims=True)))
         density[first : first + _ROWS] = weight @ usage / weight.sum(axis=1)
-    return density
+    return density[of]
 
 
 def _normalised(coords: np.ndarray) -> np.ndarray:

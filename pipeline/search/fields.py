@@ -17,6 +17,8 @@ from pipeline.symmetry import GroundSet
 LEARNT = "learnt"
 #: Fields that every ground set has.
 FIELDS = ("border", LEARNT)
+# The share of a ground set that a narrow search goes without.
+_LOWEST = 0.25
 
 
 def make_field(name: str, ground: GroundSet, given: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -49,6 +51,20 @@ def make_field(name: str, ground: GroundSet, given: Mapping[str, np.ndarray]) ->
             f"each element, not {field.dtype} of shape {field.shape}"
         )
     return field.astype(np.float32).ravel()
+
+
+def narrowed(field: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
+    """Return the part of a mask, bool ``(m,)``, without the quarter that a field values least.
+
+    Whatever is worth as little as the last of that quarter is left out with it: of the border's
+    field all that lies a quarter of the side or more inside.
+
+    Args:
+        field: float32 ``(m,)``.
+        mask: bool ``(m,)``; None for all.
+    """
+    high = field > np.quantile(field, _LOWEST, method="lower")
+    return high if mask is None else high & mask
 
 
 def make_mask(name: str, ground: GroundSet, given: Mapping[str, np.ndarray]) -> np.ndarray | None:

@@ -15,15 +15,10 @@ import numpy as np
 from pipeline.errors import UsageError, nearest
 from pipeline.problem import Problem, readable
 from pipeline.search.cover import cover
-from pipeline.search.space import (
-    border_band,
-    make_space,
-    usable_classes,
-    usable_orbits,
-    within_band,
-)
+from pipeline.search.fields import make_field, narrowed
+from pipeline.search.space import make_space, usable_classes, usable_orbits
 from pipeline.search.tables import tables_fit
-from pipeline.symmetry import SymmetryClass, find_class
+from pipeline.symmetry import GroundSet, SymmetryClass, find_class
 
 METHODS = ("tabu", "enumerate", "grow", "anneal", "greedy", "cover")
 
@@ -36,6 +31,8 @@ BATCH = 16
 _TABU_ORBITS = 1200
 _TABU_ORBITS_LARGE = 2000
 _COVER_ORDER = 4
+# The side from which on fields are worth trying.
+_LARGE = 20
 # Shares of the largest core that enumeration takes in turn.
 _LESS = (1.0, 0.92, 1.0, 0.84)
 # Nodes of a search by quotas after which a symmetry that is not ruled out is taken for possible.
@@ -44,24 +41,23 @@ _LOOK = 400_000
 
 @dataclass(frozen=True)
 class Arm:
-    """One way to search: a method on the orbits of a class, within a band along the border.
+    """One way to search: a method on the orbits of a class.
 
     Attributes:
-        band: the width of the band; 0 for none.
         field: what pulls the search at its beginning (see ``fields``); empty for nothing.
+        narrow: whether it goes without the quarter that the field values least.
     """
 
     method: str
     symmetry: str
-    band: int = 0
     field: str = ""
+    narrow: bool = False
 
     @property
     def name(self) -> str:
         """How it is called in reports."""
-        band = f", band {self.band}" if self.band else ""
         field = f", field {self.field}" if self.field else ""
-        return f"{self.method}, {self.symmetry}{band}{field}"
+        return f"{self.method}, {self.symmetry}{field}{', narrow' if self.narrow else ''}"
 
 
 @dataclass
@@ -134,7 +130,7 @@ class Portfolio:
     def goal(self, arm: Arm) -> int:
         """Return the size a tabu search of this arm begins at.
 
-        To climb: a little below the largest core its class and band have had. To enumerate: that
+        To climb: a little below the largest core its orbits have had. To enumerate: that
         core, and in every second shard less, where sets abound, unless so small are not kept.
         """
         core = max(self.records[a].core for a in self.arms if _same_orbits(a, arm))
@@ -170,7 +166,7 @@ class Portfolio:
     def restore(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Take up the records of an earlier round."""
         for row in rows:
-            arm = Arm(row["method"], row["symmetry"], row["band"], row["field"])
+            arm = Arm(row["method"], row["symmetry"], row["field"], row["narrow"])
             if arm in self.records:
                 kept = {key: row[key] for key in ("shards", "best", "hits", "core")}
                 self.records[arm] = Record(**kept)
@@ -181,13 +177,14 @@ def make_arms(
     n: int,
     methods: Sequence[str] = (),
     symmetries: Sequence[str] = (),
-    field: str = "",
+    fields: Mapping[str, np.ndarray] | None = None,
     mask: np.ndarray | None = None,
 ) -> list[Arm]:
     """Return the arms for a problem at n, or those of the given methods and classes alone.
 
     Args:
-        field: one that all arms take that can, or "none"; empty: with and without the border's.
+        fields: what pulls arms, float32 ``(m,)`` by name, empty for nothing or not known yet;
+            None: the border's and nothing on large sides, nothing on small ones.
         mask: bool ``(m,)``, the elements that may be used; None for all. Classes without an orbit
             in it have no arms.
 
@@ -216,20 +213,20 @@ def make_arms(
             raise UsageError(
                 f"{problem.name} at n={n}: no orbit of {named} lies within the mask; widen it"
             )
-    pulls = [(0, "" if field == "none" else field)] if field else _pulls(ground.coords)
+    fields = default_fields(ground) if fields is None else fields
     arms: list[Arm] = []
     for method in methods or ("cover", "tabu", "anneal", "enumerate"):
         if method == "cover":
             names = _cover_classes(problem, n, chosen, methods, mask is not None)
-            arms += [Arm(method, name, field=pulls[0][1] if field else "") for name in names]
+            field = next(iter(fields)) if len(fields) == 1 else ""
+            arms += [Arm(method, name, field) for name in names]
         elif method == "greedy":
             arms += [Arm(method, cls.name) for cls in chosen]
         elif method == "anneal":
-            fields = dict.fromkeys(field for _, field in pulls)
-            arms += [Arm(method, cls.name, field=f) for cls in chosen for f in fields]
+            arms += [Arm(method, cls.name, field) for cls in chosen for field in fields]
         else:
             for cls in chosen:
-                arms += _tabu_arms(problem, n, method, cls, pulls, bool(methods), mask)
+                arms += _tabu_arms(problem, n, method, cls, fields, bool(methods), mask)
     if not arms:
         raise UsageError(
             f"{problem.name} at n={n}: 'cover' finds its quotas out of reach in every symmetry "
@@ -249,23 +246,36 @@ def _tabu_arms(
     n: int,
     method: str,
     cls: SymmetryClass,
-    pulls: Sequence[tuple[int, str]],
+    fields: Mapping[str, np.ndarray],
     asked_for: bool,
     mask: np.ndarray | None,
 ) -> list[Arm]:
-    """Return the arms of a method on pair tables that are worth their making."""
-    coords = problem.ground(n).coords
+    """Return the arms of a method on pair tables that are worth their making.
+
+    From a side of 20 on there is a narrow one for each field, which comes first since its tables
+    are small.
+    """
     most = _TABU_ORBITS_LARGE if cls.order >= 4 else _TABU_ORBITS
+    large = _side(problem.ground(n).coords) >= _LARGE
     arms = []
-    for band, field in pulls:
-        choices = usable_orbits(problem, n, cls, within_band(coords, band, mask)).sum()
-        if choices > 0 and (asked_for or choices <= most):
-            arms.append(Arm(method, cls.name, band, field))
+    for name, field in fields.items():
+        for narrow in (True, False) if large and len(field) else (False,):
+            if narrow and not 0.2 < narrowed(field, None).mean() < 1:
+                continue
+            within = narrowed(field, mask) if narrow else mask
+            choices = usable_orbits(problem, n, cls, within).sum()
+            if choices > 0 and (asked_for or choices <= most):
+                arms.append(Arm(method, cls.name, name, narrow))
     return arms
 
 
 def tabu_notes(
-    problem: Problem, n: int, arms: Sequence[Arm], mask: np.ndarray | None, table_bytes: int
+    problem: Problem,
+    n: int,
+    arms: Sequence[Arm],
+    fields: Mapping[str, np.ndarray],
+    mask: np.ndarray | None,
+    table_bytes: int,
 ) -> list[str]:
     """Say, a line each, what the tabu searches among the arms go without.
 
@@ -276,10 +286,12 @@ def tabu_notes(
     tabu = [arm for arm in arms if arm.method in ("tabu", "enumerate", "grow", "climb")]
     trapped: dict[str, str] = {}
     walking = []
-    for symmetry, band in dict.fromkeys((arm.symmetry, arm.band) for arm in tabu):
-        where = (problem, n, find_class(ground, symmetry), within_band(ground.coords, band, mask))
+    places = dict.fromkeys((arm.symmetry, arm.field if arm.narrow else "") for arm in tabu)
+    for symmetry, near in places:
+        within = narrowed(fields[near], mask) if near else mask
+        where = (problem, n, find_class(ground, symmetry), within)
         every, space = make_space(*where), make_space(*where, traps=False)
-        place = f"{symmetry}, band {band}" if band else symmetry
+        place = f"{symmetry}, field {near}, narrow" if near else symmetry
         out = len(every.key) - len(space.key)
         if out:
             trapped[symmetry] = (
@@ -352,18 +364,16 @@ def core_size(bits: np.ndarray, of: np.ndarray) -> int:
 
 
 def _same_orbits(a: Arm, b: Arm) -> bool:
-    return (a.symmetry, a.band) == (b.symmetry, b.band)
+    return (a.symmetry, a.narrow and a.field) == (b.symmetry, b.narrow and b.field)
 
 
-def _pulls(coords: np.ndarray) -> list[tuple[int, str]]:
-    """Return the pairs of a band and a field worth trying.
+def _side(coords: np.ndarray) -> int:
+    return int((coords.max(axis=0) - coords.min(axis=0)).max()) + 1
 
-    From a side of 20 on, sets near the border are tried too: pulled there by a field, or kept in
-    a band as wide as a quarter of the side, which comes first since its pair tables are small.
-    """
-    side = int((coords.max(axis=0) - coords.min(axis=0)).max()) + 1
-    if side < 20:
-        return [(0, "")]
-    width = -(-side // 4)
-    narrow = [(width, "border")] if 0.2 < border_band(coords, width).mean() < 1 else []
-    return [*narrow, (0, "border"), (0, "")]
+
+def default_fields(ground: GroundSet) -> dict[str, np.ndarray]:
+    """Return the fields worth trying where none is asked for: on large sides the border's too."""
+    none = {"": np.zeros(0, np.float32)}
+    if _side(ground.coords) < _LARGE:
+        return none
+    return {"border": make_field("border", ground, {})} | none

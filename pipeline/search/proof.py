@@ -644,7 +644,7 @@ def _first_shards(problem: Problem, question: Question) -> list[Shard]:
     arms = dict.fromkeys(
         (arm.method, arm.symmetry)
         for arm in make_arms(problem, n)
-        if arm.method in ("tabu", "cover") and arm.symmetry in names and not arm.band
+        if arm.method in ("tabu", "cover") and arm.symmetry in names and not arm.narrow
     )
     zeros = np.zeros((4, packing.width(ground.m)), np.uint8)
     return [

@@ -11,11 +11,11 @@ from pipeline.packing import pack, popcounts, unpack, width
 from pipeline.problem import Problem, crashes_raised, load_problem
 from pipeline.search import kernels
 from pipeline.search.cover import cover
-from pipeline.search.fields import of_choices
+from pipeline.search.fields import narrowed, of_choices
 from pipeline.search.grow import Growth, grow
 from pipeline.search.memory import SCALE
 from pipeline.search.neighbourhood import neighbourhood_many
-from pipeline.search.space import choice_of, make_space, within_band
+from pipeline.search.space import choice_of, make_space
 from pipeline.search.tables import table_hook, with_tables
 from pipeline.search.tabu import Tabu, climb_many, tabu
 from pipeline.symmetry import find_class
@@ -55,8 +55,8 @@ class Shard:
         proposals: of each annealing, the steps of a tabu search, or the nodes of a cover.
         penalty, hot, cold: of the annealing (see ``kernels.anneal``).
         target: stop at a set of this size.
-        goal, band: of the tabu search: the size it begins at (not to grow, which begins from
-            nothing), and the band along the border it keeps to (0: none).
+        goal: the size a tabu search begins at (not to grow, which begins from nothing).
+        narrow: whether a tabu search goes without the quarter that its field values least.
         mask: packed uint8 ``(ceil(m / 8),)``, the elements that may be used; empty for all.
         field: float32 ``(m,)``, what each element is worth beside the point it scores (see
             ``fields``): to annealing and tabu, fading while they run, and to what a cover begins
@@ -78,7 +78,7 @@ class Shard:
     cold: float = 0.12
     target: int = NO_TARGET
     goal: int = 1
-    band: int = 0
+    narrow: bool = False
     mask: np.ndarray = field(default_factory=lambda: np.zeros(0, np.uint8))
     field: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
     table_bytes: int = SearchConfig.table_bytes
@@ -94,7 +94,11 @@ def run_shard(shard: Shard) -> np.ndarray:
     where = (shard.problem, shard.convention, shard.n, shard.mask.tobytes())
     with crashes_raised(f"the hook of {shard.problem}"):
         if shard.method in ("tabu", "enumerate", "grow", "climb", "neighbourhood"):
-            among = _orbit_space(*where, shard.symmetry, shard.band, shard.table_bytes)
+            within = shard.mask.tobytes()
+            if shard.narrow:
+                mask = narrowed(shard.field, _unpacked(within, len(shard.field)))
+                within = pack(mask[None])[0].tobytes()
+            among = _orbit_space(*where[:3], within, shard.symmetry, shard.table_bytes)
             if shard.method in ("climb", "neighbourhood"):
                 return _from_starts(shard, *among, _space(*where, shard.symmetry), _plain(*where))
             return _tabu(shard, *among, _plain(*where))
@@ -204,7 +208,7 @@ def _unpacked(mask: bytes, m: int) -> np.ndarray | None:
 
 @lru_cache(maxsize=12)
 def _orbit_space(
-    spec: str, convention: str, n: int, packed: bytes, name: str, band: int, table_bytes: int
+    spec: str, convention: str, n: int, packed: bytes, name: str, table_bytes: int
 ) -> tuple[kernels.Space, np.ndarray, np.ndarray]:
     """Return the choices of a tabu search, on pair tables where they fit in memory.
 
@@ -213,7 +217,7 @@ def _orbit_space(
     """
     problem = _problem(spec, convention)
     ground = problem.ground(n)
-    mask = within_band(ground.coords, band, _unpacked(packed, ground.m))
+    mask = _unpacked(packed, ground.m)
     space = make_space(problem, n, find_class(ground, name), mask, traps=False)
     sizes = np.diff(space.start).astype(np.int32)
     of = choice_of(space)

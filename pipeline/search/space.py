@@ -1,5 +1,7 @@
 """The search space of one problem at one n under one symmetry class."""
 
+from functools import lru_cache
+
 import numpy as np
 
 from pipeline.errors import UsageError
@@ -106,23 +108,6 @@ def choice_of(space: kernels.Space) -> np.ndarray:
     return of
 
 
-def border_band(coords: np.ndarray, width: int) -> np.ndarray:
-    """Return bool ``(m,)``: the elements at most ``width - 1`` steps from the border.
-
-    The border is that of the box the coordinates fill; good sets of many problems lie near it.
-    """
-    low, high = coords.min(axis=0), coords.max(axis=0)
-    return np.minimum(coords - low, high - coords).min(axis=1) < width
-
-
-def within_band(coords: np.ndarray, width: int, mask: np.ndarray | None) -> np.ndarray | None:
-    """Return the part of a mask that lies in the band of a width, 0 for no band; None for all."""
-    if not width:
-        return mask
-    band = border_band(coords, width)
-    return band if mask is None else band & mask
-
-
 def _pair_rows(choice_of: np.ndarray, table: np.ndarray, choices: int) -> tuple[np.ndarray, ...]:
     """Sort the rows (two here, one there) into one table that each orbit reads both ways."""
     a, c = choice_of[table[:, 0]].astype(np.int64), choice_of[table[:, 1]].astype(np.int64)
@@ -151,6 +136,11 @@ def usable_orbits(
     Args:
         mask: bool ``(m,)``, the elements that may be used; None for all.
     """
+    return _free_orbits(problem, n, cls) & _within(orbits(problem.ground(n), cls), mask)
+
+
+@lru_cache(maxsize=256)
+def _free_orbits(problem: Problem, n: int, cls: SymmetryClass) -> np.ndarray:
     ground, parts = problem.ground(n), orbits(problem.ground(n), cls)
     bad, _ = kernels.orbit_pairs(
         problem.hook,
@@ -161,7 +151,7 @@ def usable_orbits(
         parts.of,
         np.empty((0, 3), np.int32),
     )
-    return (bad == 0) & _within(parts, mask)
+    return bad == 0
 
 
 def usable_classes(
