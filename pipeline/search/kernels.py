@@ -1,8 +1,6 @@
 """Compiled search over a problem's hook, on the orbits of any symmetry class.
 
-The kernels that call one another live in this one file, since numba's cache does not notice
-an edit elsewhere. They take the hook as a function pointer, so they are compiled once for
-all problems.
+The kernels take the hook as a function pointer, so they are compiled once for all problems.
 
 Words used below: a *choice* is what a search may take or leave: an orbit of the symmetry
 class (a single element under the trivial class). A choice's *load* is the number of
