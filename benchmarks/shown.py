@@ -89,17 +89,9 @@ def played(n: int, seed: int, steps: int, names: list[str]) -> dict[str, tuple[f
             samples, said = loop._judge(1, cells, well_formed, at)
             after = loop._improve(1, samples).score
             sampled, loss = said["sampled"], told["holdout_loss"]
-            rows[way] = (
-                loss,
-                sampled["mean"],
-                sampled["top20"],
-                after.mean(),
-                after.max(),
-                seconds,
-            )
-            print(
-                n, seed, way, *(round(float(x), 3) for x in rows[way]), file=sys.stderr, flush=True
-            )
+            found = (loss, sampled["mean"], sampled["top20"], after.mean(), after.max(), seconds)
+            rows[way] = tuple(float(x) for x in found)
+            print(n, seed, way, *(round(x, 3) for x in rows[way]), file=sys.stderr, flush=True)
     return rows
 
 
