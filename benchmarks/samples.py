@@ -72,10 +72,10 @@ def usage_field(samples: np.ndarray) -> np.ndarray:
     return (2 * np.log(np.maximum(used / used.mean(), 0.02))).astype(np.float32)
 
 
-def full_sets(n: int, symmetry: str, dives: int) -> np.ndarray:
+def full_sets(n: int, symmetry: str, count: int) -> np.ndarray:
     """Return distinct packed sets of full size that random dives end at."""
     problem, rng, found = load_problem("no-3-in-line"), np.array([n], np.uint64), []
-    while len(found) < dives:
+    while len(found) < count:
         how = {"nodes": NODES, "cap": NODES, "rng": rng}
         found += list(cover(problem, n, symmetry, **how).cells)
     return np.unique(found, axis=0)
