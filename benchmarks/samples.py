@@ -6,8 +6,8 @@
 A GPT on the orbits of a class learns from five smaller sizes alone, and then writes constructions
 of size n, held to what is legal. For no-3-in-line (quarter turn) each of them is what a dive of
 100,000 nodes begins with; what counts is how many dives end at 2n points. For isosceles (both
-mirrors) the logarithm of how often samples use a cell is a field, as is that of the smaller sizes'
-constructions themselves; what counts is the CPU seconds of tabu to the target.
+mirrors) how often samples use a cell makes a field, and so does how often the constructions of the
+smaller sizes do, carried over; what counts is the CPU seconds of tabu to the target.
 """
 
 import argparse
@@ -20,7 +20,7 @@ import numpy as np
 from pipeline.config import config_from
 from pipeline.executor import Serial
 from pipeline.loop import Loop
-from pipeline.packing import popcounts, unpack, width
+from pipeline.packing import pack, popcounts, unpack, width
 from pipeline.population import Population
 from pipeline.problem import load_problem
 from pipeline.search.cover import cover
@@ -66,12 +66,6 @@ def written(loop: Loop, pools: dict[int, Population]) -> np.ndarray:
     return unpack(cells[well_formed], loop.grounds[loop.config.n].m)
 
 
-def usage_field(samples: np.ndarray) -> np.ndarray:
-    """Return float32 ``(m,)``: twice the logarithm of how often each cell is used."""
-    used = samples.mean(axis=0)
-    return (2 * np.log(np.maximum(used / used.mean(), 0.02))).astype(np.float32)
-
-
 def full_sets(n: int, symmetry: str, count: int) -> np.ndarray:
     """Return distinct packed sets of full size that random dives end at."""
     problem, rng, found = load_problem("no-3-in-line"), np.array([n], np.uint64), []
@@ -101,7 +95,7 @@ def beginnings(n: int, seeds: int, dives: int, steps: int) -> None:
     for seed in range(seeds):
         loop = loop_of("no-3-in-line", n, seed, dives, steps)
         samples = written(loop, pools | {n: loop.none(n)})
-        usage = usage_field(samples)
+        usage = learnt_field({n: (ground, pack(samples))}, ground)
         ways: dict[str, Callable[[int], np.ndarray]] = {
             "at random": lambda i: NONE,
             "usage of the smaller sizes": lambda i: density,
@@ -159,10 +153,11 @@ def fields(sizes: list[int], seeds: int, steps: int) -> None:
     for n in sizes:
         ground, loop = problem.ground(n), loop_of("isosceles", n, 0, 1000, steps)
         shown = {k: (problem.ground(k), pool.cells) for k, pool in pools.items()}
+        samples = written(loop, pools | {n: loop.none(n)})
         ways = {
             "border": make_field("border", ground, {}),
             "usage of the smaller sizes": learnt_field(shown, ground),
-            "usage of the samples": usage_field(written(loop, pools | {n: loop.none(n)})),
+            "usage of the samples": learnt_field({n: (ground, pack(samples))}, ground),
         }
         for way, field in ways.items():
             tabu_seconds(n, field, 0, True)  # makes the tables, which all of them use
