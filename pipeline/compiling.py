@@ -2,7 +2,7 @@
 
 numba stamps the code it keeps by the one file a function stands in, and so misses an edit in
 another file whose functions were compiled into it. Here the folder it keeps code in is named by
-this project's sources, but for rooms that compile nothing; a plugin's own file is stamped as ever.
+a hash of this project's files that hold compiled code; a plugin's own file is stamped as ever.
 """
 
 import contextlib
@@ -20,19 +20,20 @@ import numba
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 _VERSIONS = 4
-#: Rooms that hold nothing that is compiled.
-PLAIN = ("cli", "lab", "report")
+#: How a file shows that it holds compiled code.
+_MARKS = (b"pipeline.compiling", b"blocking_hook", b"@helper")
 
 
-def _sources() -> list[Path]:
+def kernel_files() -> list[Path]:
+    """Return this project's files that hold compiled code, sorted."""
     pipeline = Path(__file__).resolve().parent
-    ours = [p for p in pipeline.rglob("*.py") if p.relative_to(pipeline).parts[0] not in PLAIN]
-    return sorted([*ours, *(pipeline.parent / "problems").rglob("*.py")])
+    ours = [*pipeline.rglob("*.py"), *(pipeline.parent / "problems").rglob("*.py")]
+    return sorted(p for p in ours if any(mark in p.read_bytes() for mark in _MARKS))
 
 
 def _digest() -> str:
     digest = hashlib.sha256()
-    for path in _sources():
+    for path in [Path(__file__).resolve(), *kernel_files()]:
         digest.update(path.name.encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
