@@ -1,6 +1,8 @@
-"""The time and the CPU seconds that a session has had, compiling left out."""
+"""The time and the CPU seconds that a session has had."""
 
 import time
+
+_LEAST = 1.0  # seconds that a session has for its work, whatever loading took
 
 
 class Clock:
@@ -12,10 +14,16 @@ class Clock:
         self.cut_short = False
         self.start()
 
-    def start(self) -> None:
-        """Begin to count."""
-        self._began, self._cpu_began = time.monotonic(), time.process_time()
-        self._elsewhere = 0.0
+    def start(self, spent: float = 0.0) -> None:
+        """Begin to count.
+
+        Args:
+            spent: seconds that have gone already; of a limit in seconds one is left in any case.
+        """
+        limit = self._limits[0]
+        spent = max(min(spent, limit - _LEAST), 0.0) if limit else spent
+        self._began, self._cpu_began = time.monotonic() - spent, time.process_time()
+        self._elsewhere, self.cut_short = 0.0, False
 
     def seconds(self) -> float:
         """Return the seconds since the start."""
@@ -28,6 +36,10 @@ class Clock:
     def add(self, cpu: float) -> None:
         """Count CPU seconds that another process has spent."""
         self._elsewhere += cpu
+
+    def left(self) -> float:
+        """Return the seconds until the limit, infinity without one."""
+        return self._limits[0] - self.seconds() if self._limits[0] else float("inf")
 
     def over(self) -> bool:
         """Tell whether a limit is passed; who asks stops then, which is remembered."""

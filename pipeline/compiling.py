@@ -65,6 +65,11 @@ def _folder() -> Path:
     return Path(tempfile.gettempdir()) / name
 
 
+def kept_files() -> int:
+    """Return how many files of compiled code there are; compiling adds to them."""
+    return sum(len(files) for _, _, files in os.walk(FOLDER))
+
+
 def _prune(folder: Path) -> None:
     """Leave the code of the last few versions alone, and remove older ones."""
     for old in sorted(folder.iterdir(), key=lambda p: p.stat().st_mtime)[:-_VERSIONS]:
@@ -80,8 +85,11 @@ _compile: Callable[..., Any] = numba.njit
 
 
 def njit(function: Function) -> Function:
-    """Compile a function, its code kept; scores are integers, so no fastmath anywhere."""
-    return _compile(function, cache=True)
+    """Compile a function, its code kept; scores are integers, so no fastmath anywhere.
+
+    Compiled code runs without the interpreter's lock, so that another thread can tell it to stop.
+    """
+    return _compile(function, cache=True, nogil=True)
 
 
 def kernel(function: Function) -> Function:
@@ -90,7 +98,7 @@ def kernel(function: Function) -> Function:
     It goes without numba's counting of references, whose atomic steps would otherwise cost as
     much as the search itself.
     """
-    return _compile(function, cache=True, _nrt=False)
+    return _compile(function, cache=True, nogil=True, _nrt=False)
 
 
 def inlined(function: Function) -> Function:

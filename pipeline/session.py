@@ -1,14 +1,16 @@
 """A session with a run: load its last round, play rounds until the budget is used, commit each."""
 
+import contextlib
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from pipeline import inputs
+from pipeline import compiling, inputs
 from pipeline.clock import Clock
 from pipeline.config import Config
 from pipeline.constructions import read_constructions
@@ -26,34 +28,46 @@ from pipeline.symmetry import find_class
 from pipeline.workshop import Report, State, Workshop
 
 
-def play(run: Run, problem: Problem, executor: Executor, report: Report) -> State:
+def play(
+    run: Run, problem: Problem, executor: Executor, report: Report, spent: float = 0.0
+) -> State:
     """Play rounds of a locked run until its budget is used; return the last state.
 
     Args:
         report: called as ``report(event, **particulars)``; what it raises ends the session
             without the round in progress, which a later session plays again with the same result.
+        spent: seconds of the limit of time that have gone already.
 
     Raises:
         RunError: the last round is damaged.
         PipelineError: whatever stops a round (a full disk, a hook the validator contradicts).
     """
     config = run.config
-    clock = Clock(config.budget.time if config.proposer == "none" else 0.0, config.budget.cpu)
+    began, compiled = time.monotonic() - spent, compiling.kept_files()
+    clock = Clock(config.budget.time, config.budget.cpu)
     given = inputs.arrays(inputs.stored_files(config, run.path))
-    player = _player(problem, config, executor, report, clock, given)
+    timed = _Timed(report, clock, config)
+    player = _player(problem, config, executor, timed.report, clock, given)
     state = load_state(run, player)
     if state is not None:
         run.write_best(_best(problem, config, state))  # in case a kill came between the two
     if not _finished(config, state, clock, 0.0):
         player.prepare()
-    clock.start()
+    # A limit counts what loading takes, but not compiling, which happens once on a machine.
+    fresh = compiling.kept_files() > compiled
+    clock.start(0.0 if fresh else time.monotonic() - began)
     longest = 0.0
     while not _finished(config, state, clock, longest):
         number = 0 if state is None else state.round + 1
         report("round", number=number, rounds=config.budget.rounds)
         start = time.monotonic()
         starts = _starts(run, player) if state is None else {}
-        state = player.seed(starts) if state is None else player.next(state)
+        try:
+            with timed.limited(state is not None):
+                state = player.seed(starts) if state is None else player.next(state)
+        except _TimeUp as reason:
+            report("note", text=f"round {number} is left out: {reason}")
+            break
         if clock.cut_short:
             run.not_reproducible(f"round {state.round} was cut short by the clock")
         run.commit(state.round, partial(_write_round, run, problem, state))
@@ -107,6 +121,60 @@ def _player(
     return Loop(problem, config, executor, report, clock, given)
 
 
+class _TimeUp(Exception):
+    """A round cannot end in time; its text says why."""
+
+
+class _Timed:
+    """Reports what happens, and ends a round with a model that would overrun the limit of time.
+
+    Such a round is worth nothing unless it is finished; a search that is cut short keeps what it
+    has found.
+    """
+
+    def __init__(self, report: Report, clock: Clock, config: Config) -> None:
+        self._report, self._clock = report, clock
+        self._counts = bool(config.budget.time) and config.proposer != "none"
+        self._limited = False
+        self._stage, self._total, self._began = "", 0, 0.0
+
+    @contextlib.contextmanager
+    def limited(self, limited: bool) -> Iterator[None]:
+        """Watch the time while a round is played."""
+        self._limited = limited and self._counts
+        try:
+            yield
+            if self._limited and self._clock.cut_short:
+                raise _TimeUp("its search did not end in time")
+        finally:
+            self._limited = False
+
+    def report(self, event: str, **particulars: Any) -> None:
+        """Pass an event on.
+
+        Raises:
+            _TimeUp: the time is over, or the stage under way would need more than is left.
+        """
+        self._report(event, **particulars)
+        if not self._limited:
+            return
+        now, left = time.monotonic(), self._clock.left()
+        if event == "stage":
+            self._stage, self._total, self._began = particulars["name"], particulars["total"], now
+        done = particulars.get("done", 0) if event == "progress" else 0
+        spent = now - self._began
+        told = done >= _ENOUGH and spent > 1  # before that an estimate is worth nothing
+        need = spent / done * (self._total - done) if told else 0.0
+        if left < 0:
+            raise _TimeUp("the time is up")
+        if need > left:
+            raise _TimeUp(f"{self._stage} would take {need:.0f} s more, {left:.0f} are left")
+
+
+# Steps after which the time of those to come is estimated.
+_ENOUGH = 20
+
+
 def _finished(config: Config, state: State | None, clock: Clock, longest: float) -> bool:
     """Tell whether the budget is used, or the next round would overrun it."""
     if state is None:
@@ -116,7 +184,7 @@ def _finished(config: Config, state: State | None, clock: Clock, longest: float)
         return True
     # A search that is cut short keeps what it has; a round of the model would be lost.
     ahead = 0.0 if config.proposer == "none" else longest
-    if budget.time and clock.seconds() + ahead > budget.time:
+    if clock.left() < ahead:
         return True
     if budget.cpu and clock.cpu() > budget.cpu:
         return True

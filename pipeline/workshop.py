@@ -12,7 +12,7 @@ from pipeline import streams
 from pipeline.clock import Clock
 from pipeline.config import Config
 from pipeline.errors import PipelineError
-from pipeline.executor import Executor, cores
+from pipeline.executor import Executor, Over, cores, never
 from pipeline.packing import pack, unpack, width
 from pipeline.population import Population, distinct
 from pipeline.problem import Problem
@@ -249,7 +249,7 @@ class Workshop:
                 done += 1
                 top = int(part.score.max(initial=0))
                 bits = unpack(part.cells[part.score == top][:8], ground.m)
-                core = core_size(bits, of[arm.symmetry]) if arm.symmetry in of else 0
+                core = core_size(bits, of[arm.symmetry]) if len(bits) and arm.symmetry in of else 0
                 portfolio.add(arm, top, core)
                 best = max(best, self.seen(part, origin))
                 made.append(part)
@@ -314,13 +314,13 @@ class Workshop:
         self.report("stage", name="warm-up", total=len(tiny) + len(every))
         done, made = 0, []
         for shard in tiny:
-            for part in self.run([shard], 0, "search"):
+            for part in self.run([shard], 0, "search", over=never):
                 made.append(part)
                 done += 1
                 self.report("progress", done=done)
         for n in {part.n for part in made}:
             self.keep(n, *(part for part in made if part.n == n))
-        for _ in self.executor.map(run_shard, every):
+        for _ in self.executor.map(run_shard, every, self.clock.over):
             done += 1
             self.report("progress", done=done)
 
@@ -330,17 +330,25 @@ class Workshop:
         number: int,
         origin: str,
         parents: list[np.ndarray] | None = None,
+        over: Over | None = None,
     ) -> Iterator[Population]:
         """Yield what each shard found, in their order, checked by the validator.
+
+        Args:
+            over: when to end; None for when the clock says so.
 
         Raises:
             PipelineError: the validator does not agree with the search.
         """
         for i, (cells, cpu) in enumerate(
-            self.executor.map(_timed, [(current_process().pid, s) for s in shards])
+            self.executor.map(
+                _timed, [(current_process().pid, s) for s in shards], over or self.clock.over
+            )
         ):
             self.clock.add(cpu)
             n = shards[i].n
+            made = cells.any(axis=1)  # a search that is told to stop may leave rows empty
+            cells = cells[made]
             yield Population.build(
                 n,
                 self.grounds[n].m,
@@ -348,7 +356,7 @@ class Workshop:
                 self.verified(cells, n),
                 round=number,
                 origin=origin,
-                parent=0 if parents is None else parents[i],
+                parent=0 if parents is None else np.asarray(parents[i])[made],
             )
 
     def seen(self, found: Population, origin: str) -> int:

@@ -6,6 +6,7 @@ import select
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,19 @@ def fail_at_three(x: int) -> int:
 
 def die(_: int) -> None:
     os._exit(1)
+
+
+def die_once(task: tuple[Path, int]) -> int:
+    """Die at the third task, the first time."""
+    folder, i = task
+    if i == 2 and not (folder / "died").exists():
+        (folder / "died").touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return i
+
+
+def die_by(number: int) -> None:
+    os.kill(os.getpid(), number)
 
 
 def note(task: tuple[Path, int]) -> int:
@@ -91,18 +105,15 @@ def test_an_error_of_ours_reaches_the_caller_and_the_pool_goes_on(two):
     assert list(two.map(square, [7])) == [49]
 
 
-def test_leaving_early_cancels_what_has_not_begun(tmp_path):
-    os.mkfifo(tmp_path / "fifo")
+def test_leaving_early_cancels_what_has_not_begun_and_closing_waits_for_nobody(tmp_path):
+    os.mkfifo(tmp_path / "fifo")  # the task that reads it takes no notice of being told to stop
     executor = Processes(1)
     results = executor.map(note, [(tmp_path, i) for i in range(12)])
     assert next(iter(results)) == 0
     results.close()  # type: ignore[attr-defined]
-    (tmp_path / "fifo").write_text("go on")
     executor.close()
-    ran = {int(p.name.removeprefix("ran-")) for p in tmp_path.glob("ran-*")}
-    assert {0, 1} <= ran
-    assert 11 not in ran
-    assert len(ran) <= 4  # a process pool hands each worker a task or two ahead
+    assert not multiprocessing.active_children()
+    assert [p.name for p in tmp_path.glob("ran-*")] == ["ran-0"]
 
 
 def test_serial_does_nothing_that_is_not_asked_for(tmp_path):
@@ -111,11 +122,66 @@ def test_serial_does_nothing_that_is_not_asked_for(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["ran-0"]
 
 
-def test_a_worker_that_dies_gives_one_line_and_the_next_map_has_new_workers(two):
-    with pytest.raises(PipelineError, match=r"a worker process died .* fewer --workers") as caught:
+def test_workers_that_die_again_and_again_give_one_line_and_the_next_map_has_new_ones(two):
+    with pytest.raises(PipelineError, match=r"died 3 times: .* --workers 1 to see why") as caught:
         list(two.map(die, [1]))
     assert "\n" not in str(caught.value)
     assert list(two.map(square, [3])) == [9]
+
+
+def test_what_a_killed_worker_had_in_hand_is_begun_again(two, tmp_path):
+    assert list(two.map(die_once, [(tmp_path, i) for i in range(6)])) == list(range(6))
+    assert (tmp_path / "died").exists()
+
+
+def test_a_worker_killed_between_two_maps_is_replaced(two):
+    assert list(two.map(square, [2])) == [4]
+    for worker in multiprocessing.active_children():
+        worker.kill()
+        worker.join()
+    assert list(two.map(square, [3, 4])) == [9, 16]
+
+
+def test_the_cause_of_a_death_is_named(two):
+    with pytest.raises(PipelineError, match=r"segmentation fault.*pipeline check"):
+        list(two.map(die_by, [signal.SIGSEGV]))
+    with pytest.raises(PipelineError, match=r"killed \(SIGKILL.*fewer --workers"):
+        list(two.map(die_by, [signal.SIGKILL]))
+
+
+@pytest.mark.parametrize("kind", ["serial", "processes"])
+def test_once_the_work_is_over_a_search_comes_back_with_valid_sets(kind):
+    executor = Serial() if kind == "serial" else Processes(2)
+    problem = load_problem("isosceles")
+    zeros = np.zeros((5, width(144)), np.uint8)
+    endless = [
+        Shard("isosceles", problem.convention, 12, "trivial", method, zeros, state(1, 0, "seed", i))
+        for i, method in enumerate(("tabu", "anneal", "grow"))
+    ]
+    asked: list[int] = []
+
+    def over() -> bool:
+        asked.append(1)
+        return len(asked) > 20
+
+    tasks = [replace(shard, proposals=2**40, goal=1) for shard in endless]
+    found = list(executor.map(run_shard, tasks, over))
+    executor.close()
+    assert 1 <= len(found) <= 3
+    for cells in found:
+        assert problem.validate(cells, 12).all()
+
+
+@pytest.mark.parametrize("kind", ["serial", "processes"])
+def test_a_task_that_takes_no_notice_is_left_behind(kind, tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    executor = Serial() if kind == "serial" else Processes(1)
+    assert list(executor.map(note, [(tmp_path, 1), (tmp_path, 2)], lambda: True)) in ([], [1])
+    if kind == "serial":
+        (tmp_path / "fifo").write_text("go on")
+    executor.close()
+    assert list(executor.map(square, [5])) == [25]
+    executor.close()
 
 
 def test_killing_does_not_wait_for_the_task_under_way(tmp_path):

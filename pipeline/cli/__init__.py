@@ -12,8 +12,10 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line and leave with its exit code; Ctrl-C is one line from the start."""
     with _stopped_at_once():
         from pipeline.cli.commands import call
-
-        code = call(arguments)
+    for number in (getattr(signal, name, None) for name in ("SIGTERM", "SIGHUP")):
+        if number is not None and signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)  # they end a command as Ctrl-C does
+    code = call(arguments)
     sys.exit(code)
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import sys
+import time
 from typing import Any
 
 import click
@@ -10,6 +11,7 @@ import click
 from pipeline import __version__
 from pipeline.cli.certificate import certificate
 from pipeline.cli.check import doctor, problems, verify
+from pipeline.cli.common import BEGAN, interrupted
 from pipeline.cli.compare import compare
 from pipeline.cli.count import count
 from pipeline.cli.export import export
@@ -32,6 +34,7 @@ class _Group(click.Group):
     """A group that tells a broken pipe from an exit code, of which click and rich make one."""
 
     def invoke(self, ctx: click.Context) -> Any:
+        ctx.meta[BEGAN] = time.monotonic()
         try:
             return super().invoke(ctx)
         except BrokenPipeError:
@@ -91,6 +94,10 @@ def call(arguments: list[str] | None = None) -> int:
     except PipelineError as error:
         code = _fail(_one_line(str(error)), error.exit_code)
     except (click.Abort, KeyboardInterrupt):
+        code = _fail("stopped", 130)
+    except SystemError as error:
+        if not interrupted(error):
+            raise
         code = _fail("stopped", 130)
     except _ReaderGone:
         with contextlib.suppress(OSError):  # let nothing more flush into it

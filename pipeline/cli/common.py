@@ -15,6 +15,16 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 JSON_SCHEMA = 1
 
 
+#: Under which key of click's ``meta`` stands when the command began, by ``time.monotonic``.
+BEGAN = "pipeline.began"
+
+
+def interrupted(error: BaseException) -> bool:
+    """Tell whether Ctrl-C is behind an error: compiled code wraps what a handler raised."""
+    behind = error.__cause__ or error.__context__
+    return isinstance(behind, KeyboardInterrupt) or (behind is not None and interrupted(behind))
+
+
 def runs_option(function: Function) -> Function:
     """Add ``--runs DIR``."""
     return click.option(

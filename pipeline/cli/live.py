@@ -1,7 +1,10 @@
 """How a run looks while it goes on: bars with an ETA in a terminal, lines elsewhere; Ctrl-C."""
 
+import contextlib
+import multiprocessing
 import os
 import signal
+import threading
 import time
 from typing import Any, Protocol
 
@@ -18,6 +21,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from pipeline.executor import ENDING
+
 _TITLES = {
     "warm-up": "loading search",
     "seed": "local search",
@@ -28,10 +33,14 @@ _TITLES = {
     "feedback": "feedback",
 }
 #: What is said to the first Ctrl-C.
-STOPPING = "stopping after this piece of work; once more to stop at once"
+STOPPING = "stopping; once more to stop at once"
 _BEFORE_ETA = 3  # pieces of work that must be done; the first may hold the compiling
 _LINE_EVERY = 10.0  # seconds between lines where there is no terminal
 _LOG_EVERY = 2.0  # seconds between two reports of progress in the run's log
+
+
+# Seconds until the first Ctrl-C breaks into the work under way, and until the process is ended.
+_BREAK_IN, _END = 0.7, 1.2
 
 
 class Interrupted(Exception):
@@ -69,6 +78,7 @@ class Live:
         self._began = self._said = self._logged = 0.0
         self._where = ""
         self._asked = 0
+        self._ended = threading.Event()
         self._previous: dict[int, Any] = {}
 
     @property
@@ -77,8 +87,8 @@ class Live:
         return self._asked > 0
 
     def __enter__(self) -> "Live":
-        """Take over Ctrl-C and SIGTERM."""
-        for number in (signal.SIGINT, signal.SIGTERM):
+        """Take over Ctrl-C, SIGTERM and SIGHUP."""
+        for number in (getattr(signal, name) for name in ENDING):
             if signal.getsignal(number) is signal.SIG_IGN:
                 continue
             self._previous[number] = signal.signal(number, self._on_signal)
@@ -98,7 +108,8 @@ class Live:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Give both back."""
+        """Give all back."""
+        self._ended.set()
         if self._bars is not None:
             self._bars.stop()
         for number, handler in self._previous.items():
@@ -108,9 +119,25 @@ class Live:
         self._asked += 1
         if self._asked > 1:
             raise KeyboardInterrupt
+        threading.Thread(target=self._insist, daemon=True).start()
         if self._bars is None:
             # Not with the console: its locks and buffers may be in use by what was interrupted.
-            os.write(2, f"{STOPPING}\n".encode())
+            with contextlib.suppress(OSError):
+                os.write(2, f"{STOPPING}\n".encode())
+
+    def _insist(self) -> None:
+        """End a session that takes no notice: a round that is not committed never happened."""
+        if self._ended.wait(_BREAK_IN):
+            return
+        if hasattr(signal, "pthread_kill"):
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        if self._ended.wait(_END):
+            return
+        for worker in multiprocessing.active_children():
+            worker.kill()
+        with contextlib.suppress(OSError):
+            os.write(2, b"\npipeline: stopped; finished rounds are kept: pipeline resume goes on\n")
+        os._exit(130)
 
     def report(self, event: str, **particulars: Any) -> None:
         """Take an event of the session."""

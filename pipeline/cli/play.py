@@ -2,12 +2,13 @@
 
 import contextlib
 import sys
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import click
 
-from pipeline.cli.common import print_json
+from pipeline.cli.common import BEGAN, interrupted, print_json
 
 
 def words() -> list[str]:
@@ -74,10 +75,14 @@ def play(
                 told = _with_tensorboard(opened, plugin, live, err)
             try:
                 with told as report:
-                    session.play(opened, plugin, executor, report)
-            except KeyboardInterrupt:
+                    session.play(opened, plugin, executor, report, _spent())
+            except (Interrupted, KeyboardInterrupt):
                 executor.kill()
                 raise
+            except SystemError as error:
+                if not interrupted(error):
+                    raise
+                raise KeyboardInterrupt from error
             finally:
                 executor.close()
     except (Interrupted, KeyboardInterrupt):
@@ -87,6 +92,13 @@ def play(
         err.print(f"stopped; {kept}. Go on with: pipeline resume {opened.name}", soft_wrap=True)
         sys.exit(130)
     return best_of(opened, plugin)
+
+
+def _spent() -> float:
+    """Return the seconds since the command began, once; for a second run of it, none."""
+    context = click.get_current_context(silent=True)
+    began = context.meta.pop(BEGAN, None) if context else None
+    return 0.0 if began is None else time.monotonic() - began
 
 
 @contextlib.contextmanager

@@ -22,6 +22,7 @@ from pipeline.problem import Problem
 from pipeline.search.cover_tables import Cover, cover_tables
 from pipeline.search.fields import of_choices
 from pipeline.search.kernels import unit
+from pipeline.stopping import stopped
 from pipeline.symmetry import GroundSet
 
 _FULL, _DEAD = -1, -2
@@ -103,7 +104,7 @@ def cover(
     used = stored = 0
     complete, dive = False, _new(work)
     dive.chance[:] = _chances(work, field)
-    while used < nodes and stored < most and not complete:
+    while used < nodes and stored < most and not complete and not (used and stopped()):
         _begin(work, dive, randomly=True)
         spent, more = _dive(work, dive, rng, min(cap, nodes - used), found[stored:])
         used, stored, complete = used + spent, stored + more, bool(dive.at[_LEVEL] < 0)

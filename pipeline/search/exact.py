@@ -333,7 +333,7 @@ def search(space, state, tree, nodes):
     level, used = at[LEVEL], 0
     while level >= root:
         if at[NEW]:
-            if used == nodes:
+            if used == nodes or (used > 0 and space.stop[0] != 0):
                 break
             at[NEW] = 0
             used += 1

@@ -89,7 +89,7 @@ def _grow(space, state, rng, sizes, field, how, found, row, memory):
                     store(state, found[stored % len(found)])
                     stored += 1
                     as_large += 1
-        if step >= how.steps or largest >= how.stop:
+        if step >= how.steps or largest >= how.stop or space.stop[0] != 0:
             break
         step += 1
         set_free(memory, step)

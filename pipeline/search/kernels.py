@@ -49,6 +49,7 @@ class Space(NamedTuple):
     coords: np.ndarray  # int32 (m, d)
     tables: Any  # four int32 arrays
     exact: bool
+    stop: np.ndarray  # uint8 (1,), not 0 once search is to come back with what it has
 
 
 class State(NamedTuple):
@@ -227,12 +228,13 @@ def leave(space, state, choice):
 def saturate(space, state, rng, order):
     """Add free choices in random order until none is left; ``order`` is scratch (M,).
 
-    A set without violations stays so. O(M) and one join per choice added.
+    A set without violations stays so. O(M) and one join per choice added. Told to stop, it leaves
+    a set that is valid and need not be maximal.
     """
     for i in range(len(order)):
         order[i] = i
     left = len(order)
-    while left > 0:
+    while left > 0 and space.stop[0] == 0:
         i = below(rng, left)
         choice = order[i]
         left -= 1
@@ -321,6 +323,8 @@ def anneal(space, state, rng, field, proposals, penalty, hot, cold, target, best
             penalty, temperature = 2.0, 0.5 * cold * scale
         cut = 14.0 * temperature
         for _ in range(each):
+            if space.stop[0] != 0:
+                return found
             choice = below(rng, choices)
             worth = space.start[choice + 1] - space.start[choice] + strength * field[choice]
             if state.position[choice] < 0:
@@ -369,6 +373,9 @@ def repair_many(space, rng, cells):
     """Take out of each packed row, in place, the choices in most violations until none is left."""
     state = new_state(space)
     for row in range(len(cells)):
+        if space.stop[0] != 0:
+            cells[row] = 0
+            continue
         clear(state)
         _enter(space, state, cells[row])
         repair(space, state, rng)
@@ -379,11 +386,15 @@ def repair_many(space, rng, cells):
 def complete_many(space, rng, cells):
     """Repair and saturate each packed row in place.
 
-    A row that is not a union of choices keeps those choices whose first element it holds.
+    A row that is not a union of choices keeps those choices whose first element it holds. Rows that
+    are left when the kernel is told to stop become empty.
     """
     state = new_state(space)
     order = np.empty(len(space.start) - 1, np.int32)
     for row in range(len(cells)):
+        if space.stop[0] != 0:
+            cells[row] = 0
+            continue
         clear(state)
         _enter(space, state, cells[row])
         repair(space, state, rng)
@@ -404,6 +415,9 @@ def anneal_many(space, plain, rng, cells, field, proposals, penalty, hot, cold, 
     single_order = np.empty(len(plain.start) - 1, np.int32)
     best = np.zeros(cells.shape[1], np.uint8)
     for row in range(len(cells)):
+        if space.stop[0] != 0:
+            cells[row] = 0
+            continue
         clear(state)
         _enter(space, state, cells[row])
         anneal(space, state, rng, field, proposals, penalty, hot, cold, target, best)

@@ -50,11 +50,15 @@ def neighbourhood_many(space, rng, cells, tries, handful, nodes, triples):
     order = np.empty(len(space.start) - 1, np.int32)
     freed = np.empty(len(space.start) - 1, np.int64)
     for row in range(len(cells)):
+        if space.stop[0] != 0:
+            break
         clear(state)
         _enter(space, state, cells[row])
         repair(space, state, rng)
         saturate(space, state, rng, order)
         for _ in range(tries):
+            if space.stop[0] != 0:
+                break
             count = _free_part(space, state, rng, handful, freed)
             need = np.int64(0)
             for i in range(count):

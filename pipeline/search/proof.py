@@ -14,13 +14,13 @@ are found exactly, small parts first, and no set has more elements than those of
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 
-from pipeline import packing, streams
+from pipeline import compiling, packing, streams
 from pipeline.compiling import njit
 from pipeline.errors import PipelineError, UsageError
 from pipeline.executor import Executor
@@ -43,6 +43,8 @@ _PART_TIME = 0.3
 _SMALL_PART = 12
 # Seconds between two looks at the clock.
 _LOOK = 0.05
+# Seconds for the bounds of what is left when the time is up.
+_BOUNDING = 0.5
 # Local search for a first set: steps of a tabu search for each element, nodes of one by quotas.
 _FIRST_STEPS, _FIRST_NODES = 100, 200_000
 _NO_LIMIT = float("inf")
@@ -158,15 +160,17 @@ def solve(
         UsageError: an unknown class or one that no set can have, n too small, too many choices.
         PipelineError: the problem's hook raises or is wrong.
     """
-    began = time.monotonic()
-    until = began + seconds
+    began, compiled = time.monotonic(), compiling.kept_files()
     problem = load_problem(question.problem, question.convention or None)
     check_size(problem, question)
     ground = problem.ground(question.n)
     answer = Answer(0, ground.m, np.zeros(packing.width(ground.m), np.uint8), method="counting")
     try:
         with crashes_raised(f"the hook of {question.problem}"):
-            _Solver(question, executor, until, report, answer).run()
+            _warm_up(problem, question, executor)
+            if compiling.kept_files() > compiled:  # once on a machine, and no part of the time
+                began = time.monotonic()
+            _Solver(question, executor, began + seconds, report, answer).run()
     except KeyboardInterrupt:
         executor.kill()
         answer.interrupted = True
@@ -240,9 +244,6 @@ class _Solver:
         planted, answer = self._planted, self._answer
         answer.upper = int(planted.tree.weight.sum())
         self._take(_greedy(planted))
-        # Compiled here, not in every worker at once.
-        nothing = Piece(np.zeros(0, np.int64), planted.tree.live[0] & 0)
-        run_task(Task(self._question, (nothing,), answer.upper, 1))
         self._first_sets()
         self._bound_parts()
         if answer.proved:
@@ -254,6 +255,9 @@ class _Solver:
             self._prove()
         finally:
             self._bound_pieces()
+
+    def _over(self) -> bool:
+        return time.monotonic() > self._until
 
     def _take(self, cells: np.ndarray) -> None:
         """Note a packed set if it is the largest so far, once it has been checked."""
@@ -270,7 +274,7 @@ class _Solver:
     def _first_sets(self) -> None:
         self._report("local search", 0.0, self._answer)
         shards = _first_shards(self._planted.problem, self._question)
-        for i, cells in enumerate(self._executor.map(run_shard, shards)):
+        for i, cells in enumerate(self._executor.map(run_shard, shards, self._over)):
             for row in _symmetric(self._planted, cells):
                 self._take(row)
             self._report("local search", (i + 1) / len(shards), self._answer)
@@ -293,6 +297,8 @@ class _Solver:
         stages = partitions(self._coords())
         self._report("bounds of parts", 0.0, self._answer)
         for i, parts in enumerate(stages):
+            if self._over():
+                return
             solved = self._solve_parts(parts, values, until)
             self._lower_upper(self._sum(parts, values), "parts")
             self._report("bounds of parts", (i + 1) / len(stages), self._answer)
@@ -322,7 +328,11 @@ class _Solver:
             tasks += [Task(self._question, heap, best, nodes, until) for heap in heaps if heap]
             owner += [key for heap in heaps if heap]
         left: dict[bytes, list[Piece]] = {}
-        for key, found in zip(owner, self._executor.map(run_task, tasks), strict=True):
+        found_by = self._executor.map(run_task, tasks, self._over)
+        for key, task in zip(owner, tasks, strict=True):
+            # A task that did not come back in time has left all its pieces.
+            nothing = Result(task.best, np.zeros(0, np.int64), 0, task.pieces)
+            found = next(found_by, nothing)
             self._answer.nodes += found.nodes
             values[key] = max(values[key], found.best)
             if found.pieces:
@@ -357,7 +367,7 @@ class _Solver:
             how = (answer.lower, self._nodes(), self._until)
             tasks = [Task(self._question, heap, *how) for heap in heaps]
             try:
-                for i, found in enumerate(self._executor.map(run_task, tasks)):
+                for i, found in enumerate(self._executor.map(run_task, tasks, self._over)):
                     heaps[i] = found.pieces
                     answer.nodes += found.nodes
                     if found.best > answer.lower and len(found.found):
@@ -368,8 +378,10 @@ class _Solver:
                 self._pieces = [piece for heap in heaps for piece in heap]
 
     def _bound_pieces(self) -> None:
-        bounds = (bound_of(self._planted, piece) for piece in self._pieces)
-        upper = max([self._answer.lower, *bounds])
+        here, upper, until = self._planted, self._answer.lower, time.monotonic() + _BOUNDING
+        for piece in self._pieces:
+            exactly = time.monotonic() < until
+            upper = max(upper, bound_of(here, piece) if exactly else _most(here, piece))
         self._lower_upper(upper, "exhaustive search")
 
 
@@ -492,6 +504,12 @@ def bound_of(here: Planted, piece: Piece) -> int:
     if not _begin(here, piece, 0):
         return 0
     return int(exact.bound(here.tree))
+
+
+def _most(here: Planted, piece: Piece) -> int:
+    """Return a bound at once: as if all that is left could be added."""
+    weight = here.tree.weight
+    return int(weight[piece.members].sum() + weight[_numbers(piece.left)].sum())
 
 
 # ------------------------------------------------------------------------- cutting at the root
@@ -647,7 +665,7 @@ def _first_shards(problem: Problem, question: Question) -> list[Shard]:
         if arm.method in ("tabu", "cover") and arm.symmetry in names and not arm.narrow
     )
     zeros = np.zeros((4, packing.width(ground.m)), np.uint8)
-    return [
+    shards = [
         Shard(
             problem=question.problem,
             convention=question.convention,
@@ -660,6 +678,19 @@ def _first_shards(problem: Problem, question: Question) -> list[Shard]:
         )
         for i, (method, symmetry) in enumerate(arms)
     ]
+    # Those with fewest orbits first: they take a moment, and time may be short.
+    return sorted(shards, key=lambda shard: -find_class(ground, shard.symmetry).order)
+
+
+def _warm_up(problem: Problem, question: Question, executor: Executor) -> None:
+    """Have everything compiled once, by one task after the other."""
+    kinds = {shard.method: shard for shard in _first_shards(problem, question)}
+    for shard in kinds.values():
+        for _ in executor.map(run_shard, [replace(shard, cells=shard.cells[:1], proposals=1)]):
+            pass
+    _greedy(planted(question))
+    nothing = Piece(np.zeros(0, np.int64), planted(question).tree.live[0] & 0)
+    run_task(Task(question, (nothing,), 0, 1))
 
 
 def _symmetric(here: Planted, cells: np.ndarray) -> np.ndarray:

@@ -87,6 +87,8 @@ class Shard:
 def run_shard(shard: Shard) -> np.ndarray:
     """Search from each start and return what came out, packed like the starts, maximal.
 
+    Told to stop (see ``stopping``) it returns what it has: valid sets, perhaps empty ones.
+
     Raises:
         UsageError: an unknown method, or a symmetry class no construction can have.
         PipelineError: the problem's hook raises or is wrong.
@@ -108,8 +110,7 @@ def run_shard(shard: Shard) -> np.ndarray:
             how = {"nodes": shard.proposals, "cap": _COVER_CAP, "rng": rng, "most": most}
             found = cover(problem, shard.n, shard.symmetry, **how, field=shard.field)
             cells = found.cells if len(found.cells) else found.nearest[None].copy()
-            kernels.complete_many(_plain(*where), rng, cells)
-            return cells
+            return _filled_up(_plain(*where), rng, cells)
         return _search(shard, _space(*where, shard.symmetry), _plain(*where))
 
 
@@ -148,8 +149,7 @@ def _tabu(
         stored, _, _ = tabu(space, state, rng, sizes, pull, how, found)
     chosen = unpack(np.unique(found[: min(stored, len(found))], axis=0), len(sizes))
     cells = pack(np.where(of >= 0, chosen[:, of], False))
-    kernels.complete_many(plain, rng, cells)
-    return cells
+    return _filled_up(plain, rng, cells)
 
 
 def _from_starts(
@@ -179,10 +179,17 @@ def _from_starts(
         else:
             neighbourhood_many(space, rng, sets, shard.proposals, _HANDFUL, _NODES, True)
         cells = pack(np.where(of >= 0, unpack(sets, len(sizes))[:, of], False))
-    kernels.complete_many(plain, rng, cells)
-    kernels.complete_many(plain, rng, starts)
+    cells = _filled_up(plain, rng, cells)
+    starts = _filled_up(plain, rng, starts)
     larger = popcounts(starts) > popcounts(cells)
     return np.where(larger[:, None], starts, cells)
+
+
+def _filled_up(plain: kernels.Space, rng: np.ndarray, cells: np.ndarray) -> np.ndarray:
+    """Return valid sets with whatever still fits; as they are where search is told to stop."""
+    filled = cells.copy()
+    kernels.complete_many(plain, rng, filled)
+    return np.where(filled.any(axis=1, keepdims=True), filled, cells)
 
 
 @lru_cache(maxsize=4)

@@ -4,6 +4,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from pipeline import stopping
 from pipeline.errors import UsageError
 from pipeline.problem import Problem
 from pipeline.search import kernels
@@ -87,6 +88,7 @@ def make_space(
         coords=ground.coords,
         tables=tables,
         exact=exact,
+        stop=stopping.flag(),
     )
 
 

@@ -78,7 +78,7 @@ def _tabu(space, state, rng, sizes, field, how, found, memory):
     goal, largest, stored = np.int64(how.goal), np.int64(0), 0
     fewest, since = np.int64(2**62), 0
     step = 0
-    while step < how.steps:
+    while step < how.steps and space.stop[0] == 0:
         step += 1
         set_free(memory, step)
         if step % 256 == 0 and how.fade > 1 and step <= how.fade + 256:
@@ -133,6 +133,8 @@ def climb_many(space, rng, sizes, steps, sets):
     nothing = np.zeros(len(sizes), np.int32)
     found = np.zeros((1, sets.shape[1]), np.uint8)
     for row in range(len(sets)):
+        if space.stop[0] != 0:
+            break
         clear(state)
         size = 0
         for c in range(len(sizes)):
