@@ -30,6 +30,16 @@ def json_option(function: Function) -> Function:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(function)
 
 
+def problem_option(function: Function) -> Function:
+    """Add ``--problem``, which names the problem of what is read, and allows its file to be run."""
+    return click.option(
+        "--problem",
+        "problem",
+        metavar="NAME|FILE.py:CLASS",
+        help="The problem, where FILE names none; a plugin's file runs only if it is named here.",
+    )(function)
+
+
 def print_json(data: dict[str, Any]) -> None:
     """Print an object with the version of its layout."""
     click.echo(json.dumps({"schema": JSON_SCHEMA, **data}))
