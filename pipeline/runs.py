@@ -29,6 +29,7 @@ from typing import Any
 from pipeline import __version__
 from pipeline.config import Config, config_from, differences, read_toml, to_toml
 from pipeline.errors import PipelineError, RunError, UsageError
+from pipeline.statistics import checked_stats, distribution
 
 _SCHEMA = 1
 _TEMPORARY = ".writing-"
@@ -282,12 +283,44 @@ class Run:
         except OSError:
             whole = False
         if not whole:
-            raise self._damaged(path, number)
+            raise self.damaged(path, number)
         return path
 
     def stats(self, number: int) -> dict[str, Any]:
-        """Return what a round's stats.json says."""
-        return json.loads(self.file(number, "stats.json").read_text(encoding="utf-8"))
+        """Return what a round's stats.json says, if it makes sense and fits what the round kept.
+
+        What is said of the constructions kept is counted anew, by their stored scores.
+
+        Raises:
+            RunError: it is damaged, or says what is not so.
+        """
+        path = self.file(number, "stats.json")
+        try:
+            found = checked_stats(json.loads(path.read_text(encoding="utf-8")))
+            if (found["round"], found["n"]) != (number, self.config.n):
+                raise ValueError("it is of another round or size")
+            kept = {str(n): distribution(self._scores(number, n)) for n in self.sizes(number)}
+            if found["pool"].keys() != kept.keys():
+                raise ValueError("it tells of other sizes than the round has")
+            for n, true in kept.items():
+                if found["pool"][n]["histogram"] != true["histogram"]:
+                    raise ValueError(f"its histogram of size {n} is not that of n{n}.parquet")
+        except (ValueError, RecursionError) as error:
+            raise self.damaged(path, number, f"is not what the round did ({error})") from error
+        return found | {"pool": kept}
+
+    def _scores(self, number: int, n: int) -> Any:
+        """Return the scores that are stored with a round's constructions of size n."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        path = self.file(number, f"n{n}.parquet")
+        try:
+            with pq.ParquetFile(path, page_checksum_verification=True) as file:
+                column = file.read(columns=["score"], use_threads=False).column("score")
+            return column.to_numpy().astype("int64", casting="safe")
+        except (pa.ArrowException, OSError, ValueError, TypeError, KeyError) as error:
+            raise self.damaged(path, number) from error
 
     def sizes(self, number: int) -> list[int]:
         """Return the sizes a round holds constructions of."""
@@ -299,14 +332,15 @@ class Run:
         try:
             found = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise self._damaged(folder / "manifest.json", number) from error
+            raise self.damaged(folder / "manifest.json", number) from error
         if not isinstance(found, dict):
-            raise self._damaged(folder / "manifest.json", number)
+            raise self.damaged(folder / "manifest.json", number)
         return found
 
-    def _damaged(self, file: Path, number: int) -> RunError:
+    def damaged(self, file: Path, number: int, how: str = "is damaged or missing") -> RunError:
+        """Return the error for a file of a round, with the way out."""
         return RunError(
-            f"{file} is damaged or missing; delete the folders of round {number} and later under "
+            f"{file} {how}; delete the folders of round {number} and later under "
             f"{self.path / 'rounds'} and run: pipeline resume {self.name} (they are played again, "
             "with the same result)"
         )

@@ -1,6 +1,7 @@
 """A session with a run: load its last round, play rounds until the budget is used, commit each."""
 
 import json
+import math
 import time
 from collections.abc import Mapping
 from functools import partial
@@ -136,8 +137,7 @@ def load_state(run: Run, player: Workshop) -> State | None:
     run.check_round(number)
     config = run.config
     pools = {n: load_pool(run, player.problem, number, n) for n in config.sizes}
-    memory = json.loads(run.file(number, "rng.json").read_text(encoding="utf-8"))
-    temperature, stats = float(memory["temperature"]), run.stats(number)
+    temperature, stats = _temperature(run, number), run.stats(number)
     if not (run.folder(number) / "model.safetensors").is_file():
         return State(number, pools, temperature, stats=stats)
     from pipeline.loop import Loop
@@ -147,6 +147,18 @@ def load_state(run: Run, player: Workshop) -> State | None:
     model = player.writer.load(run.file(number, "model.safetensors"))
     optimizer = load_optimizer(run.file(number, "optimizer.safetensors"))
     return State(number, pools, temperature, model, optimizer, stats=stats)
+
+
+def _temperature(run: Run, number: int) -> float:
+    """Return the temperature of the next round's samples, as a round left it."""
+    path = run.file(number, "rng.json")
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))["temperature"]
+        if type(found) is float and 0 < found < math.inf:
+            return found
+    except (ValueError, TypeError, KeyError, RecursionError):
+        pass
+    raise run.damaged(path, number)
 
 
 def import_starts(problem: Problem, path: Path) -> dict[int, Population]:

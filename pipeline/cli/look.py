@@ -67,12 +67,12 @@ def show(run_: str, runs: str | None, as_json: bool) -> None:
     RUN is a path, a unique prefix of its name, or latest.
     """
     from pipeline.report.terminal import console
-    from pipeline.results import best_of
+    from pipeline.results import best_of, read_round
 
     opened = open_run(run_, runs)
     plugin = problem_of(opened)
     if as_json:
-        rounds = [opened.stats(k) for k in opened.rounds()]
+        rounds = [read_round(opened, plugin, k, opened.config.n)[0] for k in opened.rounds()]
         best = best_of(opened, plugin) if rounds else None
         info = {key: opened.info[key] for key in ("id", "problem", "n", "seed", "identity")}
         sessions = opened.info["sessions"]
@@ -106,11 +106,12 @@ def hist(run_: str, round_: int | None, n: int | None, runs: str | None, as_json
     """
     from pipeline.errors import UsageError
     from pipeline.report.terminal import console, histogram, parts, statistics_table
+    from pipeline.results import read_round
 
     opened = open_run(run_, runs)
     number = opened.last_round() if round_ is None else round_
     size = opened.config.n if n is None else n
-    stats = opened.stats(number)
+    stats, _ = read_round(opened, problem_of(opened), number, size)
     found = parts(stats, size)
     if not found:
         there = ", ".join(stats["pool"])
@@ -189,8 +190,9 @@ def _is_problem(word: str) -> bool:
 def print_summary(opened: Any, plugin: Any, found: dict[str, Any], out: Any) -> None:
     """Print the statistics of every round, the last histogram, and the best construction."""
     from pipeline.report.terminal import histogram, parts, statistics_table
+    from pipeline.results import read_round
 
-    rounds = [opened.stats(k) for k in opened.rounds()]
+    rounds = [read_round(opened, plugin, k, opened.config.n)[0] for k in opened.rounds()]
     out.print(statistics_table(rounds, opened.config.n))
     out.print()
     what, distribution = parts(rounds[-1], opened.config.n)[0]

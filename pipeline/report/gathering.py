@@ -1,7 +1,6 @@
 """All that a stored run has to tell, gathered for pictures: nothing is played again.
 
-Scores come from the pools in its rounds: those of the last are verified anew, and files of earlier
-ones are what was committed, by their digests.
+Scores come from the pools in its rounds, each verified anew.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,12 +13,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pipeline.errors import PipelineError, RunError
+from pipeline.errors import RunError
 from pipeline.packing import ids, unpack
-from pipeline.population import ORIGINS, Population
+from pipeline.population import ORIGINS
 from pipeline.problem import Problem
 from pipeline.report.terminal import parts
-from pipeline.results import check_population, described, load_pool
+from pipeline.results import described, load_pool, load_samples, read_round
 from pipeline.runs import Run
 from pipeline.search.blocking import blocked_by
 from pipeline.statistics import Distribution, distribution
@@ -86,8 +85,7 @@ class Story:
         """Read the rounds and the log.
 
         Raises:
-            RunError: no finished round, or a damaged file.
-            VerificationError: a construction of the last round is not what it claims.
+            RunError: no finished round, a damaged file, or a pool that no round keeps.
         """
         self.run, self.problem, self.n = run, problem, run.config.n
         last = run.last_round()
@@ -95,13 +93,10 @@ class Story:
         self.finds, ended = _timeline(run)
         self.rounds = [self._round(number, ended.get(number)) for number in run.rounds()]
         self.pools = {n: load_pool(run, problem, last, n) for n in run.sizes(last)}
-        for n, pool in self.pools.items():
-            check_population(problem, pool, str(run.folder(last) / f"n{n}.parquet"))
         self.pool = self.pools[self.n]
 
     def _round(self, number: int, ended: Moment | None) -> Round:
-        stats = self.run.stats(number)
-        pool = load_pool(self.run, self.problem, number, self.n)
+        stats, pool = read_round(self.run, self.problem, number, self.n)
         fresh = pool.take(np.flatnonzero(pool.round == number))
         new = {
             origin: distribution(fresh.score[fresh.came_from(origin)])
@@ -154,9 +149,7 @@ class Story:
             raise RunError(
                 f"{self.run.path} had found no construction of size {self.n} by round {number}"
             )
-        top = pool.take([pool.best()])
-        check_population(self.problem, top, str(self.run.folder(number) / f"n{self.n}.parquet"))
-        return described(self.problem, self.run.config, top)
+        return described(self.problem, self.run.config, pool.take([pool.best()]))
 
     def members(self, most: int) -> Iterator[Member]:
         """Yield the constructions of the last pool, best first, ``most`` at most."""
@@ -186,10 +179,7 @@ class Story:
         there = parent and (self.run.folder(number) / "samples.parquet").exists()
         if not there:
             return None
-        try:
-            samples, _ = Population.read(self.run.file(number, "samples.parquet"))
-        except PipelineError as error:
-            raise RunError(str(error)) from error
+        samples = load_samples(self.run, self.problem, number)
         (index,) = np.nonzero(samples.ids() == parent)
         return samples.points(int(index[0])) if len(index) else None
 
