@@ -324,7 +324,8 @@ class Run:
 
     def sizes(self, number: int) -> list[int]:
         """Return the sizes a round holds constructions of."""
-        names = (re.fullmatch(r"n(\d+)\.parquet", p.name) for p in self.folder(number).iterdir())
+        manifest = self._manifest(self.folder(number))
+        names = (re.fullmatch(r"n(\d+)\.parquet", name, re.ASCII) for name in manifest)
         return sorted(int(found[1]) for found in names if found)
 
     def _manifest(self, folder: Path) -> dict[str, str]:
