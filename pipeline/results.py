@@ -28,9 +28,9 @@ def load_pool(run: Run, problem: Problem, number: int, n: int) -> Population:
     """
     pool, where = _read_pool(run, problem, number, n)
     try:
-        check_pool(problem, pool, number, "it")
+        check_pool(problem, pool, number, str(where))
     except VerificationError as error:
-        raise run.damaged(where, number, f"is not what a round keeps ({error})") from error
+        raise RunError(f"{error}; {run.way_out(number)}") from error
     return pool
 
 
@@ -214,10 +214,17 @@ def best_of(run: Run, problem: Problem, n: int | None = None) -> dict[str, Any]:
 
 def described(problem: Problem, config: Config, top: Population) -> dict[str, Any]:
     """Return a population's first construction as JSON, beside the best known value."""
-    known = problem.known(top.n)
     return as_json(problem, config.problem, top.n, top.cells[0]) | {
         "round": int(top.round[0]),
         "origin": ORIGINS[int(top.origin[0])],
+        **best_known(problem, top.n),
+    }
+
+
+def best_known(problem: Problem, n: int) -> dict[str, Any]:
+    """Return the best known value of a size as JSON."""
+    known = problem.known(n)
+    return {
         "best_known": None if known is None else known.value,
         "best_known_source": None if known is None else known.source,
         "best_known_date": None if known is None else known.date,

@@ -325,7 +325,7 @@ class Run:
     def sizes(self, number: int) -> list[int]:
         """Return the sizes a round holds constructions of."""
         manifest = self._manifest(self.folder(number))
-        names = (re.fullmatch(r"n(\d+)\.parquet", name, re.ASCII) for name in manifest)
+        names = (re.fullmatch(r"n(\d{1,9})\.parquet", name, re.ASCII) for name in manifest)
         return sorted(int(found[1]) for found in names if found)
 
     def _manifest(self, folder: Path) -> dict[str, str]:
@@ -340,10 +340,13 @@ class Run:
 
     def damaged(self, file: Path, number: int, how: str = "is damaged or missing") -> RunError:
         """Return the error for a file of a round, with the way out."""
-        return RunError(
-            f"{file} {how}; delete the folders of round {number} and later under "
-            f"{self.path / 'rounds'} and run: pipeline resume {self.name} (they are played again, "
-            "with the same result)"
+        return RunError(f"{file} {how}; {self.way_out(number)}")
+
+    def way_out(self, number: int) -> str:
+        """Say how to be rid of a round that cannot be used."""
+        return (
+            f"delete the folders of round {number} and later under {self.path / 'rounds'} and run: "
+            f"pipeline resume {self.name} (they are played again, with the same result)"
         )
 
     # ---------------------------------------------------------------------- everything else

@@ -12,8 +12,8 @@ import numpy as np
 from pipeline import inputs
 from pipeline.clock import Clock
 from pipeline.config import Config
-from pipeline.constructions import read_constructions
-from pipeline.errors import PipelineError, UsageError, VerificationError
+from pipeline.constructions import Named, read_constructions
+from pipeline.errors import PipelineError, UsageError
 from pipeline.executor import Executor, Serial
 from pipeline.packing import unpack
 from pipeline.population import Population
@@ -161,38 +161,43 @@ def _temperature(run: Run, number: int) -> float:
     raise run.damaged(path, number)
 
 
-def import_starts(problem: Problem, path: Path) -> dict[int, Population]:
-    """Read constructions to start from.
+def import_starts(
+    problem: Problem, path: Path, spec: str = "", n: int | None = None
+) -> dict[int, Population]:
+    """Read constructions to start from; the run's own problem validates and scores them.
+
+    Args:
+        spec: what names the problem; empty for its name.
+        n: the size of those that do not say theirs.
 
     Raises:
         PipelineError: the file is malformed, or of another problem or convention.
         VerificationError: a construction is not valid.
     """
     parts: dict[int, list[np.ndarray]] = {}
-    for found in read_constructions(path):
-        same = type(found.problem).__name__ == type(problem).__name__
-        if not same or found.problem.convention != problem.convention:
+    for found in read_constructions(path, Named(problem, spec or problem.name), n):
+        if found.problem.convention != problem.convention:
             raise PipelineError(
                 f"{found.where}: of {found.problem.name} ({found.problem.convention}), the run is "
                 f"of {problem.name} ({problem.convention})"
             )
-        witness = found.witness()
-        if witness is not None:
-            raise VerificationError(f"{found.where}: not valid; witness {witness}")
+        found.check()
         parts.setdefault(found.n, []).append(found.cells)
     starts = {}
-    for n, rows in parts.items():
+    for size, rows in parts.items():
         cells = np.concatenate(rows)
-        starts[n] = Population.build(
-            n, problem.ground(n).m, cells, problem.score(cells, n), origin="import"
-        )
+        m = problem.ground(size).m
+        score = problem.score(cells, size)
+        starts[size] = Population.build(size, m, cells, score, origin="import")
     return starts
 
 
 def _starts(run: Run, player: Workshop) -> dict[int, Population]:
     config = player.config
-    found = [p for p in run.path.glob("start.*") if p.suffix in (".json", ".parquet")]
-    starts = import_starts(player.problem, found[0]) if found else {}
+    found = [p for p in run.path.glob("start.*") if p.suffix in (".json", ".parquet", ".txt")]
+    starts = {}
+    if found:
+        starts = import_starts(player.problem, found[0], config.problem, config.n)
     if player.mask is not None and config.n in starts:
         outside = unpack(starts[config.n].cells, len(player.mask))[:, ~player.mask]
         if outside.any():

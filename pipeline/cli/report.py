@@ -6,7 +6,17 @@ from typing import Any
 
 import click
 
-from pipeline.cli.common import json_option, open_run, print_json, problem_of, runs_option
+from pipeline.cli.common import (
+    as_file,
+    collection_of,
+    json_option,
+    open_run,
+    pick_options,
+    print_json,
+    problem_of,
+    problem_option,
+    runs_option,
+)
 from pipeline.errors import UsageError
 
 _WHAT = ("scores", "progress", "board", "heatmap")
@@ -58,33 +68,41 @@ def report(
 
 
 @click.command()
-@click.argument("run_", metavar="RUN")
+@click.argument("target", metavar="FILE|RUN")
 @click.option(
     "--what",
     type=click.Choice(_WHAT),
     required=True,
     help="Scores of a round, progress, the best board, or how often cells are used.",
 )
-@click.option("--round", "round_", type=int, help="Which round.  [default: the last]")
+@click.option("--round", "round_", type=int, help="Of a RUN: which round.  [default: the last]")
+@click.option("--n", type=int, help="Of a FILE: which size, and that of what names none.")
 @click.option(
     "-o", "file", metavar="FILE", required=True, help="A .svg, .pdf or .png; a board also .tex."
 )
 @click.option("--force", is_flag=True, help="Replace FILE.")
+@pick_options
+@problem_option
 @runs_option
 @json_option
 def plot(
-    run_: str,
+    target: str,
     what: str,
     round_: int | None,
+    n: int | None,
     file: str,
     force: bool,
+    rank: int | None,
+    id_: str | None,
+    problem: str | None,
     runs: str | None,
     as_json: bool,
 ) -> None:
-    """Draw one figure of a run, for a paper.
+    """Draw one figure of a run or of a file of constructions, for a paper.
 
-    The suffix of FILE says in which format; .pdf and .png need matplotlib. RUN is a path, a
-    unique prefix of its name, or latest.
+    The suffix of the FILE after -o says in which format; .pdf and .png need matplotlib. RUN is a
+    path, a unique prefix of its name, or latest; FILE is whatever `verify` reads. --rank and --id
+    pick the board to draw.
     """
     from pipeline.report.rendering import check_renderer, render
     from pipeline.runs import write_file
@@ -96,23 +114,67 @@ def plot(
         raise UsageError(f"-o {file}: .tex draws a board alone; use .svg or .pdf for --what {what}")
     if round_ is not None and what == "progress":
         raise UsageError("--round: --what progress shows all rounds; leave it out")
+    if what != "board" and (rank is not None or id_ is not None):
+        raise UsageError(f"--rank and --id pick a board; --what {what} shows all constructions")
     if suffix in (".pdf", ".png"):
         check_renderer()
-    there = new_file(file, force)
-    opened = open_run(run_, runs)
-    drawn = _figure(opened, problem_of(opened), what, round_, suffix)
+    there, source = new_file(file, force), as_file(target)
+    if source is not None:
+        if what == "progress" or round_ is not None:
+            raise UsageError(
+                f"{target} is a file, which has no rounds: draw its board, heatmap or scores"
+            )
+        held = collection_of(target, runs, problem, n)
+        drawn, told = _figure_of(held, what, suffix, rank, id_), {"from": str(source)}
+    else:
+        if n is not None:
+            raise UsageError("--n goes with a FILE; a RUN is drawn at the size it searches for")
+        opened = open_run(target, runs)
+        plugin = problem_of(opened, problem)
+        drawn = _figure(opened, plugin, what, round_, suffix, (rank, id_))
+        told = {"run": str(opened.path)}
     data = render(drawn, suffix[1:]) if suffix in (".pdf", ".png") else drawn.encode()
     write_file(there, data)
     if as_json:
-        print_json({"file": str(there), "run": str(opened.path), "what": what})
+        print_json({"file": str(there), **told, "what": what})
     else:
         click.echo(str(there))
 
 
-def _figure(opened: Any, plugin: Any, what: str, number: int | None, suffix: str) -> str:
+def _figure_of(held: Any, what: str, suffix: str, rank: int | None, id_: str | None) -> str:
+    """Return a figure of constructions that no run tells of, as SVG, or a board as TikZ."""
+    from pipeline.report import figures
+    from pipeline.report.gathering import usage
+    from pipeline.statistics import distribution
+
+    plugin, pool = held.problem, held.pool
+    if what == "board":
+        return _board(held, held.pick(rank, id_), suffix)
+    if what == "scores":
+        limits = int(pool.score.min()), int(pool.score.max())
+        return figures.histogram_svg(distribution(pool.score), held.where, limits)
+    used, _ = usage(pool)
+    label = f"{plugin.name}, n={held.n}: cells used by the best fifth of {held.where}"
+    return _heatmap(plugin, held.n, used, label)
+
+
+def _board(held: Any, index: int, suffix: str) -> str:
+    from pipeline.report import exporting
+
+    row, coords = held.described(index), held.problem.ground(held.n).coords
+    return exporting.to_tikz(row, coords) if suffix == ".tex" else exporting.to_svg(row, coords)
+
+
+def _figure(
+    opened: Any,
+    plugin: Any,
+    what: str,
+    number: int | None,
+    suffix: str,
+    picked: tuple[int | None, str | None],
+) -> str:
     """Return a figure as SVG, or a board as TikZ."""
-    from pipeline.report import exporting, figures
-    from pipeline.report.board import heatmap_svg
+    from pipeline.report import figures
     from pipeline.report.gathering import Story
 
     story = Story(opened, plugin)
@@ -122,11 +184,17 @@ def _figure(opened: Any, plugin: Any, what: str, number: int | None, suffix: str
     if what == "scores":
         return figures.histograms_svg(story, found)
     if what == "board":
-        row, coords = story.best_after(found.number), story.ground.coords
-        return exporting.to_tikz(row, coords) if suffix == ".tex" else exporting.to_svg(row, coords)
+        held = story.after(found.number)
+        return _board(held, held.pick(*picked), suffix)
     label = f"{plugin.name}, n={story.n}: cells used by the best fifth after round {found.number}"
-    most = float(found.usage.max())
-    drawn = heatmap_svg(story.ground.coords, found.usage, most, f"{label}, {most:.0%} at most")
+    return _heatmap(plugin, story.n, found.usage, label)
+
+
+def _heatmap(plugin: Any, n: int, used: Any, label: str) -> str:
+    from pipeline.report.board import heatmap_svg
+
+    most = float(used.max())
+    drawn = heatmap_svg(plugin.ground(n).coords, used, most, f"{label}, {most:.0%} at most")
     if drawn is None:
         raise UsageError(
             f"--what heatmap: the elements of {plugin.name} have no board to be drawn on; use "

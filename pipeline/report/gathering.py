@@ -13,16 +13,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from pipeline.collection import Collection, id_texts, ranking
 from pipeline.errors import RunError
-from pipeline.packing import ids, unpack
-from pipeline.population import ORIGINS
+from pipeline.packing import unpack
+from pipeline.population import ORIGINS, Population
 from pipeline.problem import Problem
 from pipeline.report.terminal import parts
 from pipeline.results import described, load_pool, load_samples, read_round
 from pipeline.runs import Run
 from pipeline.search.blocking import blocked_by
 from pipeline.statistics import Distribution, distribution
-from pipeline.symmetry import canonical, class_name, find_class, orbits, stabiliser
+from pipeline.symmetry import class_name, find_class, orbits, stabiliser
 
 #: The share of a pool that counts as its elite, as in the four statistics.
 _ELITE = 5
@@ -103,11 +104,9 @@ class Story:
             for origin in ORIGINS
             if fresh.came_from(origin).any()
         }
-        elite = pool.top(max(len(pool) // _ELITE, 1))
-        used = unpack(elite.cells, pool.m).sum(axis=0)
-        usage = used / max(len(elite), 1)
+        used, elite = usage(pool)
         found = dict(parts(dict(stats), self.n))
-        return Round(number, stats, found, new, usage, len(elite), ended)
+        return Round(number, stats, found, new, used, elite, ended)
 
     def round(self, number: int | None) -> Round:
         """Return a round, the last for None.
@@ -122,9 +121,7 @@ class Story:
     @cached_property
     def order(self) -> np.ndarray:
         """The indices of the last pool, best first, that of ``pipeline best`` at its head."""
-        scores = np.lexsort((self.pool.ids(), -self.pool.score.astype(np.int64)))
-        best = self.pool.best() if len(self.pool) else -1
-        return np.concatenate([scores[scores == best], scores[scores != best]])
+        return ranking(self.pool)
 
     @cached_property
     def best(self) -> dict[str, Any] | None:
@@ -138,8 +135,8 @@ class Story:
             return None
         return described(self.problem, self.run.config, pool.take([pool.best()]))
 
-    def best_after(self, number: int) -> dict[str, Any]:
-        """Return the best construction after a round, verified anew.
+    def after(self, number: int) -> Collection:
+        """Return what was kept after a round, at least one, verified anew.
 
         Raises:
             RunError: there was none yet.
@@ -149,16 +146,16 @@ class Story:
             raise RunError(
                 f"{self.run.path} had found no construction of size {self.n} by round {number}"
             )
-        return described(self.problem, self.run.config, pool.take([pool.best()]))
+        return Collection(self.problem, self.run.config.problem, pool, run=self.run)
 
     def members(self, most: int) -> Iterator[Member]:
         """Yield the constructions of the last pool, best first, ``most`` at most."""
         pool = self.pool.take(self.order[:most])
-        names = ids(canonical(pool.cells, self.ground))
+        names = id_texts(self.problem, pool)
         for i in range(len(pool)):
             fixing = stabiliser(pool.cells[i], self.ground)
             yield Member(
-                f"{int(names[i]) & (2**64 - 1):016x}",
+                names[i],
                 int(pool.score[i]),
                 len(fixing),
                 class_name(self.ground, fixing) or f"order {len(fixing)}",
@@ -206,6 +203,12 @@ class Story:
             found += [(before + step, loss, held) for step, loss, held in stats["curve"]]
             before += stats["steps"]
         return found
+
+
+def usage(pool: Population) -> tuple[np.ndarray, int]:
+    """Return the share of a pool's elite that uses each element, and how many are its elite."""
+    elite = pool.top(max(len(pool) // _ELITE, 1))
+    return unpack(elite.cells, pool.m).sum(axis=0) / max(len(elite), 1), len(elite)
 
 
 def _timeline(run: Run) -> tuple[list[Find], dict[int, Moment]]:
