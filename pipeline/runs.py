@@ -29,6 +29,7 @@ from typing import Any
 from pipeline import __version__
 from pipeline.config import Config, config_from, differences, read_toml, to_toml
 from pipeline.errors import PipelineError, RunError, UsageError
+from pipeline.machine import changed, processor
 from pipeline.statistics import checked_stats, distribution
 
 _SCHEMA = 1
@@ -380,10 +381,16 @@ class Run:
             _write(self.path / "config.toml", to_toml(config).encode())
         self.config = config
 
-    def add_session(self, command: list[str]) -> None:
-        """Note in run.json that the run goes on."""
-        self.info["sessions"].append(_session(command))
+    def add_session(self, command: list[str]) -> str:
+        """Note in run.json that the run goes on.
+
+        Returns:
+            In what this processor is another than that of the session before; empty if it is not.
+        """
+        before, now = self.info["sessions"][-1], _session(command)
+        self.info["sessions"].append(now)
         self._write_info()
+        return changed(before, now)
 
     def not_reproducible(self, reason: str) -> None:
         """Note in run.json that what this session found depends on more than its configuration."""
@@ -524,6 +531,7 @@ def _session(command: list[str]) -> dict[str, Any]:
         "python": platform.python_version(),
         "numpy": numpy.__version__,
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "processor": processor(),
         "executable": Path(sys.executable).name,
         "reproducible": True,
     }

@@ -4,6 +4,7 @@ import json
 import math
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -90,6 +91,20 @@ def check(problem: Problem, config: Config, given: Mapping[str, np.ndarray]) -> 
 
         assert isinstance(player, Loop)
         player.writer.check()
+
+
+def settled(config: Config) -> Config:
+    """Return the configuration with the precision that "auto" comes to on this machine.
+
+    So that a run goes on in the same one elsewhere; without a model there is nothing to settle.
+    """
+    compute = config.compute
+    if config.proposer != "model" or compute.precision != "auto":
+        return config
+    from pipeline.model.device import pick_device, settled_precision
+
+    precision = settled_precision(pick_device(compute.device), config.model.width)
+    return replace(config, compute=replace(compute, precision=precision))
 
 
 def _player(

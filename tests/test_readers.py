@@ -3,6 +3,7 @@
 import csv
 import json
 
+import numpy as np
 import pytest
 
 from pipeline.constructions import read_constructions
@@ -278,5 +279,5 @@ def test_a_moved_plugin_is_known_by_its_file_and_class(tmp_path, cli):
 def test_points_are_the_elements_that_were_given(tmp_path):
     path = written(tmp_path, SAYING["object"])
     (found,) = read_constructions(path)
-    expected = from_points([sorted(7 * i + j for i, j in POINTS)], 49)
+    expected = from_points([np.array([7 * i + j for i, j in POINTS])], 49)
     assert (found.cells == expected).all()

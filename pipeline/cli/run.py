@@ -14,7 +14,7 @@ from pipeline.cli.common import (
     problem_of,
     runs_option,
 )
-from pipeline.cli.play import begin, finish, load, play, words
+from pipeline.cli.play import begin, finish, load, play, tell_processor, words
 from pipeline.errors import UsageError
 
 _STOP = "[default: none]"
@@ -119,7 +119,7 @@ def resume(
             config = replace(config, compute=replace(config.compute, workers=workers))
         plugin = problem_of(opened)
         opened.set_budget(config)
-        opened.add_session(words())
+        tell_processor(opened.add_session(words()))
         load()
         finish(opened, plugin, play(opened, plugin, as_json, tensorboard), as_json)
 
