@@ -60,6 +60,7 @@ CALLS = [
     ("verify", "FILE"),
     ("certificate", "FILE", "-o", "of-a-file"),
     ("plot", "FILE", "--what", "board", "-o", "board.svg"),
+    ("report", "FILE", "-o", "file.html"),
     ("lab", "list"),
     ("lab", "run", "one-2", *FEW, "--samples", 4, "--strings", 20),
     ("lab", "sweep", "s[1]=s[3]", "--lengths", 4, "--weight-decay", "0,0.1", *FEW),

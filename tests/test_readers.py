@@ -187,6 +187,11 @@ def test_a_file_goes_wherever_a_run_goes(tmp_path, cli, name):
         drawn = tmp_path / f"{what}.svg"
         assert cli("plot", path, *words, "--what", what, "-o", drawn).code == 0
         assert drawn.read_text().startswith("<svg")
+    assert cli("report", path, *words, "-o", "page.html").code == 0
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert path.name in page
+    assert "equal to the best known" in page
+    assert page.count("<svg") >= 3
 
 
 def test_what_a_file_cannot_tell_is_a_wrong_option(tmp_path, cli):
@@ -195,6 +200,10 @@ def test_what_a_file_cannot_tell_is_a_wrong_option(tmp_path, cli):
     assert found.code == 2
     assert "is a file, which has no rounds" in found.error
     assert cli("plot", path, *words, "--what", "board", "--round", 1, "-o", "x.svg").code == 2
+    assert "say where its page goes" in cli("report", path, *words).error
+    found = cli("report", path, path, *words, "-o", "x.html")
+    assert found.code == 2
+    assert "no progress to compare" in found.error
     found = cli("best", "nobody.csv")
     assert found.code == 2
     assert "no such file" in found.error

@@ -24,17 +24,21 @@ _SUFFIXES = (".svg", ".pdf", ".png", ".tex")
 
 
 @click.command()
-@click.argument("runs_named", metavar="RUN...", nargs=-1, required=True)
+@click.argument("targets", metavar="FILE|RUN...", nargs=-1, required=True)
 @click.option("-o", "file", metavar="FILE", help="Where to.  [default: report.html in the run]")
+@click.option("--n", type=int, help="Of a FILE: which size, and that of what names none.")
 @click.option("--force", is_flag=True, help="Replace FILE.")
 @click.option("--open", "open_", is_flag=True, help="Open it in a browser.")
+@problem_option
 @runs_option
 @json_option
 def report(
-    runs_named: tuple[str, ...],
+    targets: tuple[str, ...],
     file: str | None,
+    n: int | None,
     force: bool,
     open_: bool,
+    problem: str | None,
     runs: str | None,
     as_json: bool,
 ) -> None:
@@ -42,24 +46,37 @@ def report(
 
     One HTML file that needs no network. Several runs of one problem and size are laid over each
     other, by default in comparison.html where runs lie. RUN is a path, a unique prefix of its
-    name, or latest.
+    name, or latest. Of a FILE, whatever `verify` reads, the page shows boards and scores; it needs
+    -o.
     """
     from pipeline.report.gathering import Story
-    from pipeline.report.page import comparison_page, run_page
+    from pipeline.report.page import comparison_page, file_page, run_page
     from pipeline.runs import runs_root, write_file
 
     there = None if file is None else new_file(file, force)
-    opened = [open_run(name, runs) for name in runs_named]
-    stories = [Story(run, problem_of(run)) for run in opened]
-    if len(stories) == 1:
+    sources, opened = [word for word in targets if as_file(word) is not None], []
+    if sources and len(targets) > 1:
+        raise UsageError(f"{sources[0]} is a file, which has no progress to compare; name it alone")
+    if sources and there is None:
+        raise UsageError(f"{sources[0]} is a file: say where its page goes, as in -o report.html")
+    if n is not None and not sources:
+        raise UsageError("--n goes with a FILE; a RUN is told at the size it searches for")
+    if not sources:
+        opened = [open_run(name, runs) for name in targets]
+    stories = [Story(run, problem_of(run, problem)) for run in opened]
+    if sources:
+        text = file_page(collection_of(sources[0], runs, problem, n))
+    elif len(stories) == 1:
         text = run_page(stories[0])
         there = there or opened[0].path / "report.html"
     else:
         text = comparison_page(stories)
         there = there or runs_root(runs) / "comparison.html"
+    assert there is not None
     write_file(there, text.encode())
     if as_json:
-        told = {"runs": [str(run.path) for run in opened]}
+        told: dict[str, Any] = {"runs": [str(run.path) for run in opened]}
+        told = {"from": sources[0]} if sources else told
         print_json({"file": str(there), "bytes": there.stat().st_size, **told})
     else:
         click.echo(str(there))

@@ -150,18 +150,7 @@ class Story:
 
     def members(self, most: int) -> Iterator[Member]:
         """Yield the constructions of the last pool, best first, ``most`` at most."""
-        pool = self.pool.take(self.order[:most])
-        names = id_texts(self.problem, pool)
-        for i in range(len(pool)):
-            fixing = stabiliser(pool.cells[i], self.ground)
-            yield Member(
-                names[i],
-                int(pool.score[i]),
-                len(fixing),
-                class_name(self.ground, fixing) or f"order {len(fixing)}",
-                ORIGINS[int(pool.origin[i])],
-                int(pool.round[i]),
-            )
+        yield from members(self.problem, self.pool, self.order[:most])
 
     def sample_behind_best(self) -> np.ndarray | None:
         """Return the elements of what the model wrote for the best; None if it did not, or is lost.
@@ -203,6 +192,22 @@ class Story:
             found += [(before + step, loss, held) for step, loss, held in stats["curve"]]
             before += stats["steps"]
         return found
+
+
+def members(problem: Problem, pool: Population, order: np.ndarray) -> Iterator[Member]:
+    """Yield some constructions of a pool, by their indices."""
+    pool, ground = pool.take(order), problem.ground(pool.n)
+    names = id_texts(problem, pool)
+    for i in range(len(pool)):
+        fixing = stabiliser(pool.cells[i], ground)
+        yield Member(
+            names[i],
+            int(pool.score[i]),
+            len(fixing),
+            class_name(ground, fixing) or f"order {len(fixing)}",
+            ORIGINS[int(pool.origin[i])],
+            int(pool.round[i]),
+        )
 
 
 def usage(pool: Population) -> tuple[np.ndarray, int]:
