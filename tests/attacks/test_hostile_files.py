@@ -4,7 +4,11 @@ import json
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from pipeline.constructions import Named, read_constructions
+from pipeline.errors import PipelineError
 from pipeline.packing import from_points
 from pipeline.population import Population
 from pipeline.problem import load_problem
@@ -131,3 +135,30 @@ def test_start_is_judged_by_the_problem_of_the_run(tmp_path, cli):
         assert message in found.error
     assert not (tmp_path / "ran").exists()
     assert not (tmp_path / "runs").exists()
+
+
+#: What the formats are made of, so that many a text is nearly one of them.
+PIECES = st.sampled_from(
+    [
+        *".Oo#●01789,;()[]{}-$b!\t\n ",
+        *("x = 3, y = 3\n", "row,column\n", "n,points\n", "3,0 1;1 2\n", '{"points": ', '"n": '),
+        *("[[0, 1], [1, 2]]", "(0, 1)", "true", "null", "1e9", '"', "NaN"),
+    ]
+)
+PROBLEM = Named(load_problem("isosceles"), "isosceles")
+
+
+@settings(max_examples=400)
+@given(st.one_of(st.binary(max_size=80), st.lists(PIECES, max_size=25).map("".join)))
+def test_whatever_is_read_holds_elements_or_is_refused(tmp_path_factory, data):
+    path = tmp_path_factory.getbasetemp() / "fuzzed.txt"
+    path.write_bytes(data if isinstance(data, bytes) else data.encode())
+    for n in (None, 7):
+        try:
+            found = list(read_constructions(path, PROBLEM, n))
+        except PipelineError:
+            continue
+        for one in found:
+            assert one.problem is PROBLEM.problem
+            assert len(set(one.points.tolist())) == len(one.points) == one.score()
+            assert one.points.size == 0 or 0 <= one.points.min() <= one.points.max() < one.n**2
