@@ -351,8 +351,7 @@ def result_of(run: Run, problem: Problem, arm: str) -> Result:
     """Return what a finished run found.
 
     Raises:
-        RunError: it has no finished round, or is damaged.
-        VerificationError: its best is not what it claims.
+        RunError: it has no finished round, is damaged, or is not what it claims.
     """
     best = best_of(run, problem)
     events = list(_events(run.path / "events.jsonl"))

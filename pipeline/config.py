@@ -244,7 +244,8 @@ class ComputeConfig:
     device: str = "auto"  # auto, cuda, mps, cpu
     workers: int = 0  # search processes; 0: one for each core
     threads: int = 0  # of torch on a CPU; 0: half the cores, at least 1 and at most 4
-    precision: str = "auto"  # of the model: fp32, bf16; auto: bf16 where it is faster
+    # Of the model: fp32, bf16; auto: bf16 where it is faster, decided when the run begins.
+    precision: str = "auto"
 
     def __post_init__(self) -> None:
         """Check the ranges."""

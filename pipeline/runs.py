@@ -29,6 +29,8 @@ from typing import Any
 from pipeline import __version__
 from pipeline.config import Config, config_from, differences, read_toml, to_toml
 from pipeline.errors import PipelineError, RunError, UsageError
+from pipeline.machine import changed, processor
+from pipeline.statistics import checked_stats, distribution
 
 _SCHEMA = 1
 _TEMPORARY = ".writing-"
@@ -282,16 +284,49 @@ class Run:
         except OSError:
             whole = False
         if not whole:
-            raise self._damaged(path, number)
+            raise self.damaged(path, number)
         return path
 
     def stats(self, number: int) -> dict[str, Any]:
-        """Return what a round's stats.json says."""
-        return json.loads(self.file(number, "stats.json").read_text(encoding="utf-8"))
+        """Return what a round's stats.json says, if it makes sense and fits what the round kept.
+
+        What is said of the constructions kept is counted anew, by their stored scores.
+
+        Raises:
+            RunError: it is damaged, or says what is not so.
+        """
+        path = self.file(number, "stats.json")
+        try:
+            found = checked_stats(json.loads(path.read_text(encoding="utf-8")))
+            if (found["round"], found["n"]) != (number, self.config.n):
+                raise ValueError("it is of another round or size")
+            kept = {str(n): distribution(self._scores(number, n)) for n in self.sizes(number)}
+            if found["pool"].keys() != kept.keys():
+                raise ValueError("it tells of other sizes than the round has")
+            for n, true in kept.items():
+                if found["pool"][n]["histogram"] != true["histogram"]:
+                    raise ValueError(f"its histogram of size {n} is not that of n{n}.parquet")
+        except (ValueError, RecursionError) as error:
+            raise self.damaged(path, number, f"is not what the round did ({error})") from error
+        return found | {"pool": kept}
+
+    def _scores(self, number: int, n: int) -> Any:
+        """Return the scores that are stored with a round's constructions of size n."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        path = self.file(number, f"n{n}.parquet")
+        try:
+            with pq.ParquetFile(path, page_checksum_verification=True) as file:
+                column = file.read(columns=["score"], use_threads=False).column("score")
+            return column.to_numpy().astype("int64", casting="safe")
+        except (pa.ArrowException, OSError, ValueError, TypeError, KeyError) as error:
+            raise self.damaged(path, number) from error
 
     def sizes(self, number: int) -> list[int]:
         """Return the sizes a round holds constructions of."""
-        names = (re.fullmatch(r"n(\d+)\.parquet", p.name) for p in self.folder(number).iterdir())
+        manifest = self._manifest(self.folder(number))
+        names = (re.fullmatch(r"n(\d{1,9})\.parquet", name, re.ASCII) for name in manifest)
         return sorted(int(found[1]) for found in names if found)
 
     def _manifest(self, folder: Path) -> dict[str, str]:
@@ -299,16 +334,20 @@ class Run:
         try:
             found = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise self._damaged(folder / "manifest.json", number) from error
+            raise self.damaged(folder / "manifest.json", number) from error
         if not isinstance(found, dict):
-            raise self._damaged(folder / "manifest.json", number)
+            raise self.damaged(folder / "manifest.json", number)
         return found
 
-    def _damaged(self, file: Path, number: int) -> RunError:
-        return RunError(
-            f"{file} is damaged or missing; delete the folders of round {number} and later under "
-            f"{self.path / 'rounds'} and run: pipeline resume {self.name} (they are played again, "
-            "with the same result)"
+    def damaged(self, file: Path, number: int, how: str = "is damaged or missing") -> RunError:
+        """Return the error for a file of a round, with the way out."""
+        return RunError(f"{file} {how}; {self.way_out(number)}")
+
+    def way_out(self, number: int) -> str:
+        """Say how to be rid of a round that cannot be used."""
+        return (
+            f"delete the folders of round {number} and later under {self.path / 'rounds'} and run: "
+            f"pipeline resume {self.name} (they are played again, with the same result)"
         )
 
     # ---------------------------------------------------------------------- everything else
@@ -342,10 +381,16 @@ class Run:
             _write(self.path / "config.toml", to_toml(config).encode())
         self.config = config
 
-    def add_session(self, command: list[str]) -> None:
-        """Note in run.json that the run goes on."""
-        self.info["sessions"].append(_session(command))
+    def add_session(self, command: list[str]) -> str:
+        """Note in run.json that the run goes on.
+
+        Returns:
+            In what this processor is another than that of the session before; empty if it is not.
+        """
+        before, now = self.info["sessions"][-1], _session(command)
+        self.info["sessions"].append(now)
         self._write_info()
+        return changed(before, now)
 
     def not_reproducible(self, reason: str) -> None:
         """Note in run.json that what this session found depends on more than its configuration."""
@@ -486,6 +531,7 @@ def _session(command: list[str]) -> dict[str, Any]:
         "python": platform.python_version(),
         "numpy": numpy.__version__,
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "processor": processor(),
         "executable": Path(sys.executable).name,
         "reproducible": True,
     }

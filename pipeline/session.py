@@ -1,8 +1,10 @@
 """A session with a run: load its last round, play rounds until the budget is used, commit each."""
 
 import json
+import math
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -11,8 +13,8 @@ import numpy as np
 from pipeline import inputs
 from pipeline.clock import Clock
 from pipeline.config import Config
-from pipeline.constructions import read_constructions
-from pipeline.errors import PipelineError, UsageError, VerificationError
+from pipeline.constructions import Named, read_constructions
+from pipeline.errors import PipelineError, UsageError
 from pipeline.executor import Executor, Serial
 from pipeline.packing import unpack
 from pipeline.population import Population
@@ -91,6 +93,20 @@ def check(problem: Problem, config: Config, given: Mapping[str, np.ndarray]) -> 
         player.writer.check()
 
 
+def settled(config: Config) -> Config:
+    """Return the configuration with the precision that "auto" comes to on this machine.
+
+    So that a run goes on in the same one elsewhere; without a model there is nothing to settle.
+    """
+    compute = config.compute
+    if config.proposer != "model" or compute.precision != "auto":
+        return config
+    from pipeline.model.device import pick_device, settled_precision
+
+    precision = settled_precision(pick_device(compute.device), config.model.width)
+    return replace(config, compute=replace(compute, precision=precision))
+
+
 def _player(
     problem: Problem,
     config: Config,
@@ -136,8 +152,7 @@ def load_state(run: Run, player: Workshop) -> State | None:
     run.check_round(number)
     config = run.config
     pools = {n: load_pool(run, player.problem, number, n) for n in config.sizes}
-    memory = json.loads(run.file(number, "rng.json").read_text(encoding="utf-8"))
-    temperature, stats = float(memory["temperature"]), run.stats(number)
+    temperature, stats = _temperature(run, number), run.stats(number)
     if not (run.folder(number) / "model.safetensors").is_file():
         return State(number, pools, temperature, stats=stats)
     from pipeline.loop import Loop
@@ -149,38 +164,55 @@ def load_state(run: Run, player: Workshop) -> State | None:
     return State(number, pools, temperature, model, optimizer, stats=stats)
 
 
-def import_starts(problem: Problem, path: Path) -> dict[int, Population]:
-    """Read constructions to start from.
+def _temperature(run: Run, number: int) -> float:
+    """Return the temperature of the next round's samples, as a round left it."""
+    path = run.file(number, "rng.json")
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))["temperature"]
+        if type(found) is float and 0 < found < math.inf:
+            return found
+    except (ValueError, TypeError, KeyError, RecursionError):
+        pass
+    raise run.damaged(path, number)
+
+
+def import_starts(
+    problem: Problem, path: Path, spec: str = "", n: int | None = None
+) -> dict[int, Population]:
+    """Read constructions to start from; the run's own problem validates and scores them.
+
+    Args:
+        spec: what names the problem; empty for its name.
+        n: the size of those that do not say theirs.
 
     Raises:
         PipelineError: the file is malformed, or of another problem or convention.
         VerificationError: a construction is not valid.
     """
     parts: dict[int, list[np.ndarray]] = {}
-    for found in read_constructions(path):
-        same = type(found.problem).__name__ == type(problem).__name__
-        if not same or found.problem.convention != problem.convention:
+    for found in read_constructions(path, Named(problem, spec or problem.name), n):
+        if found.problem.convention != problem.convention:
             raise PipelineError(
                 f"{found.where}: of {found.problem.name} ({found.problem.convention}), the run is "
                 f"of {problem.name} ({problem.convention})"
             )
-        witness = found.witness()
-        if witness is not None:
-            raise VerificationError(f"{found.where}: not valid; witness {witness}")
+        found.check()
         parts.setdefault(found.n, []).append(found.cells)
     starts = {}
-    for n, rows in parts.items():
+    for size, rows in parts.items():
         cells = np.concatenate(rows)
-        starts[n] = Population.build(
-            n, problem.ground(n).m, cells, problem.score(cells, n), origin="import"
-        )
+        m = problem.ground(size).m
+        score = problem.score(cells, size)
+        starts[size] = Population.build(size, m, cells, score, origin="import")
     return starts
 
 
 def _starts(run: Run, player: Workshop) -> dict[int, Population]:
     config = player.config
-    found = [p for p in run.path.glob("start.*") if p.suffix in (".json", ".parquet")]
-    starts = import_starts(player.problem, found[0]) if found else {}
+    found = [p for p in run.path.glob("start.*") if p.suffix in (".json", ".parquet", ".txt")]
+    starts = {}
+    if found:
+        starts = import_starts(player.problem, found[0], config.problem, config.n)
     if player.mask is not None and config.n in starts:
         outside = unpack(starts[config.n].cells, len(player.mask))[:, ~player.mask]
         if outside.any():

@@ -105,6 +105,8 @@ LOWER = {
     "pipeline/writers.py": ["loop", "rounds", "workshop", "runs", "session", "cli", "report"],
     "pipeline/loop.py": ["runs", "session", "results", "constructions", "cli", "report"],
     "pipeline/runs.py": ["loop", "model", "search", "session", "results", "cli"],
+    "pipeline/readers.py": ["problem", "population", "constructions", "runs", "cli"],
+    "pipeline/collection.py": ["loop", "model", "session", "report", "cli"],
     "pipeline/results.py": ["loop", "model", "session", "cli"],
     "pipeline/constructions.py": ["loop", "model", "session", "results", "runs", "cli"],
     "pipeline/report/": ["loop", "model", "session", "cli"],

@@ -174,12 +174,12 @@ def test_a_start_enters_the_pool(played, tmp_path, cli, kind):
 @pytest.mark.parametrize(
     ("given", "code", "message"),
     [
-        ({**VALID, "n": 6, "points": FLAT}, 3, r"not valid; witness \[\["),
-        ({**VALID, "n": 6, "problem": "no-3-in-line"}, 1, "of no-3-in-line"),
+        ({**VALID, "n": 6, "points": FLAT}, 3, r"not valid; these points break the rule: \[\["),
+        ({**VALID, "n": 6, "problem": "no-3-in-line"}, 1, "of .no-3-in-line., not of isosceles"),
         ({**VALID, "n": 6, "convention": "flat-allowed"}, 1, "flat-allowed"),
         (VALID, 2, "size 4, which is not among the sizes 5, 6; add it with --sizes"),
         ({**VALID, "n": 6, "score": 3}, 3, "claims the score 3"),
-        ({"n": 6}, 1, "'problem' is missing"),
+        ({"n": 6}, 1, "'points' is missing"),
         ([], 1, "empty list"),
     ],
 )
@@ -398,7 +398,7 @@ def test_what_does_not_hold_is_exit_3_with_a_witness(tmp_path, cli, changes, mes
         ({"n": 4.0}, "n must be a whole number"),
         ({"n": 0}, "n must be at least 1"),
         ({"n": -3}, "n must be at least 1"),
-        ({"n": 10**6}, "would need about .* of memory"),
+        ({"n": 10**6}, "far more than 2 points need"),
         ({"n": 10**200}, "n must be a whole number below"),
         ({"score": True}, "score must be a whole number"),
         ({"score": "2"}, "score must be a whole number"),
@@ -418,14 +418,12 @@ def test_a_malformed_construction_is_one_line(tmp_path, cli, changes, message):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "not JSON"),
+        ("", "is empty"),
         ("{", "not JSON"),
-        ("3", "expected an object"),
-        ("null", "expected an"),
+        ("null", "no format known here"),
+        ("[null]", "entry 0: expected an object"),
         ("[]", "empty list"),
-        ("[1]", "entry 0: expected an object"),
-        ("[[1, 2]]", "entry 0"),
-        ("{}", "'problem' is missing"),
+        ("{}", "'points' is missing"),
         ("[" * 100_000, "nested too deeply"),
         ('{"n": ' + "9" * 5000 + "}", "not JSON"),
     ],

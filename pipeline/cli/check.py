@@ -6,11 +6,13 @@ from typing import Any
 import click
 
 from pipeline.cli.common import (
-    existing_file,
+    as_file,
     json_option,
+    named_problem,
     open_run,
     print_json,
     problem_of,
+    problem_option,
     runs_option,
 )
 from pipeline.errors import UsageError, VerificationError
@@ -19,22 +21,36 @@ from pipeline.errors import UsageError, VerificationError
 @click.command()
 @click.argument("target", metavar="FILE|RUN")
 @click.option("--all-rounds", is_flag=True, help="Of a RUN: every round, not the last alone.")
+@click.option("--n", type=int, help="Of a FILE: which size, and that of what names none.")
+@problem_option
 @runs_option
 @json_option
-def verify(target: str, all_rounds: bool, runs: str | None, as_json: bool) -> None:
+def verify(
+    target: str,
+    all_rounds: bool,
+    n: int | None,
+    problem: str | None,
+    runs: str | None,
+    as_json: bool,
+) -> None:
     """Check constructions from their raw points with the independent validator.
 
     FILE is JSON ({"problem": "isosceles", "n": 8, "points": [[row, column], ...]}, 0-based; one
-    object or a list) or a Parquet round; RUN is a path, a unique prefix, or latest, of which the
-    last round is checked. Exit code 3, with the points of a violation, when one does not hold.
+    object or a list), Parquet, CSV, Python tuples, a 0/1 matrix, a board of . and O, or RLE; where
+    it does not say of which problem and size it is, --problem and --n do. RUN is a path, a unique
+    prefix, or latest, of which the last round is checked. Exit code 3, with the points of a
+    violation, when one does not hold.
     """
-    path = Path(target)
-    if path.suffix in (".json", ".parquet"):
-        existing_file(target)
-    if all_rounds and path.is_file():
+    path = as_file(target)
+    if path is not None and all_rounds:
         raise UsageError(f"--all-rounds goes with a RUN; {target} is a file")
+    if path is None and n is not None:
+        raise UsageError("--n goes with a FILE; of a RUN all sizes are checked")
     try:
-        lines = _verify_file(path) if path.is_file() else _verify_run(target, runs, all_rounds)
+        if path is None:
+            lines = _verify_run(target, runs, problem, all_rounds)
+        else:
+            lines = _verify_file(path, problem, n)
     except VerificationError as error:
         if as_json:
             print_json({"valid": False, "error": str(error)})
@@ -48,41 +64,38 @@ def verify(target: str, all_rounds: bool, runs: str | None, as_json: bool) -> No
         click.echo(f"{where}: {line['problem']}, n={line['n']}, {many} {line['score']}, valid")
 
 
-def _verify_file(path: Path) -> list[dict[str, Any]]:
-    from pipeline.constructions import read_constructions, read_population
-    from pipeline.results import check_population
+def _verify_file(path: Path, problem: str | None, n: int | None) -> list[dict[str, Any]]:
+    from pipeline.collection import of_file
+    from pipeline.constructions import is_parquet, read_constructions
 
-    found: list[dict[str, Any]] = []
-    if path.suffix == ".parquet":
-        plugin, population = read_population(path)
-        check_population(plugin, population, str(path))
-        row = {"where": str(path), "problem": plugin.name, "convention": plugin.convention}
-        score = int(population.score.max(initial=0))
-        return [row | {"n": population.n, "count": len(population), "score": score}]
-    for one in read_constructions(path):
-        witness = one.witness()
-        if witness is not None:
-            raise VerificationError(
-                f"{one.where}: {one.problem.name}, n={one.n}: not valid; these points break the "
-                f"rule: {witness}"
-            )
-        found.append(
-            {
-                "where": one.where,
-                "problem": one.problem.name,
-                "convention": one.problem.convention,
-                "n": one.n,
-                "score": one.score(),
-            }
-        )
-    return found
+    named = named_problem(problem)
+    if is_parquet(path):
+        (found,) = of_file(path, named, n)
+        many = len(found.pool)
+        told = _told(str(path), found.problem, found.n, int(found.pool.score.max()))
+        return [told | {"count": many}]
+    lines = []
+    for one in read_constructions(path, named, n):
+        if n is None or one.n == n:
+            one.check()
+            lines.append(_told(one.where, one.problem, one.n, one.score()))
+    if not lines:
+        raise UsageError(f"{path} holds no construction of size {n}")
+    return lines
 
 
-def _verify_run(target: str, runs: str | None, all_rounds: bool) -> list[dict[str, Any]]:
+def _told(where: str, plugin: Any, n: int, score: int) -> dict[str, Any]:
+    about = {"where": where, "problem": plugin.name, "convention": plugin.convention}
+    return about | {"n": n, "score": score}
+
+
+def _verify_run(
+    target: str, runs: str | None, problem: str | None, all_rounds: bool
+) -> list[dict[str, Any]]:
     from pipeline.results import verify_run
 
     opened = open_run(target, runs)
-    plugin = problem_of(opened)
+    plugin = problem_of(opened, problem)
     last = opened.last_round()
     return [
         {

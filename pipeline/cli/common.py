@@ -14,6 +14,9 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 #: Version of what ``--json`` prints, in its key "schema".
 JSON_SCHEMA = 1
 
+#: How files of constructions end; a word that ends so names no run.
+_SUFFIXES = (".json", ".jsonl", ".parquet", ".csv", ".txt", ".rle", ".cells")
+
 
 def runs_option(function: Function) -> Function:
     """Add ``--runs DIR``."""
@@ -30,6 +33,22 @@ def json_option(function: Function) -> Function:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(function)
 
 
+def problem_option(function: Function) -> Function:
+    """Add ``--problem``, which names the problem of what is read, and allows its file to be run."""
+    return click.option(
+        "--problem",
+        "problem",
+        metavar="NAME|FILE.py:CLASS",
+        help="The problem, where FILE names none; a plugin's file runs only if it is named here.",
+    )(function)
+
+
+def pick_options(function: Function) -> Function:
+    """Add ``--rank`` and ``--id``, which pick one construction."""
+    rank = click.option("--rank", type=int, metavar="K", help="The K-th best.  [default: the best]")
+    return rank(click.option("--id", "id_", metavar="ID", help="The one with this id.")(function))
+
+
 def print_json(data: dict[str, Any]) -> None:
     """Print an object with the version of its layout."""
     click.echo(json.dumps({"schema": JSON_SCHEMA, **data}))
@@ -42,11 +61,65 @@ def open_run(spec: str, runs: str | None) -> Any:
     return find_run(spec, runs_root(runs))
 
 
-def problem_of(run: Any) -> Any:
-    """Return the problem of a run, under the convention it was started with."""
+def problem_of(run: Any, problem: str | None = None) -> Any:
+    """Return the problem of a run, under the convention it was started with.
+
+    Args:
+        problem: what --problem says; it must be the run's.
+
+    Raises:
+        UsageError: it is another.
+    """
     from pipeline.problem import load_problem
 
-    return load_problem(run.config.problem, run.config.convention or None)
+    convention = run.config.convention or None
+    if problem is None:
+        return load_problem(run.config.problem, convention)
+    from pipeline.constructions import Named, is_of
+
+    named = Named(load_problem(problem, convention), problem)
+    if not is_of(run.config.problem, named):
+        raise UsageError(f"--problem {problem}: the run is of {run.config.problem}")
+    return named.problem
+
+
+def as_file(target: str) -> Path | None:
+    """Return the path of a FILE, None where a word names a RUN.
+
+    Raises:
+        UsageError: it looks like a file, and there is none.
+    """
+    path = Path(target)
+    if path.is_file():
+        return path
+    return existing_file(target) if path.suffix in _SUFFIXES else None
+
+
+def named_problem(problem: str | None) -> Any:
+    """Return what --problem names, as readers of files take it; None for nothing."""
+    from pipeline.constructions import Named
+    from pipeline.problem import load_problem, problem_spec
+
+    return None if problem is None else Named(load_problem(problem), problem_spec(problem))
+
+
+def collection_of(target: str, runs: str | None, problem: str | None, n: int | None) -> Any:
+    """Return the constructions of a RUN's last round, or of a FILE, of one problem and size.
+
+    Raises:
+        UsageError: a file has several sizes or problems, and it is not said which.
+    """
+    from pipeline.collection import of_file, of_run
+
+    path = as_file(target)
+    if path is None:
+        opened = open_run(target, runs)
+        return of_run(opened, problem_of(opened, problem), n)
+    found = of_file(path, named_problem(problem), n)
+    if len(found) > 1:
+        kinds = ", ".join(f"{one.problem.name} n={one.n}" for one in found[:5])
+        raise UsageError(f"{target} holds several kinds ({kinds}); choose with --n and --problem")
+    return found[0]
 
 
 def parse_sizes(text: str, option: str = "--sizes") -> list[int]:

@@ -5,7 +5,16 @@ from typing import Any
 
 import click
 
-from pipeline.cli.common import json_option, open_run, print_json, problem_of, runs_option
+from pipeline.cli.common import (
+    collection_of,
+    json_option,
+    open_run,
+    pick_options,
+    print_json,
+    problem_of,
+    problem_option,
+    runs_option,
+)
 
 
 @click.command()
@@ -59,21 +68,33 @@ def ls(runs: str | None, as_json: bool) -> None:
 
 @click.command()
 @click.argument("run_", metavar="RUN")
+@pick_options
+@problem_option
 @runs_option
 @json_option
-def show(run_: str, runs: str | None, as_json: bool) -> None:
-    """Show a run: what it was told, its rounds, its best construction.
+def show(
+    run_: str,
+    rank: int | None,
+    id_: str | None,
+    problem: str | None,
+    runs: str | None,
+    as_json: bool,
+) -> None:
+    """Show a run: what it was told, its rounds, its best construction or one that is picked.
 
     RUN is a path, a unique prefix of its name, or latest.
     """
+    from pipeline.collection import of_run
     from pipeline.report.terminal import console
-    from pipeline.results import best_of
+    from pipeline.results import read_round
 
     opened = open_run(run_, runs)
-    plugin = problem_of(opened)
+    plugin, best = problem_of(opened, problem), None
+    if opened.rounds():
+        held = of_run(opened, plugin)
+        best = held.described(held.pick(rank, id_))
     if as_json:
-        rounds = [opened.stats(k) for k in opened.rounds()]
-        best = best_of(opened, plugin) if rounds else None
+        rounds = [read_round(opened, plugin, k, opened.config.n)[0] for k in opened.rounds()]
         info = {key: opened.info[key] for key in ("id", "problem", "n", "seed", "identity")}
         sessions = opened.info["sessions"]
         print_json(
@@ -87,8 +108,8 @@ def show(run_: str, runs: str | None, as_json: bool) -> None:
         out.print(f"{session['started']}  {command}", soft_wrap=True, markup=False)
         if not session["reproducible"]:
             out.print(f"not reproducible: {session['reason']}", soft_wrap=True, markup=False)
-    if opened.rounds():
-        print_summary(opened, plugin, best_of(opened, plugin), out)
+    if best is not None:
+        print_summary(opened, plugin, best, out)
     else:
         out.print(f"no finished round yet; play it with: pipeline resume {opened.name}")
 
@@ -97,20 +118,29 @@ def show(run_: str, runs: str | None, as_json: bool) -> None:
 @click.argument("run_", metavar="RUN")
 @click.option("--round", "round_", type=int, help="Which round.  [default: the last]")
 @click.option("--n", type=int, help="Which size.  [default: the one searched for]")
+@problem_option
 @runs_option
 @json_option
-def hist(run_: str, round_: int | None, n: int | None, runs: str | None, as_json: bool) -> None:
+def hist(
+    run_: str,
+    round_: int | None,
+    n: int | None,
+    problem: str | None,
+    runs: str | None,
+    as_json: bool,
+) -> None:
     """Draw the histogram of scores of a round, failures as bars of their own.
 
     RUN is a path, a unique prefix of its name, or latest.
     """
     from pipeline.errors import UsageError
     from pipeline.report.terminal import console, histogram, parts, statistics_table
+    from pipeline.results import read_round
 
     opened = open_run(run_, runs)
     number = opened.last_round() if round_ is None else round_
     size = opened.config.n if n is None else n
-    stats = opened.stats(number)
+    stats, _ = read_round(opened, problem_of(opened, problem), number, size)
     found = parts(stats, size)
     if not found:
         there = ", ".join(stats["pool"])
@@ -125,16 +155,28 @@ def hist(run_: str, round_: int | None, n: int | None, runs: str | None, as_json
 
 
 @click.command()
-@click.argument("what", metavar="RUN|PROBLEM")
+@click.argument("what", metavar="FILE|RUN|PROBLEM")
 @click.option("--n", type=int, help="Which size.  [default, of a run: the one searched for]")
 @click.option("--convention", help="Of a PROBLEM: one of its conventions.  [default: its first]")
+@pick_options
+@problem_option
 @runs_option
 @json_option
-def best(what: str, n: int | None, convention: str | None, runs: str | None, as_json: bool) -> None:
-    """Show the best construction of a run, or of all runs of a problem, verified anew.
+def best(
+    what: str,
+    n: int | None,
+    convention: str | None,
+    rank: int | None,
+    id_: str | None,
+    problem: str | None,
+    runs: str | None,
+    as_json: bool,
+) -> None:
+    """Show the best construction of a run, of a file, or of all runs of a problem, verified anew.
 
-    RUN is a path, a unique prefix of its name, or latest. A word that is the name of a problem
-    means the problem, all of whose runs are looked through, and needs --n.
+    RUN is a path, a unique prefix of its name, or latest; FILE is whatever `verify` reads. A word
+    that is the name of a problem means the problem, all of whose runs are looked through, and needs
+    --n.
     """
     from pipeline.errors import UsageError
     from pipeline.report.terminal import console
@@ -143,16 +185,17 @@ def best(what: str, n: int | None, convention: str | None, runs: str | None, as_
     if not _is_problem(what):
         if convention is not None:
             raise UsageError("--convention goes with a PROBLEM; a run has its own")
-        from pipeline.results import best_of
-
-        opened = open_run(what, runs)
-        plugin = problem_of(opened)
-        found = best_of(opened, plugin, n) | {"run": opened.name, "path": str(opened.path)}
+        held = collection_of(what, runs, problem, n)
+        found = held.described(held.pick(rank, id_))
+        if held.run is not None:
+            found |= {"run": held.run.name, "path": str(held.run.path)}
         if as_json:
             print_json(found)
         else:
-            print_best(plugin, found, console())
+            print_best(held.problem, found, console())
         return
+    if rank is not None or id_ is not None or problem is not None:
+        raise UsageError("--rank, --id and --problem go with a RUN or FILE, not with a PROBLEM")
     from pipeline.problem import load_problem
     from pipeline.records import best_over_runs
     from pipeline.runs import runs_root
@@ -189,8 +232,9 @@ def _is_problem(word: str) -> bool:
 def print_summary(opened: Any, plugin: Any, found: dict[str, Any], out: Any) -> None:
     """Print the statistics of every round, the last histogram, and the best construction."""
     from pipeline.report.terminal import histogram, parts, statistics_table
+    from pipeline.results import read_round
 
-    rounds = [opened.stats(k) for k in opened.rounds()]
+    rounds = [read_round(opened, plugin, k, opened.config.n)[0] for k in opened.rounds()]
     out.print(statistics_table(rounds, opened.config.n))
     out.print()
     what, distribution = parts(rounds[-1], opened.config.n)[0]
@@ -218,7 +262,7 @@ def print_best(plugin: Any, found: dict[str, Any], out: Any) -> None:
         f"{plugin.name}{convention}, n={found['n']}: {found['score']} {unit}, verified",
         soft_wrap=True,
     )
-    where = f"found in round {found['round']} by {_origin(found)}"
+    where = f"read from {found['file']}" if "file" in found else _found_in(found)
     out.print(f"{_place(found)}; {where}", soft_wrap=True, markup=False)
 
 
@@ -232,6 +276,10 @@ def _place(found: dict[str, Any]) -> str:
     if score > known:
         return f"{score - known} above the best known, {source}"
     return f"equal to the best known, {source}" if score == known else f"best known: {source}"
+
+
+def _found_in(found: dict[str, Any]) -> str:
+    return f"found in round {found['round']} by {_origin(found)}"
 
 
 def _origin(found: dict[str, Any]) -> str:

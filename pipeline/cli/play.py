@@ -35,12 +35,26 @@ def begin(config: Any, plugin: Any, runs: str | None, files: dict[str, bytes] | 
     load()
     from pipeline import inputs
     from pipeline.runs import Run, runs_root
-    from pipeline.session import check
+    from pipeline.session import check, settled
 
     named = inputs.read_files(config)
     check(plugin, config, inputs.arrays(named))
+    config = settled(config)
     config, kept = inputs.bound(config, named)
     return Run.create(runs_root(runs), config, plugin.name, words(), {**(files or {}), **kept})
+
+
+def tell_processor(another: str) -> None:
+    """Warn of a processor that is another than that of the session before."""
+    from pipeline.report.terminal import console
+
+    if another:
+        console(stderr=True).print(
+            f"another processor than before ({another}): what follows may not be the same, to the "
+            "last bit, as it would have been there",
+            soft_wrap=True,
+            markup=False,
+        )
 
 
 def play(

@@ -14,7 +14,7 @@ from pipeline.cli.common import (
     problem_of,
     runs_option,
 )
-from pipeline.cli.play import begin, finish, load, play, words
+from pipeline.cli.play import begin, finish, load, play, tell_processor, words
 from pipeline.errors import UsageError
 
 _STOP = "[default: none]"
@@ -36,7 +36,7 @@ _STOP = "[default: none]"
     "--seeding", help="Search of round 0: portfolio, anneal or greedy.  [default: portfolio]"
 )
 @click.option("--symmetry", help="Symmetry classes to seed in, as mirror,half-turn.")
-@click.option("--start", metavar="FILE", help="Constructions to begin with, JSON or Parquet.")
+@click.option("--start", metavar="FILE", help="Constructions to begin with, as `verify` reads.")
 @click.option("--tokens", help="points, dense or orbits.  [default: points]")
 @click.option("--free", is_flag=True, help="Let the model write blocked elements too.")
 @click.option("--from-scratch", is_flag=True, help="A new model in each round.")
@@ -68,7 +68,7 @@ def run(problem: str, file: str | None, settings: tuple[str, ...], **options: An
     start = existing_file(options["start"]) if options["start"] else None
     files: dict[str, bytes] = {}
     if start is not None:
-        kind = ".parquet" if start.suffix == ".parquet" else ".json"
+        kind = start.suffix if start.suffix in (".parquet", ".json") else ".txt"
         files = {f"start{kind}": start.read_bytes()}
         _check_start(plugin, config, start)
     made = begin(config, plugin, options["runs"], files)
@@ -119,7 +119,7 @@ def resume(
             config = replace(config, compute=replace(config.compute, workers=workers))
         plugin = problem_of(opened)
         opened.set_budget(config)
-        opened.add_session(words())
+        tell_processor(opened.add_session(words()))
         load()
         finish(opened, plugin, play(opened, plugin, as_json, tensorboard), as_json)
 
@@ -220,7 +220,8 @@ def _overlay(data: dict[str, Any], options: dict[str, Any]) -> None:
 def _check_start(plugin: Any, config: Any, start: Path) -> None:
     from pipeline.session import import_starts
 
-    extra = sorted(set(import_starts(plugin, start)) - set(config.sizes))
+    found = import_starts(plugin, start, config.problem, config.n)
+    extra = sorted(set(found) - set(config.sizes))
     if extra:
         raise UsageError(
             f"--start {start} has constructions of size {extra[0]}, which is not among the sizes "

@@ -56,6 +56,11 @@ def pick_dtype(precision: str, device: torch.device, width: int) -> torch.dtype:
     return torch.bfloat16 if pays else torch.float32
 
 
+def settled_precision(device: torch.device, width: int) -> str:
+    """Return what the precision "auto" comes to on this machine: fp32 or bf16."""
+    return "bf16" if pick_dtype("auto", device, width) is torch.bfloat16 else "fp32"
+
+
 def _multiplies_bf16() -> bool:
     """Tell whether this CPU multiplies bfloat16 itself; without, oneDNN does it more slowly."""
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()

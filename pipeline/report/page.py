@@ -15,11 +15,13 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from pipeline import __version__
+from pipeline.collection import Collection, digest
 from pipeline.config import to_toml
 from pipeline.errors import UsageError
 from pipeline.report import figures
 from pipeline.report.board import board_svg, geometry, heatmap_svg, is_board, mirrors
-from pipeline.report.gathering import Member, Story
+from pipeline.report.gathering import Member, Story, members, usage
+from pipeline.statistics import distribution
 from pipeline.symmetry import stabiliser
 
 #: Constructions that are drawn, and that the table lists.
@@ -38,8 +40,8 @@ _STEPS = 255  # of the share of an elite, in the heat maps
 
 def run_page(story: Story) -> str:
     """Return the page of one run."""
-    members = list(story.members(_LISTED))
-    boards = _boards(story, members)
+    listed = list(story.members(_LISTED))
+    boards = _boards(story, listed)
     rounds = [
         {
             "number": r.number,
@@ -64,7 +66,7 @@ def run_page(story: Story) -> str:
             "most": most,
             "orbits": story.orbits().tolist(),
         },
-        "pool": [list(m._replace(origin=_ORIGINS[m.origin])) for m in members],
+        "pool": [list(m._replace(origin=_ORIGINS[m.origin])) for m in listed],
     }
     loss, rates = figures.loss_chart(story), figures.rates_chart(story)
     return _render(
@@ -85,11 +87,42 @@ def run_page(story: Story) -> str:
         source=_source(story),
         most=most,
         sizes=_sizes(story),
-        listed=len(members),
+        listed=len(listed),
         sessions=_sessions(story),
         config=to_toml(story.run.config),
         origins=figures.ORIGIN_TITLES,
         part_titles=figures.TITLES,
+    )
+
+
+def file_page(held: Collection) -> str:
+    """Return the page of constructions that were read from a file."""
+    assert held.file is not None
+    problem, pool, ground = held.problem, held.pool, held.problem.ground(held.n)
+    listed = list(members(problem, pool, held.order[:_LISTED]))
+    boards = []
+    for i, member in zip(held.order[:_BOARDS].tolist(), listed, strict=False):
+        points = pool.points(i)
+        label = f"{member.score} points, symmetry {member.symmetry}"
+        svg = _svg(board_svg(ground.coords, points, label=label))
+        boards.append({"svg": svg, "member": member, "points": ground.coords[points].tolist()})
+    limits = int(pool.score.min()), int(pool.score.max())
+    used, _ = usage(pool)
+    most, best = float(used.max()), held.described(held.pick())
+    label = "How often each is used by the best fifth"
+    return _render(
+        "file.html",
+        {"kind": "file"},
+        title=f"{problem.name}, n={held.n}",
+        problem=problem,
+        held=held,
+        digest=digest(held.file),
+        best=best,
+        place=_place(best),
+        boards=boards,
+        histogram=Markup(figures.histogram_svg(distribution(pool.score), "All", limits)),
+        heatmap=_svg(heatmap_svg(ground.coords, used, most, label)) if most else None,
+        members=listed,
     )
 
 
@@ -165,10 +198,10 @@ def _render(name: str, data: dict[str, Any], **more: Any) -> str:
     )
 
 
-def _boards(story: Story, members: Sequence[Member]) -> list[dict[str, Any]]:
+def _boards(story: Story, listed: Sequence[Member]) -> list[dict[str, Any]]:
     """Return the best constructions: how they look, and what their points block."""
     boards, room = [], _BLOCKED
-    for i, member in zip(story.order[:_BOARDS].tolist(), members, strict=False):
+    for i, member in zip(story.order[:_BOARDS].tolist(), listed, strict=False):
         points = story.pool.points(i)
         fixing = stabiliser(story.pool.cells[i], story.ground)
         axes = mirrors(story.ground.coords, story.ground.group[list(fixing)])

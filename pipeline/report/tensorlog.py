@@ -15,7 +15,7 @@ from pipeline.errors import PipelineError
 from pipeline.problem import Problem
 from pipeline.report.board import layout
 from pipeline.report.terminal import parts
-from pipeline.results import load_pool
+from pipeline.results import load_pool, read_round
 from pipeline.runs import Run
 from pipeline.statistics import Distribution
 
@@ -63,7 +63,8 @@ class TensorLog:
     def add(self, number: int) -> None:
         """Write one round."""
         events = _proto("event_pb2")
-        stats, n = self._run.stats(number), self._run.config.n
+        n = self._run.config.n
+        stats, _ = read_round(self._run, self._problem, number, n)
         moment = (self._run.folder(number) / "stats.json").stat().st_mtime
         made = [s for name, part in parts(stats, n) for s in _of_scores(f"scores/{name}", part)]
         made += [_scalar(f"samples/{key}", stats[key]) for key in _RATES if key in stats]
