@@ -21,12 +21,14 @@ class Construction:
     Attributes:
         points: element indices, ascending.
         where: how to name it in a message.
+        imported: whether its file says that it was given with ``--start``, or found from what was.
     """
 
     problem: Problem
     n: int
     points: np.ndarray
     where: str
+    imported: bool = False
 
     @property
     def cells(self) -> np.ndarray:
@@ -122,7 +124,11 @@ def _parse(entry: Any, where: str, problems: dict[tuple[str, str | None], Proble
         ground = problem.ground(n)
     except UsageError as error:
         raise PipelineError(f"{where}: {error}") from error
-    found = Construction(problem, n, _elements(entry["points"], ground.coords, n, where), where)
+    provenance = entry.get("provenance")  # of a certificate
+    told = [entry, provenance if isinstance(provenance, dict) else {}]
+    imported = any(part.get("imported") is True for part in told)
+    elements = _elements(entry["points"], ground.coords, n, where)
+    found = Construction(problem, n, elements, where, imported)
     claimed = entry.get("score")
     if claimed is not None and (not isinstance(claimed, int) or isinstance(claimed, bool)):
         raise PipelineError(f"{where}: score must be a whole number, got {_short(claimed)}")
@@ -183,7 +189,8 @@ def _from_parquet(path: Path) -> Iterator[Construction]:
     m = population.m
     for i in range(len(population)):
         row = points(population.cells[i], m)
-        found = Construction(problem, population.n, row, f"{path}, row {i}")
+        where, imported = f"{path}, row {i}", bool(population.imported[i])
+        found = Construction(problem, population.n, row, where, imported)
         if found.score() != population.score[i]:
             raise VerificationError(
                 f"{found.where}: the stored score is {population.score[i]}, its points have "

@@ -56,9 +56,9 @@ class Loop(Rounds):
         self, number: int, last: State
     ) -> tuple[Population, dict[str, Any], dict[str, Any]]:
         """Train on the pools, sample, and take what is well-formed and distinct."""
-        model, optimizer, training = self._train(number, last)
+        model, optimizer, training, imported = self._train(number, last)
         cells, well_formed, asked = self._sample(number, model, last)
-        samples, told = self._judge(number, cells, well_formed, last)
+        samples, told = self._judge(number, cells, well_formed, last, imported)
         temperature = self._next_temperature(last.temperature, told["repeats"])
         told = {
             "train": training,
@@ -67,7 +67,8 @@ class Loop(Rounds):
             **asked,
             **told,
         }
-        return samples, told, {"model": model, "optimizer": optimizer, "samples": samples}
+        learnt = {"model": model, "optimizer": optimizer, "imported": imported}
+        return samples, told, {**learnt, "samples": samples}
 
     def feed_back(
         self, number: int, proposals: Population, improved: Population, learnt: Mapping[str, Any]
@@ -94,8 +95,15 @@ class Loop(Rounds):
 
     # ------------------------------------------------------------------------------- model
 
-    def _train(self, number: int, last: State) -> tuple[Any, Mapping[str, Any], dict[str, Any]]:
-        """Train the last model on, or a new one."""
+    def _train(
+        self, number: int, last: State
+    ) -> tuple[Any, Mapping[str, Any], dict[str, Any], bool]:
+        """Train the last model on, or a new one.
+
+        Returns:
+            (the model, its optimiser, what to tell of the training, whether the model has learnt
+            from what was imported or descends from it).
+        """
         readable = self.writer.readable
         shown = {
             n: pool.take(np.flatnonzero(readable(pool.cells, n))) for n, pool in last.pools.items()
@@ -126,7 +134,9 @@ class Loop(Rounds):
             "curve": result.curve,
             "shown": {str(n): len(pool) for n, pool in taught.items()},
         }
-        return model, result.optimizer_state, told
+        imported = not fresh and last.imported
+        imported = imported or any(bool(pool.imported.any()) for pool in taught.values())
+        return model, result.optimizer_state, told, imported
 
     def _sample(
         self, number: int, model: Any, last: State
@@ -142,7 +152,12 @@ class Loop(Rounds):
         )
 
     def _judge(
-        self, number: int, cells: np.ndarray, well_formed: np.ndarray, last: State
+        self,
+        number: int,
+        cells: np.ndarray,
+        well_formed: np.ndarray,
+        last: State,
+        imported: bool,
     ) -> tuple[Population, dict[str, Any]]:
         """Check samples as they are, and drop those equal up to symmetry."""
         n = self.config.n
@@ -154,7 +169,8 @@ class Loop(Rounds):
             score[valid], int((~valid).sum()), int((~well_formed).sum())
         )
         forms = canonical(cells, ground)
-        made = Population.build(n, ground.m, cells, score, round=number, origin="model")
+        came = {"round": number, "origin": "model", "imported": imported}
+        made = Population.build(n, ground.m, cells, score, **came)
         fresh = distinct(made, forms)
         names, seen = ids(forms), ids(canonical(last.pools[n].cells, ground))
         known = np.isin(names, seen)

@@ -4,6 +4,7 @@ Nothing here needs a model, so that looking at a run never loads torch.
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,10 @@ import numpy as np
 from pipeline.config import Config
 from pipeline.constructions import Construction, as_json
 from pipeline.errors import PipelineError, RunError, VerificationError
-from pipeline.population import ORIGINS, Population
+from pipeline.population import ORIGINS, Population, tells_descent
 from pipeline.problem import Problem
 from pipeline.runs import Run
+from pipeline.search.fields import LEARNT
 
 
 def load_pool(run: Run, problem: Problem, number: int, n: int) -> Population:
@@ -33,13 +35,24 @@ def load_pool(run: Run, problem: Problem, number: int, n: int) -> Population:
             f"{where} belongs to another run ({metadata.get('problem')}, n={pool.n}); restore "
             "the file of this run"
         )
+    if run.start() is not None and not tells_descent(where):
+        return replace(pool, imported=_may_descend(run, pool))
     return pool
+
+
+def _may_descend(run: Run, pool: Population) -> np.ndarray:
+    """Return which constructions of an older release's run may descend from imported ones.
+
+    Searches of their own begin from nothing, unless a field was learnt for them.
+    """
+    own = pool.came_from("seed") | pool.came_from("search")
+    return ~own if run.config.search.field != LEARNT else np.ones(len(pool), np.bool_)
 
 
 def verify_run(
     run: Run, problem: Problem, numbers: Iterable[int]
-) -> Iterator[tuple[int, int, int, int]]:
-    """Check every construction of some rounds anew; yield (round, n, how many, best score).
+) -> Iterator[tuple[int, Population]]:
+    """Check every construction of some rounds anew; yield (round, pool) of each size.
 
     Raises:
         VerificationError: a construction is invalid (with its witness), or has another score.
@@ -51,7 +64,7 @@ def verify_run(
             pool = load_pool(run, problem, number, n)
             where = run.folder(number) / f"n{n}.parquet"
             check_population(problem, pool, str(where))
-            yield number, n, len(pool), int(pool.score.max(initial=0))
+            yield number, pool
 
 
 def last_pool(run: Run, problem: Problem, n: int | None = None) -> tuple[Population, str]:
@@ -91,14 +104,18 @@ def check_population(problem: Problem, pool: Population, where: str) -> None:
         )
 
 
-def best_of(run: Run, problem: Problem, n: int | None = None) -> dict[str, Any]:
+def best_of(run: Run, problem: Problem, n: int | None = None, own: bool = False) -> dict[str, Any]:
     """Return the best construction of a run as JSON, verified anew, with where it came from.
+
+    Args:
+        own: the best of those that were not imported and descend from nothing imported.
 
     Raises:
         RunError: no finished round, or none of that size.
         VerificationError: it is not what it claims.
     """
     pool, where = last_pool(run, problem, n)
+    pool = pool.take(np.flatnonzero(~pool.imported)) if own else pool
     top = pool.take(np.array([pool.best()]))
     check_population(problem, top, where)
     return described(problem, run.config, top)
@@ -110,6 +127,7 @@ def described(problem: Problem, config: Config, top: Population) -> dict[str, An
     return as_json(problem, config.problem, top.n, top.cells[0]) | {
         "round": int(top.round[0]),
         "origin": ORIGINS[int(top.origin[0])],
+        "imported": bool(top.imported[0]),
         "best_known": None if known is None else known.value,
         "best_known_source": None if known is None else known.source,
         "best_known_date": None if known is None else known.date,

@@ -20,7 +20,7 @@ from pipeline.problem import Problem
 from pipeline.report.board import board_svg
 from pipeline.results import described, load_pool, metadata_of
 from pipeline.rounds import Rounds
-from pipeline.runs import Run
+from pipeline.runs import SMALLER, Run
 from pipeline.search.space import make_space
 from pipeline.symmetry import find_class
 from pipeline.workshop import Report, State, Workshop
@@ -138,15 +138,17 @@ def load_state(run: Run, player: Workshop) -> State | None:
     pools = {n: load_pool(run, player.problem, number, n) for n in config.sizes}
     memory = json.loads(run.file(number, "rng.json").read_text(encoding="utf-8"))
     temperature, stats = float(memory["temperature"]), run.stats(number)
+    # Rounds of older releases do not say; then what was given may have been learnt from.
+    imported = bool(memory.get("imported", run.start() is not None))
     if not (run.folder(number) / "model.safetensors").is_file():
-        return State(number, pools, temperature, stats=stats)
+        return State(number, pools, temperature, stats=stats, imported=imported)
     from pipeline.loop import Loop
     from pipeline.model.checkpoint import load_optimizer
 
     assert isinstance(player, Loop)
     model = player.writer.load(run.file(number, "model.safetensors"))
     optimizer = load_optimizer(run.file(number, "optimizer.safetensors"))
-    return State(number, pools, temperature, model, optimizer, stats=stats)
+    return State(number, pools, temperature, model, optimizer, stats=stats, imported=imported)
 
 
 def import_starts(problem: Problem, path: Path) -> dict[int, Population]:
@@ -179,8 +181,14 @@ def import_starts(problem: Problem, path: Path) -> dict[int, Population]:
 
 def _starts(run: Run, player: Workshop) -> dict[int, Population]:
     config = player.config
-    found = [p for p in run.path.glob("start.*") if p.suffix in (".json", ".parquet")]
-    starts = import_starts(player.problem, found[0]) if found else {}
+    given, smaller = run.start(), run.path / SMALLER
+    starts = import_starts(player.problem, given) if given else {}
+    if smaller.is_file():  # this program's own, which has it in a round of another run
+        found = import_starts(player.problem, smaller)
+        starts = {
+            n: Population.build(n, pool.m, pool.cells, pool.score, origin="search")
+            for n, pool in found.items()
+        }
     if player.mask is not None and config.n in starts:
         outside = unpack(starts[config.n].cells, len(player.mask))[:, ~player.mask]
         if outside.any():
@@ -211,6 +219,7 @@ def _write_round(run: Run, problem: Problem, state: State, folder: Path) -> None
         "round": state.round,
         "streams": "numpy SeedSequence(seed, spawn_key=(round, stage, *shard))",
         "temperature": state.temperature,
+        "imported": state.imported,
     }
     for name, data in (("rng.json", memory), ("stats.json", state.stats)):
         (folder / name).write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")

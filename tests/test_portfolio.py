@@ -606,10 +606,11 @@ def test_of_several_sizes_each_begins_with_the_best_of_the_one_before(problem, t
     found = cli("search", problem, "--n", "8,7", *options)
     assert found.code == 0
     first, second = json.loads(found.out)["runs"]
-    start = json.loads((Path(second["run"]) / "start.json").read_text())
+    start = json.loads((Path(second["run"]) / SMALLER).read_text())
     assert (start["n"], start["points"]) == (8, first["best"]["points"])
     assert second["best"]["score"] >= first["best"]["score"]
-    assert not list(Path(first["run"]).glob("start*"))
+    assert not second["best"]["imported"]
+    assert not (Path(first["run"]) / SMALLER).exists()
 
 
 def test_what_is_no_construction_at_a_larger_size_is_not_begun_with():

@@ -77,7 +77,7 @@ def rounds_of(config: Config, number: int, executor: Executor | None = None) -> 
 
 
 def same(a: State, b: State) -> bool:
-    columns = ("cells", "score", "round", "origin", "parent")
+    columns = ("cells", "score", "round", "origin", "parent", "imported")
     return (a.stats, a.temperature, set(a.pools)) == (b.stats, b.temperature, set(b.pools)) and all(
         np.array_equal(getattr(a.pools[n], name), getattr(b.pools[n], name))
         for n in a.pools

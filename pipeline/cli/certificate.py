@@ -40,6 +40,7 @@ def certificate(
         "revision": session["revision"],
         "round": found["round"],
         "origin": found["origin"],
+        "imported": found["imported"],
     }
     name = certificates.file_name(found, plugin.name)
     files = {
@@ -53,6 +54,8 @@ def certificate(
         print_json({"certificate": str(there / name), "verifier": str(checker), **found})
         return
     click.echo(f"{there / name}: {plugin.name}, n={found['n']}, {found['score']} points, verified")
+    if found["imported"]:
+        click.echo("it was given with --start or found from what was, and says so: imported")
     click.echo(f"check it anywhere: python {checker}")
 
 

@@ -45,7 +45,16 @@ def verify(target: str, all_rounds: bool, runs: str | None, as_json: bool) -> No
     for line in lines:
         many = f"{line['count']:,} constructions, best score" if "count" in line else "score"
         where = line["where"] + (f" round {line['round']}" if "round" in line else "")
-        click.echo(f"{where}: {line['problem']}, n={line['n']}, {many} {line['score']}, valid")
+        told = f"{where}: {line['problem']}, n={line['n']}, {many} {line['score']}, valid"
+        click.echo(told + _descent(line))
+
+
+def _descent(line: dict[str, Any]) -> str:
+    """Say how many of the constructions are not this program's own."""
+    if not line["imported"]:
+        return ""
+    many = f"{line['imported']:,} " if "count" in line else ""
+    return f"; {many}imported, or found from what was imported"
 
 
 def _verify_file(path: Path) -> list[dict[str, Any]]:
@@ -57,8 +66,7 @@ def _verify_file(path: Path) -> list[dict[str, Any]]:
         plugin, population = read_population(path)
         check_population(plugin, population, str(path))
         row = {"where": str(path), "problem": plugin.name, "convention": plugin.convention}
-        score = int(population.score.max(initial=0))
-        return [row | {"n": population.n, "count": len(population), "score": score}]
+        return [row | _of_population(population)]
     for one in read_constructions(path):
         witness = one.witness()
         if witness is not None:
@@ -73,6 +81,7 @@ def _verify_file(path: Path) -> list[dict[str, Any]]:
                 "convention": one.problem.convention,
                 "n": one.n,
                 "score": one.score(),
+                "imported": int(one.imported),
             }
         )
     return found
@@ -90,14 +99,16 @@ def _verify_run(target: str, runs: str | None, all_rounds: bool) -> list[dict[st
             "round": number,
             "problem": plugin.name,
             "convention": plugin.convention,
-            "n": n,
-            "count": count,
-            "score": score,
+            **_of_population(pool),
         }
-        for number, n, count, score in verify_run(
-            opened, plugin, opened.rounds() if all_rounds else [last]
-        )
+        for number, pool in verify_run(opened, plugin, opened.rounds() if all_rounds else [last])
     ]
+
+
+def _of_population(pool: Any) -> dict[str, int]:
+    imported = int(pool.imported.sum())
+    score = int(pool.score.max(initial=0))
+    return {"n": pool.n, "count": len(pool), "score": score, "imported": imported}
 
 
 @click.command()

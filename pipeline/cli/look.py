@@ -188,7 +188,14 @@ def _is_problem(word: str) -> bool:
 
 def print_summary(opened: Any, plugin: Any, found: dict[str, Any], out: Any) -> None:
     """Print the statistics of every round, the last histogram, and the best construction."""
-    from pipeline.report.terminal import histogram, parts, statistics_table
+    from pipeline.report.terminal import (
+        from_proposals,
+        histogram,
+        imported,
+        parts,
+        statistics_table,
+    )
+    from pipeline.results import last_pool
 
     rounds = [opened.stats(k) for k in opened.rounds()]
     out.print(statistics_table(rounds, opened.config.n))
@@ -196,6 +203,10 @@ def print_summary(opened: Any, plugin: Any, found: dict[str, Any], out: Any) -> 
     what, distribution = parts(rounds[-1], opened.config.n)[0]
     number = rounds[-1]["round"]
     out.print(histogram(distribution, what, f"round {number}, n={opened.config.n}", out.width))
+    pool, _ = last_pool(opened, plugin)
+    for line in (from_proposals(pool, rounds[-1]), imported(pool)):
+        if line:
+            out.print(line, soft_wrap=True, markup=False)
     print_best(plugin, found, out)
 
 
@@ -212,14 +223,12 @@ def print_best(plugin: Any, found: dict[str, Any], out: Any) -> None:
     if drawing is not None and 2 * found["n"] - 1 <= out.width:
         out.print(drawing, markup=False)
         out.print()
-    unit = "point" if found["score"] == 1 else "points"
     convention = "" if len(plugin.conventions) == 1 else f" ({plugin.convention})"
     out.print(
-        f"{plugin.name}{convention}, n={found['n']}: {found['score']} {unit}, verified",
+        f"{plugin.name}{convention}, n={found['n']}: {plugin.score_text(found['score'])}, verified",
         soft_wrap=True,
     )
-    where = f"found in round {found['round']} by {_origin(found)}"
-    out.print(f"{_place(found)}; {where}", soft_wrap=True, markup=False)
+    out.print(f"{_place(found)}; {_origin(found)}", soft_wrap=True, markup=False)
 
 
 def _place(found: dict[str, Any]) -> str:
@@ -239,7 +248,9 @@ def _origin(found: dict[str, Any]) -> str:
         "seed": "local search alone",
         "search": "local search",
         "model": "search on a sample of the model",
-        "import": "the file given with --start",
         "proposal": "search on a proposal made without a model",
     }
-    return words[found["origin"]]
+    if found["origin"] == "import":
+        return "imported: it was in the file given with --start"
+    descent = ", which goes back to the file given with --start" if found["imported"] else ""
+    return f"found in round {found['round']} by {words[found['origin']]}{descent}"

@@ -77,6 +77,7 @@ class Member(NamedTuple):
     symmetry: str  # the name of their class
     origin: str
     round: int
+    imported: bool
 
 
 class Story:
@@ -171,6 +172,7 @@ class Story:
                 class_name(self.ground, fixing) or f"order {len(fixing)}",
                 ORIGINS[int(pool.origin[i])],
                 int(pool.round[i]),
+                bool(pool.imported[i]),
             )
 
     def sample_behind_best(self) -> np.ndarray | None:

@@ -20,6 +20,7 @@ from pipeline.errors import UsageError
 from pipeline.report import figures
 from pipeline.report.board import board_svg, geometry, heatmap_svg, is_board, mirrors
 from pipeline.report.gathering import Member, Story
+from pipeline.report.terminal import from_proposals, imported
 from pipeline.symmetry import stabiliser
 
 #: Constructions that are drawn, and that the table lists.
@@ -64,7 +65,7 @@ def run_page(story: Story) -> str:
             "most": most,
             "orbits": story.orbits().tolist(),
         },
-        "pool": [list(m._replace(origin=_ORIGINS[m.origin])) for m in members],
+        "pool": [[*m[:4], _found_by(m), m.round] for m in members],
     }
     loss, rates = figures.loss_chart(story), figures.rates_chart(story)
     return _render(
@@ -90,6 +91,8 @@ def run_page(story: Story) -> str:
         config=to_toml(story.run.config),
         origins=figures.ORIGIN_TITLES,
         part_titles=figures.TITLES,
+        imported=imported(story.pool),
+        proposed=from_proposals(story.pool, last.stats),
     )
 
 
@@ -126,6 +129,11 @@ def comparison_page(stories: Sequence[Story]) -> str:
         finals=finals,
         rows=[_summary(s) for s in stories],
     )
+
+
+def _found_by(member: Member) -> str:
+    descent = ", from what was given" if member.imported and member.origin != "import" else ""
+    return _ORIGINS[member.origin] + descent
 
 
 def _summary(story: Story) -> dict[str, Any]:
@@ -177,15 +185,17 @@ def _boards(story: Story, members: Sequence[Member]) -> list[dict[str, Any]]:
         if boards and size > room:  # that of the best comes in any case
             blocked = None
         room -= size if blocked is not None else 0
-        label = f"{member.score} points, symmetry {member.symmetry}"
+        name = story.problem.score_text(member.score)
+        label = f"{name}, symmetry {member.symmetry}"
         drawn = board_svg(story.ground.coords, points, axes=axes, label=label)
         boards.append(
             {
                 "svg": _svg(drawn),
                 "member": member,
+                "name": name,
                 "axes": len(axes),
                 "points": story.ground.coords[points].tolist(),
-                "data": {"points": points.tolist(), "blocked": blocked},
+                "data": {"name": name, "points": points.tolist(), "blocked": blocked},
             }
         )
     return boards
