@@ -1,7 +1,7 @@
 """The loop with a model: its rounds begin by training on the pools and sampling."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -58,7 +58,8 @@ class Loop(Rounds):
         """Train on the pools, sample, and take what is well-formed and distinct."""
         model, optimizer, training, imported = self._train(number, last)
         cells, well_formed, asked = self._sample(number, model, last)
-        samples, told = self._judge(number, cells, well_formed, last, imported)
+        samples, told = self._judge(number, cells, well_formed, last)
+        samples = replace(samples, imported=np.full(len(samples), imported))
         temperature = self._next_temperature(last.temperature, told["repeats"])
         told = {
             "train": training,
@@ -152,12 +153,7 @@ class Loop(Rounds):
         )
 
     def _judge(
-        self,
-        number: int,
-        cells: np.ndarray,
-        well_formed: np.ndarray,
-        last: State,
-        imported: bool,
+        self, number: int, cells: np.ndarray, well_formed: np.ndarray, last: State
     ) -> tuple[Population, dict[str, Any]]:
         """Check samples as they are, and drop those equal up to symmetry."""
         n = self.config.n
@@ -169,8 +165,7 @@ class Loop(Rounds):
             score[valid], int((~valid).sum()), int((~well_formed).sum())
         )
         forms = canonical(cells, ground)
-        came = {"round": number, "origin": "model", "imported": imported}
-        made = Population.build(n, ground.m, cells, score, **came)
+        made = Population.build(n, ground.m, cells, score, round=number, origin="model")
         fresh = distinct(made, forms)
         names, seen = ids(forms), ids(canonical(last.pools[n].cells, ground))
         known = np.isin(names, seen)

@@ -26,7 +26,7 @@ from pipeline.executor import Executor, Processes, Serial
 from pipeline.population import ORIGINS, Population
 from pipeline.problem import load_problem
 from pipeline.rounds import Rounds
-from pipeline.runs import find_run
+from pipeline.runs import SMALLER, find_run
 from pipeline.search.fields import make_field
 from pipeline.search.portfolio import BATCH, Arm, Portfolio, core_size, make_arms, tabu_notes
 from pipeline.search.space import make_space, usable_classes
