@@ -116,6 +116,8 @@ def best_of(run: Run, problem: Problem, n: int | None = None, own: bool = False)
     """
     pool, where = last_pool(run, problem, n)
     pool = pool.take(np.flatnonzero(~pool.imported)) if own else pool
+    if not len(pool):
+        raise RunError(f"{where} holds nothing but what was imported, or found from what was")
     top = pool.take(np.array([pool.best()]))
     check_population(problem, top, where)
     return described(problem, run.config, top)

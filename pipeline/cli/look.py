@@ -204,9 +204,8 @@ def print_summary(opened: Any, plugin: Any, found: dict[str, Any], out: Any) -> 
     number = rounds[-1]["round"]
     out.print(histogram(distribution, what, f"round {number}, n={opened.config.n}", out.width))
     pool, _ = last_pool(opened, plugin)
-    for line in (from_proposals(pool, rounds[-1]), imported(pool)):
-        if line:
-            out.print(line, soft_wrap=True, markup=False)
+    for line in filter(None, (from_proposals(pool, rounds[-1]), imported(pool))):
+        out.print(f"{line}\n", soft_wrap=True, markup=False)
     print_best(plugin, found, out)
 
 

@@ -69,8 +69,7 @@ def from_proposals(pool: Any, stats: Mapping[str, Any]) -> str:
     text = f"{made:,} of the {len(pool):,} kept constructions came from {by}"
     if "rediscovered" not in stats:  # of an older release
         return text
-    again = f"{stats['rediscovered']:,} more were found again"
-    return f"{text}; round {stats['round']} led to {again}"
+    return f"{text}; round {stats['round']} rediscovered {stats['rediscovered']:,} more"
 
 
 def imported(pool: Any) -> str:
