@@ -245,6 +245,17 @@ def test_rediscoveries_are_counted_beside_what_is_new():
         assert stats["rediscovered"] <= len(before.pools[8])
 
 
+def test_what_the_model_found_again_is_said_in_terminal_and_report(begun, cli):
+    stats = json.loads((begun / "rounds" / "0002" / "stats.json").read_text())
+    assert stats["rediscovered"] > 0
+    said = f"came from the model; round 2 rediscovered {stats['rediscovered']} more"
+    assert said in cli("show", begun).out
+    assert cli("report", begun).code == 0
+    page = (begun / "report.html").read_text(encoding="utf-8")
+    assert said in page
+    assert "rediscovered by samples" in page
+
+
 def test_a_file_cannot_say_that_it_is_our_own(tmp_path, cli):
     claim = START | {"imported": False, "origin": "search", "provenance": {"imported": False}}
     (tmp_path / "start.json").write_text(json.dumps(claim))
