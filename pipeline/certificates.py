@@ -36,8 +36,14 @@ def certificate(problem: Problem, found: Mapping[str, Any], provenance: Mapping[
         provenance: where it came from; what JSON can hold.
 
     Raises:
+        UsageError: the problem maximises something else than size.
         VerificationError: its score is not its number of points, which is what is claimed.
     """
+    if not problem.maximises_size:
+        raise UsageError(
+            f"{problem.name} has a score of its own, and a certificate claims a number of points; "
+            "use: pipeline export RUN --format json"
+        )
     count = len(found["points"])
     if found["score"] != count:
         raise VerificationError(

@@ -27,6 +27,7 @@ class Construction:
         points: element indices, ascending.
         where: how to name it in a message.
         spec: what names the problem: a name, or a file and a class.
+        imported: whether its file says that it was given with ``--start``, or found from what was.
     """
 
     problem: Problem
@@ -34,6 +35,7 @@ class Construction:
     points: np.ndarray
     where: str
     spec: str = ""
+    imported: bool = False
 
     @property
     def cells(self) -> np.ndarray:
@@ -226,7 +228,11 @@ def _parse(given: Given, problem: Problem, spec: str, n: int | None, sizes: _Siz
         raise UsageError(
             f"{where}: may be a matrix, or points; write it as an object with the key points"
         )
-    found = Construction(problem, size, _elements(points, problem, size, where), where, spec)
+    provenance = said.get("provenance")  # of a certificate
+    told = [said, provenance if isinstance(provenance, dict) else {}]
+    imported = any(part.get("imported") is True for part in told)
+    elements = _elements(points, problem, size, where)
+    found = Construction(problem, size, elements, where, spec, imported)
     claimed = said.get("score")
     if claimed is not None and (not isinstance(claimed, int) or isinstance(claimed, bool)):
         raise PipelineError(f"{where}: score must be a whole number, got {short(claimed)}")
@@ -326,7 +332,8 @@ def _from_parquet(path: Path, named: Named | None) -> Iterator[Construction]:
     m = population.m
     for i in range(len(population)):
         row = points(population.cells[i], m)
-        found = Construction(problem, population.n, row, f"{path}, row {i}", spec)
+        where, imported = f"{path}, row {i}", bool(population.imported[i])
+        found = Construction(problem, population.n, row, where, spec, imported)
         if found.score() != population.score[i]:
             raise VerificationError(
                 f"{found.where}: the stored score is {population.score[i]}, its points have "

@@ -261,8 +261,24 @@ class Problem(ABC):
             return _validate(self.checker, np.ascontiguousarray(cells), ground.m, ground.coords)
 
     def score(self, cells: np.ndarray, n: int) -> np.ndarray:
-        """Return the number of points of each construction, int32 ``(B,)``, from raw cells."""
+        """Return the score of each construction, int32 ``(B,)``, from raw cells: its size.
+
+        A problem with another objective overrides this. Searches still collect large sets, and
+        the best of them by this score are kept; proofs and bounds of the largest size do not
+        speak of it, and are refused.
+        """
         return popcounts(cells)
+
+    @property
+    def maximises_size(self) -> bool:
+        """Whether the score is the size: not where a problem overrides ``score``."""
+        return getattr(self.score, "__func__", None) is Problem.score
+
+    def score_text(self, score: int) -> str:
+        """Write a score: a number of points, or "score 10" where the objective is another."""
+        if not self.maximises_size:
+            return f"score {score}"
+        return f"{score} point" if score == 1 else f"{score} points"
 
     def witness(self, points: np.ndarray, n: int) -> tuple[int, ...] | None:
         """Return the elements of one violation among ``points`` (element indices), or None."""
@@ -325,6 +341,22 @@ def check_size(problem: Problem, n: int) -> None:
         raise UsageError(
             f"{problem.name} at n={n} would need about {readable(need)} of memory and this "
             f"machine has {readable(have)}; the largest n that fits is about {low}"
+        )
+
+
+def check_objective(problem: Problem, spec: str, n: int) -> None:
+    """Refuse to prove a largest size where the objective is another.
+
+    Args:
+        spec: what to call the problem on a command line.
+
+    Raises:
+        UsageError: the problem has a score of its own.
+    """
+    if not problem.maximises_size:
+        raise UsageError(
+            f"{problem.name} has a score of its own, and an exhaustive search knows the size "
+            f"alone; look for high scores with: pipeline search {spec} --n {n}"
         )
 
 

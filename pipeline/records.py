@@ -9,7 +9,7 @@ from pipeline import certificates
 from pipeline.constructions import read_constructions
 from pipeline.errors import PipelineError, RunError, VerificationError
 from pipeline.problem import Problem, problem_spec
-from pipeline.results import best_of
+from pipeline.results import best_of, load_pool
 from pipeline.runs import Run, all_runs
 
 # Problems say what is known at one n; sizes up to this one are asked for.
@@ -28,11 +28,13 @@ class Survey(NamedTuple):
 
     Attributes:
         best: by size; of equal ones that of the oldest run.
+        own: the same of what was not imported, nor found from what was.
         runs: how many runs of the problem there are.
         damaged: what is wrong with those that cannot be read, a line each.
     """
 
     best: dict[int, Found]
+    own: dict[int, Found]
     runs: int
     damaged: list[str]
 
@@ -45,6 +47,8 @@ class Row:
         gap: ours less the best known, None where either is missing.
         held: "record" for a certificate that comes with this program, "run" for a run's, or "".
         where: the path of the certificate or of the run.
+        imported: the best in the runs that was given with ``--start`` or found from what was,
+            where that is above ours; None elsewhere.
     """
 
     n: int
@@ -56,6 +60,7 @@ class Row:
     gap: int | None
     held: str
     where: str
+    imported: int | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return it as plain values."""
@@ -81,6 +86,7 @@ def survey(problem: Problem, spec: str, root: Path) -> Survey:
         spec: what its runs are of: a name, or a file and a class.
     """
     best: dict[int, Found] = {}
+    own: dict[int, Found] = {}
     count, damaged, spec = 0, [], problem_spec(spec)
     for path in all_runs(root):
         try:
@@ -90,14 +96,26 @@ def survey(problem: Problem, spec: str, root: Path) -> Survey:
             count += 1
             rounds = run.rounds()
             pools = run.stats(rounds[-1])["pool"] if rounds else {}
+            reached = {int(n): pool["max"] for n, pool in pools.items()}
+            alone = reached if run.start() is None else _alone(run, problem, rounds)
         except PipelineError as error:
             damaged.append(str(error))
             continue
-        for n, pool in pools.items():
-            held = best.get(int(n))
-            if pool["max"] is not None and (held is None or pool["max"] > held.score):
-                best[int(n)] = Found(pool["max"], run)
-    return Survey(best, count, damaged)
+        for found, scores in ((best, reached), (own, alone)):
+            for n, score in scores.items():
+                if score is not None and (n not in found or score > found[n].score):
+                    found[n] = Found(score, run)
+    return Survey(best, own, count, damaged)
+
+
+def _alone(run: Run, problem: Problem, rounds: list[int]) -> dict[int, int]:
+    """Return the best score of each size that a run found without what it was given."""
+    scores = {}
+    for n in run.sizes(rounds[-1]) if rounds else []:
+        pool = load_pool(run, problem, rounds[-1], n)
+        if not pool.imported.all():
+            scores[n] = int(pool.score[~pool.imported].max())
+    return scores
 
 
 def _same_convention(run: Run, problem: Problem) -> bool:
@@ -106,6 +124,8 @@ def _same_convention(run: Run, problem: Problem) -> bool:
 
 def own(problem: Problem) -> Iterator[tuple[int, int, Path]]:
     """Yield (n, points, file) of each certificate that comes with this program, checked anew.
+
+    One that says that it was imported, or found from what was, is not our own and left out.
 
     Raises:
         PipelineError: one cannot be read.
@@ -118,7 +138,8 @@ def own(problem: Problem) -> Iterator[tuple[int, int, Path]]:
             raise VerificationError(f"{file}: its SHA-256 does not fit; restore the file")
         for one in read_constructions(file):
             one.check()
-            yield one.n, one.score(), file
+            if not one.imported:
+                yield one.n, one.score(), file
 
 
 def table(
@@ -137,13 +158,15 @@ def table(
     rows = []
     for n in asked:
         known = problem.known(n) if n >= problem.smallest else None
-        score, held, where = None, "", ""
+        score, held, where, imported = None, "", "", None
         if n in records:
             score, held, where = records[n][0], "record", str(records[n][1])
+        if n in found.own and (score is None or found.own[n].score > score):
+            run = found.own[n].run
+            score, held, where = best_of(run, problem, n, own=True)["score"], "run", str(run.path)
         if n in found.best and (score is None or found.best[n].score > score):
-            run = found.best[n].run
-            score, held, where = best_of(run, problem, n)["score"], "run", str(run.path)
-        if known is None and score is None:
+            imported = best_of(found.best[n].run, problem, n)["score"]
+        if known is None and score is None and imported is None:
             continue
         rows.append(
             Row(
@@ -156,6 +179,7 @@ def table(
                 None if known is None or score is None else score - known.value,
                 held,
                 where,
+                imported,
             )
         )
     return rows, found

@@ -4,6 +4,7 @@ Nothing here needs a model, so that looking at a run never loads torch.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,10 @@ from pipeline.config import Config
 from pipeline.constructions import Construction, as_json
 from pipeline.errors import PipelineError, RunError, VerificationError
 from pipeline.packing import first_of_each
-from pipeline.population import ORIGINS, Population
+from pipeline.population import ORIGINS, Population, tells_descent
 from pipeline.problem import Problem
 from pipeline.runs import Run
+from pipeline.search.fields import LEARNT
 from pipeline.symmetry import canonical
 
 
@@ -47,7 +49,18 @@ def _read_pool(run: Run, problem: Problem, number: int, n: int) -> tuple[Populat
             f"{where} belongs to another run ({metadata.get('problem')}, n={pool.n}); restore "
             "the file of this run"
         )
+    if run.start() is not None and not tells_descent(where):
+        pool = replace(pool, imported=_may_descend(run, pool))
     return pool, where
+
+
+def _may_descend(run: Run, pool: Population) -> np.ndarray:
+    """Return which constructions of an older release's run may descend from imported ones.
+
+    Searches of their own begin from nothing, unless a field was learnt for them.
+    """
+    own = pool.came_from("seed") | pool.came_from("search")
+    return ~own if run.config.search.field != LEARNT else np.ones(len(pool), np.bool_)
 
 
 def read_round(run: Run, problem: Problem, number: int, n: int) -> tuple[dict[str, Any], Any]:
@@ -98,7 +111,7 @@ def load_samples(run: Run, problem: Problem, number: int) -> Population:
 
 def _check_range(problem: Problem, stats: Mapping[str, Any]) -> None:
     """Refuse scores that no construction can have."""
-    if type(problem).score is not Problem.score:
+    if not problem.maximises_size:
         return  # any number may be a score
     parts = [(f"seeded {n}", int(n), part) for n, part in stats.get("seeded", {}).items()]
     parts += [(k, stats["n"], stats[k]) for k in ("sampled", "searched") if k in stats]
@@ -129,8 +142,8 @@ def _check_samples(problem: Problem, stats: Mapping[str, Any], samples: Populati
 
 def verify_run(
     run: Run, problem: Problem, numbers: Iterable[int]
-) -> Iterator[tuple[int, int, int, int]]:
-    """Check every construction of some rounds anew; yield (round, n, how many, best score).
+) -> Iterator[tuple[int, Population]]:
+    """Check every construction of some rounds anew; yield (round, pool) of each size.
 
     Raises:
         VerificationError: a construction is invalid (with its witness), or has another score.
@@ -141,7 +154,7 @@ def verify_run(
         for n in run.sizes(number):
             pool, where = _read_pool(run, problem, number, n)
             check_pool(problem, pool, number, str(where))
-            yield number, n, len(pool), int(pool.score.max(initial=0))
+            yield number, pool
 
 
 def last_pool(run: Run, problem: Problem, n: int | None = None) -> tuple[Population, str]:
@@ -201,13 +214,19 @@ def check_pool(problem: Problem, pool: Population, number: int, where: str) -> N
         )
 
 
-def best_of(run: Run, problem: Problem, n: int | None = None) -> dict[str, Any]:
+def best_of(run: Run, problem: Problem, n: int | None = None, own: bool = False) -> dict[str, Any]:
     """Return the best construction of a run as JSON, verified anew, with where it came from.
+
+    Args:
+        own: the best of those that were not imported and descend from nothing imported.
 
     Raises:
         RunError: no finished round, none of that size, or its pool is not what a round keeps.
     """
-    pool, _ = last_pool(run, problem, n)
+    pool, where = last_pool(run, problem, n)
+    pool = pool.take(np.flatnonzero(~pool.imported)) if own else pool
+    if not len(pool):
+        raise RunError(f"{where} holds nothing but what was imported, or found from what was")
     top = pool.take(np.array([pool.best()]))
     return described(problem, run.config, top)
 
@@ -217,6 +236,7 @@ def described(problem: Problem, config: Config, top: Population) -> dict[str, An
     return as_json(problem, config.problem, top.n, top.cells[0]) | {
         "round": int(top.round[0]),
         "origin": ORIGINS[int(top.origin[0])],
+        "imported": bool(top.imported[0]),
         **best_known(problem, top.n),
     }
 

@@ -4,6 +4,7 @@
     run.json      ids, versions, machine, rng seed, the command of each session
     events.jsonl  one line per thing that happened
     start.json, field-HASH.npy, mask-HASH.npy   copies of the files the run was given, if any
+    smaller.json  in place of start.json, the best of the size before in a search over several
     rounds/0003/  nK.parquet, samples.parquet, model and optimizer, rng.json, stats.json,
                   manifest.json with the SHA-256 of each
     best/         nK.json nK.svg, made from the last round
@@ -32,6 +33,8 @@ from pipeline.errors import PipelineError, RunError, UsageError
 from pipeline.machine import changed, processor
 from pipeline.statistics import checked_stats, distribution
 
+#: What a search over several sizes begins each with: the best of the one before.
+SMALLER = "smaller.json"
 _SCHEMA = 1
 _TEMPORARY = ".writing-"
 #: What run.json must hold; format 1.
@@ -193,6 +196,11 @@ class Run:
                 else:
                     with contextlib.suppress(OSError):
                         left.unlink()
+
+    def start(self) -> Path | None:
+        """Return the copy of the constructions that ``--start`` named; None without any."""
+        found = (self.path / f"start.{kind}" for kind in ("json", "parquet", "txt"))
+        return next((path for path in found if path.is_file()), None)
 
     # ----------------------------------------------------------------------------- rounds
 

@@ -22,7 +22,7 @@ from pipeline.problem import Problem
 from pipeline.report.board import board_svg
 from pipeline.results import described, load_pool, metadata_of
 from pipeline.rounds import Rounds
-from pipeline.runs import Run
+from pipeline.runs import SMALLER, Run
 from pipeline.search.space import make_space
 from pipeline.symmetry import find_class
 from pipeline.workshop import Report, State, Workshop
@@ -152,26 +152,30 @@ def load_state(run: Run, player: Workshop) -> State | None:
     run.check_round(number)
     config = run.config
     pools = {n: load_pool(run, player.problem, number, n) for n in config.sizes}
-    temperature, stats = _temperature(run, number), run.stats(number)
+    stats, (temperature, imported) = run.stats(number), _memory(run, number)
     if not (run.folder(number) / "model.safetensors").is_file():
-        return State(number, pools, temperature, stats=stats)
+        return State(number, pools, temperature, stats=stats, imported=imported)
     from pipeline.loop import Loop
     from pipeline.model.checkpoint import load_optimizer
 
     assert isinstance(player, Loop)
     model = player.writer.load(run.file(number, "model.safetensors"))
     optimizer = load_optimizer(run.file(number, "optimizer.safetensors"))
-    return State(number, pools, temperature, model, optimizer, stats=stats)
+    return State(number, pools, temperature, model, optimizer, stats=stats, imported=imported)
 
 
-def _temperature(run: Run, number: int) -> float:
-    """Return the temperature of the next round's samples, as a round left it."""
+def _memory(run: Run, number: int) -> tuple[float, bool]:
+    """Return what a round left to the next: the temperature of samples, the descent of what learns.
+
+    Rounds of older releases do not say the latter; then what was given may have been learnt from.
+    """
     path = run.file(number, "rng.json")
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))["temperature"]
-        if type(found) is float and 0 < found < math.inf:
-            return found
-    except (ValueError, TypeError, KeyError, RecursionError):
+        memory = json.loads(path.read_text(encoding="utf-8"))
+        found, imported = memory["temperature"], memory.get("imported", run.start() is not None)
+        if type(found) is float and 0 < found < math.inf and type(imported) is bool:
+            return found, imported
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         pass
     raise run.damaged(path, number)
 
@@ -209,10 +213,14 @@ def import_starts(
 
 def _starts(run: Run, player: Workshop) -> dict[int, Population]:
     config = player.config
-    found = [p for p in run.path.glob("start.*") if p.suffix in (".json", ".parquet", ".txt")]
-    starts = {}
-    if found:
-        starts = import_starts(player.problem, found[0], config.problem, config.n)
+    given, smaller = run.start(), run.path / SMALLER
+    starts = import_starts(player.problem, given, config.problem, config.n) if given else {}
+    if smaller.is_file():  # this program's own, which has it in a round of another run
+        found = import_starts(player.problem, smaller, config.problem)
+        starts = {
+            n: Population.build(n, pool.m, pool.cells, pool.score, origin="search")
+            for n, pool in found.items()
+        }
     if player.mask is not None and config.n in starts:
         outside = unpack(starts[config.n].cells, len(player.mask))[:, ~player.mask]
         if outside.any():
@@ -243,6 +251,7 @@ def _write_round(run: Run, problem: Problem, state: State, folder: Path) -> None
         "round": state.round,
         "streams": "numpy SeedSequence(seed, spawn_key=(round, stage, *shard))",
         "temperature": state.temperature,
+        "imported": state.imported,
     }
     for name, data in (("rng.json", memory), ("stats.json", state.stats)):
         (folder / name).write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")

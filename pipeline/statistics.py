@@ -91,7 +91,7 @@ def _check_model(data: Mapping[str, Any]) -> None:
         _need(key not in data or _number(data[key], 0, 1), f"{key} must lie between 0 and 1")
     for key in ("temperature", "next_temperature"):
         _need(key not in data or _number(data[key], 0, 1e9), f"{key} must be a number above 0")
-    for key in ("kept_from_proposals", "kept_from_search"):
+    for key in ("kept_from_proposals", "rediscovered", "kept_from_search"):
         _need(key not in data or _whole(data[key]), f"{key} must be a whole number from 0")
     if "sampled" in data:
         for key in (*_SHARES, "temperature", "train", "kept_from_proposals", "kept_from_search"):

@@ -333,7 +333,10 @@ def test_the_usage_of_cells_is_counted_over_the_best_fifth(played):
         assert found.usage * len(best) == pytest.approx(unpack(best.cells, 36).sum(axis=0))
 
 
-def test_what_search_changed_leads_from_the_sample_to_the_best(played, cli):
+def test_what_search_changed_leads_from_the_sample_to_the_best(tmp_path, cli):
+    few = ("--seeding", "greedy", "--set", "seeding.count=4")
+    assert cli("run", "isosceles", "--n", 6, *TINY, *few, "--runs", tmp_path).code == 0
+    played = only_run(tmp_path)
     told = story(played)
     found = [i for i in range(len(told.pool)) if told.pool.came_from("model")[i]]
     assert found, "the tiny run keeps something from its samples"

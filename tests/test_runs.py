@@ -513,9 +513,9 @@ def test_what_a_run_found_is_read_back_and_verified(played):
     assert found["score"] == len(found["points"]) == 9
     assert json.loads((played / "best" / "n6.json").read_text()) == found
     checked = verify_run(run, problem, [run.last_round()])
-    sizes = {n: (count, score) for _, n, count, score in checked}
-    assert sizes[6][1] == 9
-    assert sizes[5][1] == best_of(run, problem, 5)["score"]
+    sizes = {pool.n: pool.score.max() for _, pool in checked}
+    assert sizes[6] == 9
+    assert sizes[5] == best_of(run, problem, 5)["score"]
     with pytest.raises(RunError, match="no constructions of size 4; it has 5, 6"):
         best_of(run, problem, 4)
 

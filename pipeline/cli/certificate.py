@@ -58,6 +58,8 @@ def certificate(
         print_json({"certificate": str(there / name), "verifier": str(checker), **found})
         return
     click.echo(f"{there / name}: {plugin.name}, n={found['n']}, {found['score']} points, verified")
+    if found.get("imported"):
+        click.echo("it was given with --start or found from what was, and says so: imported")
     click.echo(f"check it anywhere: python {checker}")
 
 
@@ -74,6 +76,7 @@ def _of_run(run: Any, found: dict[str, Any]) -> dict[str, Any]:
         "revision": session["revision"],
         "round": found["round"],
         "origin": found["origin"],
+        "imported": found["imported"],
     }
 
 
@@ -83,7 +86,7 @@ def _of_file(path: Path) -> dict[str, Any]:
     from pipeline.collection import digest
 
     told = {"file": path.name, "file_sha256": digest(path), "pipeline": __version__}
-    return told | {"origin": "import"}
+    return told | {"origin": "import", "imported": True}
 
 
 def _without_folders(command: list[str]) -> list[str]:

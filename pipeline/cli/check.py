@@ -61,7 +61,16 @@ def verify(
     for line in lines:
         many = f"{line['count']:,} constructions, best score" if "count" in line else "score"
         where = line["where"] + (f" round {line['round']}" if "round" in line else "")
-        click.echo(f"{where}: {line['problem']}, n={line['n']}, {many} {line['score']}, valid")
+        told = f"{where}: {line['problem']}, n={line['n']}, {many} {line['score']}, valid"
+        click.echo(told + _descent(line))
+
+
+def _descent(line: dict[str, Any]) -> str:
+    """Say how many of the constructions are not this program's own."""
+    if not line["imported"]:
+        return ""
+    many = f"{line['imported']:,} " if "count" in line else ""
+    return f"; {many}imported, or found from what was imported"
 
 
 def _verify_file(path: Path, problem: str | None, n: int | None) -> list[dict[str, Any]]:
@@ -71,22 +80,20 @@ def _verify_file(path: Path, problem: str | None, n: int | None) -> list[dict[st
     named = named_problem(problem)
     if is_parquet(path):
         (found,) = of_file(path, named, n)
-        many = len(found.pool)
-        told = _told(str(path), found.problem, found.n, int(found.pool.score.max()))
-        return [told | {"count": many}]
+        return [_told(str(path), found.problem) | _of_population(found.pool)]
     lines = []
     for one in read_constructions(path, named, n):
         if n is None or one.n == n:
             one.check()
-            lines.append(_told(one.where, one.problem, one.n, one.score()))
+            row = {"n": one.n, "score": one.score(), "imported": int(one.imported)}
+            lines.append(_told(one.where, one.problem) | row)
     if not lines:
         raise UsageError(f"{path} holds no construction of size {n}")
     return lines
 
 
-def _told(where: str, plugin: Any, n: int, score: int) -> dict[str, Any]:
-    about = {"where": where, "problem": plugin.name, "convention": plugin.convention}
-    return about | {"n": n, "score": score}
+def _told(where: str, plugin: Any) -> dict[str, Any]:
+    return {"where": where, "problem": plugin.name, "convention": plugin.convention}
 
 
 def _verify_run(
@@ -98,19 +105,15 @@ def _verify_run(
     plugin = problem_of(opened, problem)
     last = opened.last_round()
     return [
-        {
-            "where": opened.name,
-            "round": number,
-            "problem": plugin.name,
-            "convention": plugin.convention,
-            "n": n,
-            "count": count,
-            "score": score,
-        }
-        for number, n, count, score in verify_run(
-            opened, plugin, opened.rounds() if all_rounds else [last]
-        )
+        _told(opened.name, plugin) | {"round": number} | _of_population(pool)
+        for number, pool in verify_run(opened, plugin, opened.rounds() if all_rounds else [last])
     ]
+
+
+def _of_population(pool: Any) -> dict[str, int]:
+    imported = int(pool.imported.sum())
+    score = int(pool.score.max(initial=0))
+    return {"n": pool.n, "count": len(pool), "score": score, "imported": imported}
 
 
 @click.command()

@@ -117,6 +117,7 @@ def _rows(plugin: Any, spec: str, pool: Any) -> list[dict[str, Any]]:
         | {
             "round": int(pool.round[i]),
             "origin": ORIGINS[int(pool.origin[i])],
+            "imported": bool(pool.imported[i]),
             "stabiliser": int(orders[i]),
             "id": names[i],
         }

@@ -231,15 +231,24 @@ def _is_problem(word: str) -> bool:
 
 def print_summary(opened: Any, plugin: Any, found: dict[str, Any], out: Any) -> None:
     """Print the statistics of every round, the last histogram, and the best construction."""
-    from pipeline.report.terminal import histogram, parts, statistics_table
+    from pipeline.report.terminal import (
+        from_proposals,
+        histogram,
+        imported,
+        parts,
+        statistics_table,
+    )
     from pipeline.results import read_round
 
-    rounds = [read_round(opened, plugin, k, opened.config.n)[0] for k in opened.rounds()]
+    read = [read_round(opened, plugin, k, opened.config.n) for k in opened.rounds()]
+    rounds, pool = [stats for stats, _ in read], read[-1][1]
     out.print(statistics_table(rounds, opened.config.n))
     out.print()
     what, distribution = parts(rounds[-1], opened.config.n)[0]
     number = rounds[-1]["round"]
     out.print(histogram(distribution, what, f"round {number}, n={opened.config.n}", out.width))
+    for line in filter(None, (from_proposals(pool, rounds[-1]), imported(pool))):
+        out.print(f"{line}\n", soft_wrap=True, markup=False)
     print_best(plugin, found, out)
 
 
@@ -256,13 +265,12 @@ def print_best(plugin: Any, found: dict[str, Any], out: Any) -> None:
     if drawing is not None and 2 * found["n"] - 1 <= out.width:
         out.print(drawing, markup=False)
         out.print()
-    unit = "point" if found["score"] == 1 else "points"
     convention = "" if len(plugin.conventions) == 1 else f" ({plugin.convention})"
     out.print(
-        f"{plugin.name}{convention}, n={found['n']}: {found['score']} {unit}, verified",
+        f"{plugin.name}{convention}, n={found['n']}: {plugin.score_text(found['score'])}, verified",
         soft_wrap=True,
     )
-    where = f"read from {found['file']}" if "file" in found else _found_in(found)
+    where = f"read from {found['file']}" if "file" in found else _origin(found)
     out.print(f"{_place(found)}; {where}", soft_wrap=True, markup=False)
 
 
@@ -278,16 +286,14 @@ def _place(found: dict[str, Any]) -> str:
     return f"equal to the best known, {source}" if score == known else f"best known: {source}"
 
 
-def _found_in(found: dict[str, Any]) -> str:
-    return f"found in round {found['round']} by {_origin(found)}"
-
-
 def _origin(found: dict[str, Any]) -> str:
     words = {
         "seed": "local search alone",
         "search": "local search",
         "model": "search on a sample of the model",
-        "import": "the file given with --start",
         "proposal": "search on a proposal made without a model",
     }
-    return words[found["origin"]]
+    if found["origin"] == "import":
+        return "imported: it was in the file given with --start"
+    descent = ", which goes back to the file given with --start" if found["imported"] else ""
+    return f"found in round {found['round']} by {words[found['origin']]}{descent}"

@@ -101,11 +101,12 @@ def search(
 def _start(config: Any, plugin: Any, before: dict[str, Any]) -> dict[str, bytes]:
     """Return a file with the best of the size before, to begin with where it fits."""
     from pipeline.constructions import at_larger_size
+    from pipeline.runs import SMALLER
 
     if not before["points"] or config.search.mask:
         return {}
     larger = at_larger_size(before, plugin, config.n)
-    return {"start.json": json.dumps(larger).encode()} if larger else {}
+    return {SMALLER: json.dumps(larger).encode()} if larger else {}
 
 
 def _told(file: str | None, settings: tuple[str, ...]) -> dict[str, Any]:

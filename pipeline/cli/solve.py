@@ -57,10 +57,11 @@ def solve(
     seconds = parse_time(time_) if time_ else float("inf")
     path = _writable(output) if output else None
     from pipeline.constructions import as_json as construction
-    from pipeline.problem import load_problem, problem_spec
+    from pipeline.problem import check_objective, load_problem, problem_spec
     from pipeline.report.terminal import console
 
     plugin = load_problem(problem, convention)
+    check_objective(plugin, problem, n)
     plugin.ground(n)
     err = console(stderr=True)
     err.print("loading (the first time also compiling, about twenty seconds)")

@@ -77,6 +77,7 @@ class Member(NamedTuple):
     symmetry: str  # the name of their class
     origin: str
     round: int
+    imported: bool
 
 
 class Story:
@@ -207,6 +208,7 @@ def members(problem: Problem, pool: Population, order: np.ndarray) -> Iterator[M
             class_name(ground, fixing) or f"order {len(fixing)}",
             ORIGINS[int(pool.origin[i])],
             int(pool.round[i]),
+            bool(pool.imported[i]),
         )
 
 

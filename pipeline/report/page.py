@@ -21,6 +21,7 @@ from pipeline.errors import UsageError
 from pipeline.report import figures
 from pipeline.report.board import board_svg, geometry, heatmap_svg, is_board, mirrors
 from pipeline.report.gathering import Member, Story, members, usage
+from pipeline.report.terminal import from_proposals, imported
 from pipeline.statistics import distribution
 from pipeline.symmetry import stabiliser
 
@@ -66,7 +67,7 @@ def run_page(story: Story) -> str:
             "most": most,
             "orbits": story.orbits().tolist(),
         },
-        "pool": [list(m._replace(origin=_ORIGINS[m.origin])) for m in listed],
+        "pool": [[*m[:4], _found_by(m), m.round] for m in listed],
     }
     loss, rates = figures.loss_chart(story), figures.rates_chart(story)
     return _render(
@@ -92,6 +93,8 @@ def run_page(story: Story) -> str:
         config=to_toml(story.run.config),
         origins=figures.ORIGIN_TITLES,
         part_titles=figures.TITLES,
+        imported=imported(story.pool),
+        proposed=from_proposals(story.pool, last.stats),
     )
 
 
@@ -103,9 +106,9 @@ def file_page(held: Collection) -> str:
     boards = []
     for i, member in zip(held.order[:_BOARDS].tolist(), listed, strict=False):
         points = pool.points(i)
-        label = f"{member.score} points, symmetry {member.symmetry}"
-        svg = _svg(board_svg(ground.coords, points, label=label))
-        boards.append({"svg": svg, "member": member, "points": ground.coords[points].tolist()})
+        name = f"{problem.score_text(member.score)}, symmetry {member.symmetry}"
+        svg = _svg(board_svg(ground.coords, points, label=name))
+        boards.append({"svg": svg, "name": name, "points": ground.coords[points].tolist()})
     limits = int(pool.score.min()), int(pool.score.max())
     used, _ = usage(pool)
     most, best = float(used.max()), held.described(held.pick())
@@ -161,6 +164,11 @@ def comparison_page(stories: Sequence[Story]) -> str:
     )
 
 
+def _found_by(member: Member) -> str:
+    descent = ", from what was given" if member.imported and member.origin != "import" else ""
+    return _ORIGINS[member.origin] + descent
+
+
 def _summary(story: Story) -> dict[str, Any]:
     last = story.rounds[-1]
     return {
@@ -210,15 +218,17 @@ def _boards(story: Story, listed: Sequence[Member]) -> list[dict[str, Any]]:
         if boards and size > room:  # that of the best comes in any case
             blocked = None
         room -= size if blocked is not None else 0
-        label = f"{member.score} points, symmetry {member.symmetry}"
+        name = story.problem.score_text(member.score)
+        label = f"{name}, symmetry {member.symmetry}"
         drawn = board_svg(story.ground.coords, points, axes=axes, label=label)
         boards.append(
             {
                 "svg": _svg(drawn),
                 "member": member,
+                "name": name,
                 "axes": len(axes),
                 "points": story.ground.coords[points].tolist(),
-                "data": {"points": points.tolist(), "blocked": blocked},
+                "data": {"name": name, "points": points.tolist(), "blocked": blocked},
             }
         )
     return boards

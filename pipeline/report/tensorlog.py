@@ -23,7 +23,11 @@ FOLDER = "tensorboard"
 _PIXELS = 512  # that the longer side of a board may take
 _POINT, _PLACE = 32, 225  # shades of grey
 _RATES = ("validity", "novelty", "duplicates", "temperature")
-_COUNTS = ("kept_from_proposals", "kept_from_search")
+_COUNTS = {
+    "kept_from_proposals": "proposals",
+    "rediscovered": "rediscovered",
+    "kept_from_search": "search",
+}
 
 
 def check_tensorboard() -> None:
@@ -68,7 +72,7 @@ class TensorLog:
         moment = (self._run.folder(number) / "stats.json").stat().st_mtime
         made = [s for name, part in parts(stats, n) for s in _of_scores(f"scores/{name}", part)]
         made += [_scalar(f"samples/{key}", stats[key]) for key in _RATES if key in stats]
-        made += [_scalar(f"kept/{key[10:]}", stats[key]) for key in _COUNTS if key in stats]
+        made += [_scalar(f"kept/{name}", stats[k]) for k, name in _COUNTS.items() if k in stats]
         made += self._losses(stats)
         drawn = self._board(number)
         made += [] if drawn is None else [drawn]

@@ -1,5 +1,6 @@
 """What a run looks like in a terminal: the lecture's statistics, histograms, a run on one line."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
@@ -50,6 +51,37 @@ def parts(stats: dict[str, Any], n: int) -> list[tuple[str, Distribution]]:
     if str(n) in stats["pool"]:
         found.append(("kept", stats["pool"][str(n)]))
     return found
+
+
+def from_proposals(pool: Any, stats: Mapping[str, Any]) -> str:
+    """Say how much of a pool came from proposals, and how much of it they found again.
+
+    Args:
+        pool: a population, after the round of ``stats``.
+
+    Returns:
+        Nothing for a round that made no proposals.
+    """
+    if "searched" not in stats:
+        return ""
+    made = int((pool.came_from("model") | pool.came_from("proposal")).sum())
+    by = "the model" if "sampled" in stats else "proposals"
+    text = f"{made:,} of the {len(pool):,} kept constructions came from {by}"
+    if "rediscovered" not in stats:  # of an older release
+        return text
+    return f"{text}; round {stats['round']} rediscovered {stats['rediscovered']:,} more"
+
+
+def imported(pool: Any) -> str:
+    """Say how many of a population are not this program's own; nothing of none."""
+    many = int(pool.imported.sum())
+    if not many:
+        return ""
+    are = "is" if many == 1 else "are"
+    return (
+        f"{many:,} of the {len(pool):,} kept constructions {are} imported: given with --start, or "
+        "found from what was"
+    )
 
 
 def histogram(found: Distribution, what: str, title: str, width: int = 80) -> Text:
