@@ -10,8 +10,9 @@ import numpy as np
 
 from pipeline.errors import PipelineError, UsageError, VerificationError
 from pipeline.packing import from_points, points
+from pipeline.plugins import named_in_data
 from pipeline.population import Population
-from pipeline.problem import Problem, load_problem
+from pipeline.problem import Problem
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,15 +59,18 @@ def as_json(problem: Problem, spec: str, n: int, row: np.ndarray) -> dict[str, A
     }
 
 
-def read_constructions(path: Path) -> Iterator[Construction]:
+def read_constructions(path: Path, typed: str | None = None) -> Iterator[Construction]:
     """Yield the constructions of a JSON file (an object or a list of them) or a Parquet round.
+
+    Args:
+        typed: the problem as a person typed it; a plugin that only the file names is not run.
 
     Raises:
         PipelineError: the file cannot be read or is malformed; points off the grid or twice.
         VerificationError: a score is claimed that the points do not have.
     """
     if path.suffix == ".parquet":
-        yield from _from_parquet(path)
+        yield from _from_parquet(path, typed)
         return
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
@@ -81,7 +85,7 @@ def read_constructions(path: Path) -> Iterator[Construction]:
     if several and not data:
         raise PipelineError(f"{path} holds an empty list; nothing to read")
     for i, entry in enumerate(data if several else [data]):
-        yield _parse(entry, f"{path}, entry {i}" if several else str(path), problems)
+        yield _parse(entry, f"{path}, entry {i}" if several else str(path), problems, typed)
 
 
 def at_larger_size(found: Mapping[str, Any], problem: Problem, n: int) -> dict[str, Any] | None:
@@ -101,7 +105,12 @@ def at_larger_size(found: Mapping[str, Any], problem: Problem, n: int) -> dict[s
     return None if Construction(problem, n, where, "").witness() is not None else entry
 
 
-def _parse(entry: Any, where: str, problems: dict[tuple[str, str | None], Problem]) -> Construction:
+def _parse(
+    entry: Any,
+    where: str,
+    problems: dict[tuple[str, str | None], Problem],
+    typed: str | None,
+) -> Construction:
     example = 'write {"problem": "isosceles", "n": 8, "points": [[0, 0], [0, 1]]}'
     if not isinstance(entry, dict):
         raise PipelineError(f"{where}: expected an object, got {_short(entry)}; {example}")
@@ -115,9 +124,9 @@ def _parse(entry: Any, where: str, problems: dict[tuple[str, str | None], Proble
         raise PipelineError(f"{where}: n must be a whole number below 2**31, got {_short(n)}")
     if convention is not None and not isinstance(convention, str):
         raise PipelineError(f"{where}: convention must be a string, got {_short(convention)}")
+    if (spec, convention) not in problems:
+        problems[spec, convention] = named_in_data(spec, convention, where, typed)
     try:
-        if (spec, convention) not in problems:
-            problems[spec, convention] = load_problem(spec, convention)
         problem = problems[spec, convention]
         ground = problem.ground(n)
     except UsageError as error:
@@ -159,15 +168,16 @@ def _elements(given: Any, coords: np.ndarray, n: int, where: str) -> np.ndarray:
     return np.array(sorted(seen), dtype=np.int32)
 
 
-def read_population(path: Path) -> tuple[Problem, Population]:
+def read_population(path: Path, typed: str | None = None) -> tuple[Problem, Population]:
     """Return the constructions of a Parquet file, unverified, and the problem they are of.
 
     Raises:
         PipelineError: the file cannot be read, or is not of a problem that is installed.
     """
     population, metadata = Population.read(path)
+    spec, convention = metadata.get("problem", ""), metadata.get("convention")
+    problem = named_in_data(spec, convention, str(path), typed)
     try:
-        problem = load_problem(metadata.get("problem", ""), metadata.get("convention"))
         m = problem.ground(population.n).m
     except UsageError as error:
         raise PipelineError(f"{path}: {error}") from error
@@ -178,8 +188,8 @@ def read_population(path: Path) -> tuple[Problem, Population]:
     return problem, population
 
 
-def _from_parquet(path: Path) -> Iterator[Construction]:
-    problem, population = read_population(path)
+def _from_parquet(path: Path, typed: str | None) -> Iterator[Construction]:
+    problem, population = read_population(path, typed)
     m = population.m
     for i in range(len(population)):
         row = points(population.cells[i], m)

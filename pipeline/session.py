@@ -149,15 +149,18 @@ def load_state(run: Run, player: Workshop) -> State | None:
     return State(number, pools, temperature, model, optimizer, stats=stats)
 
 
-def import_starts(problem: Problem, path: Path) -> dict[int, Population]:
+def import_starts(problem: Problem, path: Path, spec: str = "") -> dict[int, Population]:
     """Read constructions to start from.
+
+    Args:
+        spec: what names the problem; empty for its name.
 
     Raises:
         PipelineError: the file is malformed, or of another problem or convention.
         VerificationError: a construction is not valid.
     """
     parts: dict[int, list[np.ndarray]] = {}
-    for found in read_constructions(path):
+    for found in read_constructions(path, spec or problem.name):
         same = type(found.problem).__name__ == type(problem).__name__
         if not same or found.problem.convention != problem.convention:
             raise PipelineError(
@@ -180,7 +183,7 @@ def import_starts(problem: Problem, path: Path) -> dict[int, Population]:
 def _starts(run: Run, player: Workshop) -> dict[int, Population]:
     config = player.config
     found = [p for p in run.path.glob("start.*") if p.suffix in (".json", ".parquet")]
-    starts = import_starts(player.problem, found[0]) if found else {}
+    starts = import_starts(player.problem, found[0], config.problem) if found else {}
     if player.mask is not None and config.n in starts:
         outside = unpack(starts[config.n].cells, len(player.mask))[:, ~player.mask]
         if outside.any():

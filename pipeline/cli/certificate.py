@@ -4,7 +4,14 @@ from pathlib import Path
 
 import click
 
-from pipeline.cli.common import json_option, open_run, print_json, problem_of, runs_option
+from pipeline.cli.common import (
+    json_option,
+    open_run,
+    print_json,
+    problem_of,
+    problem_option,
+    runs_option,
+)
 
 
 @click.command()
@@ -12,10 +19,17 @@ from pipeline.cli.common import json_option, open_run, print_json, problem_of, r
 @click.option("-o", "folder", metavar="FOLDER", required=True, help="Where to; may hold others.")
 @click.option("--n", type=int, help="Which size.  [default: the one searched for]")
 @click.option("--force", is_flag=True, help="Replace the certificate of this size.")
+@problem_option
 @runs_option
 @json_option
 def certificate(
-    run_: str, folder: str, n: int | None, force: bool, runs: str | None, as_json: bool
+    run_: str,
+    folder: str,
+    n: int | None,
+    force: bool,
+    problem: str | None,
+    runs: str | None,
+    as_json: bool,
 ) -> None:
     """Write the best construction of a run as a certificate, with a program that checks it.
 
@@ -24,10 +38,11 @@ def certificate(
     path, a unique prefix of its name, or latest.
     """
     from pipeline import certificates
+    from pipeline.plugins import judge
     from pipeline.results import best_of
 
     opened = open_run(run_, runs)
-    plugin = problem_of(opened)
+    plugin = problem_of(opened, problem)
     found = best_of(opened, plugin, n)
     session = opened.info["sessions"][0]
     provenance = {
@@ -52,7 +67,8 @@ def certificate(
     if as_json:
         print_json({"certificate": str(there / name), "verifier": str(checker), **found})
         return
-    click.echo(f"{there / name}: {plugin.name}, n={found['n']}, {found['score']} points, verified")
+    what = f"{plugin.name}, n={found['n']}, {found['score']} points"
+    click.echo(f"{there / name}: {what}, verified{judge(plugin)}")
     click.echo(f"check it anywhere: python {checker}")
 
 

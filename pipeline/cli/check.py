@@ -11,6 +11,7 @@ from pipeline.cli.common import (
     open_run,
     print_json,
     problem_of,
+    problem_option,
     runs_option,
 )
 from pipeline.errors import UsageError, VerificationError
@@ -19,9 +20,12 @@ from pipeline.errors import UsageError, VerificationError
 @click.command()
 @click.argument("target", metavar="FILE|RUN")
 @click.option("--all-rounds", is_flag=True, help="Of a RUN: every round, not the last alone.")
+@problem_option
 @runs_option
 @json_option
-def verify(target: str, all_rounds: bool, runs: str | None, as_json: bool) -> None:
+def verify(
+    target: str, all_rounds: bool, problem: str | None, runs: str | None, as_json: bool
+) -> None:
     """Check constructions from their raw points with the independent validator.
 
     FILE is JSON ({"problem": "isosceles", "n": 8, "points": [[row, column], ...]}, 0-based; one
@@ -34,7 +38,10 @@ def verify(target: str, all_rounds: bool, runs: str | None, as_json: bool) -> No
     if all_rounds and path.is_file():
         raise UsageError(f"--all-rounds goes with a RUN; {target} is a file")
     try:
-        lines = _verify_file(path) if path.is_file() else _verify_run(target, runs, all_rounds)
+        if path.is_file():
+            lines = _verify_file(path, problem)
+        else:
+            lines = _verify_run(target, runs, problem, all_rounds)
     except VerificationError as error:
         if as_json:
             print_json({"valid": False, "error": str(error)})
@@ -45,21 +52,28 @@ def verify(target: str, all_rounds: bool, runs: str | None, as_json: bool) -> No
     for line in lines:
         many = f"{line['count']:,} constructions, best score" if "count" in line else "score"
         where = line["where"] + (f" round {line['round']}" if "round" in line else "")
-        click.echo(f"{where}: {line['problem']}, n={line['n']}, {many} {line['score']}, valid")
+        by = f" by {line['plugin']}" if line["plugin"] else ""
+        what = f"{line['problem']}, n={line['n']}, {many} {line['score']}"
+        click.echo(f"{where}: {what}, valid{by}")
 
 
-def _verify_file(path: Path) -> list[dict[str, Any]]:
+def _verify_file(path: Path, problem: str | None) -> list[dict[str, Any]]:
     from pipeline.constructions import read_constructions, read_population
     from pipeline.results import check_population
 
     found: list[dict[str, Any]] = []
     if path.suffix == ".parquet":
-        plugin, population = read_population(path)
+        plugin, population = read_population(path, problem)
         check_population(plugin, population, str(path))
-        row = {"where": str(path), "problem": plugin.name, "convention": plugin.convention}
+        row = {
+            "where": str(path),
+            "problem": plugin.name,
+            "convention": plugin.convention,
+            "plugin": plugin.plugin,
+        }
         score = int(population.score.max(initial=0))
         return [row | {"n": population.n, "count": len(population), "score": score}]
-    for one in read_constructions(path):
+    for one in read_constructions(path, problem):
         witness = one.witness()
         if witness is not None:
             raise VerificationError(
@@ -71,6 +85,7 @@ def _verify_file(path: Path) -> list[dict[str, Any]]:
                 "where": one.where,
                 "problem": one.problem.name,
                 "convention": one.problem.convention,
+                "plugin": one.problem.plugin,
                 "n": one.n,
                 "score": one.score(),
             }
@@ -78,11 +93,13 @@ def _verify_file(path: Path) -> list[dict[str, Any]]:
     return found
 
 
-def _verify_run(target: str, runs: str | None, all_rounds: bool) -> list[dict[str, Any]]:
+def _verify_run(
+    target: str, runs: str | None, problem: str | None, all_rounds: bool
+) -> list[dict[str, Any]]:
     from pipeline.results import verify_run
 
     opened = open_run(target, runs)
-    plugin = problem_of(opened)
+    plugin = problem_of(opened, problem)
     last = opened.last_round()
     return [
         {
@@ -90,6 +107,7 @@ def _verify_run(target: str, runs: str | None, all_rounds: bool) -> list[dict[st
             "round": number,
             "problem": plugin.name,
             "convention": plugin.convention,
+            "plugin": plugin.plugin,
             "n": n,
             "count": count,
             "score": score,

@@ -30,6 +30,16 @@ def json_option(function: Function) -> Function:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(function)
 
 
+def problem_option(function: Function) -> Function:
+    """Add ``--problem``, which names the problem of what is read, and allows its file to be run."""
+    return click.option(
+        "--problem",
+        "problem",
+        metavar="NAME|FILE.py:CLASS",
+        help="The problem, where FILE names none; a plugin's file runs only if it is named here.",
+    )(function)
+
+
 def print_json(data: dict[str, Any]) -> None:
     """Print an object with the version of its layout."""
     click.echo(json.dumps({"schema": JSON_SCHEMA, **data}))
@@ -42,11 +52,20 @@ def open_run(spec: str, runs: str | None) -> Any:
     return find_run(spec, runs_root(runs))
 
 
-def problem_of(run: Any) -> Any:
-    """Return the problem of a run, under the convention it was started with."""
-    from pipeline.problem import load_problem
+def problem_of(run: Any, problem: str | None = None) -> Any:
+    """Return the problem of a run, under the convention it was started with.
 
-    return load_problem(run.config.problem, run.config.convention or None)
+    Args:
+        problem: what --problem says; it must be the run's, and a plugin's file runs only if it is
+            named here.
+
+    Raises:
+        UsageError: a plugin that is not named here, or another problem than the run's.
+    """
+    from pipeline.plugins import named_in_data
+
+    config = run.config
+    return named_in_data(config.problem, config.convention or None, str(run.path), problem)
 
 
 def parse_sizes(text: str, option: str = "--sizes") -> list[int]:

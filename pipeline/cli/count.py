@@ -6,16 +6,24 @@ from typing import Any
 
 import click
 
-from pipeline.cli.common import json_option, open_run, print_json, problem_of, runs_option
+from pipeline.cli.common import (
+    json_option,
+    open_run,
+    print_json,
+    problem_of,
+    problem_option,
+    runs_option,
+)
 from pipeline.errors import UsageError, VerificationError
 
 
 @click.command()
 @click.argument("target", metavar="FILE|RUN")
 @click.option("--n", type=int, help="Which size.  [default, of a run: the one searched for]")
+@problem_option
 @runs_option
 @json_option
-def count(target: str, n: int | None, runs: str | None, as_json: bool) -> None:
+def count(target: str, n: int | None, problem: str | None, runs: str | None, as_json: bool) -> None:
     """Count constructions up to symmetry, by score, with their stabilisers.
 
     Two are equivalent when a symmetry of the ground set takes one to the other. RUN (a path, a
@@ -27,7 +35,8 @@ def count(target: str, n: int | None, runs: str | None, as_json: bool) -> None:
         raise UsageError(f"no such file: {target}")
     from pipeline.census import census
 
-    groups = _of_file(path, n) if path.is_file() else _of_run(target, n, runs)
+    from_run = not path.is_file()
+    groups = _of_run(target, n, problem, runs) if from_run else _of_file(path, n, problem)
     sizes = []
     for plugin, size, cells, scores in groups:
         ground = plugin.ground(size)
@@ -46,24 +55,24 @@ def count(target: str, n: int | None, runs: str | None, as_json: bool) -> None:
         _print(row, console())
 
 
-def _of_run(target: str, n: int | None, runs: str | None) -> Iterator[Any]:
+def _of_run(target: str, n: int | None, problem: str | None, runs: str | None) -> Iterator[Any]:
     from pipeline.results import check_population, last_pool
 
     opened = open_run(target, runs)
-    plugin = problem_of(opened)
+    plugin = problem_of(opened, problem)
     pool, where = last_pool(opened, plugin, n)
     check_population(plugin, pool, where)
     yield plugin, pool.n, pool.cells, pool.score
 
 
-def _of_file(path: Path, n: int | None) -> Iterator[Any]:
+def _of_file(path: Path, n: int | None, typed: str | None) -> Iterator[Any]:
     import numpy as np
 
     from pipeline.constructions import read_constructions
     from pipeline.packing import first_of_each
 
     found: dict[Any, list[Any]] = {}
-    for one in read_constructions(path):
+    for one in read_constructions(path, typed):
         witness = one.witness()
         if witness is not None:
             raise VerificationError(

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from pipeline.cli.common import open_run, problem_of, runs_option
+from pipeline.cli.common import open_run, problem_of, problem_option, runs_option
 
 _LISTS, _PICTURES = ("json", "csv", "parquet", "lean-list"), ("svg", "tikz")
 
@@ -26,6 +26,7 @@ _LISTS, _PICTURES = ("json", "csv", "parquet", "lean-list"), ("svg", "tikz")
 @click.option("-o", "file", metavar="FILE", help="Where to.  [default: standard output]")
 @click.option("--force", is_flag=True, help="Replace FILE.")
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
+@problem_option
 @runs_option
 def export(
     run_: str,
@@ -36,6 +37,7 @@ def export(
     file: str | None,
     force: bool,
     as_json: bool,
+    problem: str | None,
     runs: str | None,
 ) -> None:
     """Write constructions of a run's last round for other programs, each verified anew.
@@ -58,7 +60,7 @@ def export(
     if there is not None and not there.absolute().parent.is_dir():
         raise UsageError(f"-o {file}: there is no folder {there.parent}; make it first")
     opened = open_run(run_, runs)
-    plugin = problem_of(opened)
+    plugin = problem_of(opened, problem)
     pool, where = last_pool(opened, plugin, n)
     if inequivalent:
         pool = _one_of_each(plugin, pool)

@@ -5,7 +5,14 @@ from typing import Any
 
 import click
 
-from pipeline.cli.common import json_option, open_run, print_json, problem_of, runs_option
+from pipeline.cli.common import (
+    json_option,
+    open_run,
+    print_json,
+    problem_of,
+    problem_option,
+    runs_option,
+)
 
 
 @click.command()
@@ -59,9 +66,10 @@ def ls(runs: str | None, as_json: bool) -> None:
 
 @click.command()
 @click.argument("run_", metavar="RUN")
+@problem_option
 @runs_option
 @json_option
-def show(run_: str, runs: str | None, as_json: bool) -> None:
+def show(run_: str, problem: str | None, runs: str | None, as_json: bool) -> None:
     """Show a run: what it was told, its rounds, its best construction.
 
     RUN is a path, a unique prefix of its name, or latest.
@@ -70,7 +78,7 @@ def show(run_: str, runs: str | None, as_json: bool) -> None:
     from pipeline.results import best_of
 
     opened = open_run(run_, runs)
-    plugin = problem_of(opened)
+    plugin = problem_of(opened, problem)
     if as_json:
         rounds = [opened.stats(k) for k in opened.rounds()]
         best = best_of(opened, plugin) if rounds else None
@@ -128,9 +136,17 @@ def hist(run_: str, round_: int | None, n: int | None, runs: str | None, as_json
 @click.argument("what", metavar="RUN|PROBLEM")
 @click.option("--n", type=int, help="Which size.  [default, of a run: the one searched for]")
 @click.option("--convention", help="Of a PROBLEM: one of its conventions.  [default: its first]")
+@problem_option
 @runs_option
 @json_option
-def best(what: str, n: int | None, convention: str | None, runs: str | None, as_json: bool) -> None:
+def best(
+    what: str,
+    n: int | None,
+    convention: str | None,
+    problem: str | None,
+    runs: str | None,
+    as_json: bool,
+) -> None:
     """Show the best construction of a run, or of all runs of a problem, verified anew.
 
     RUN is a path, a unique prefix of its name, or latest. A word that is the name of a problem
@@ -146,7 +162,7 @@ def best(what: str, n: int | None, convention: str | None, runs: str | None, as_
         from pipeline.results import best_of
 
         opened = open_run(what, runs)
-        plugin = problem_of(opened)
+        plugin = problem_of(opened, problem)
         found = best_of(opened, plugin, n) | {"run": opened.name, "path": str(opened.path)}
         if as_json:
             print_json(found)
@@ -203,6 +219,7 @@ def print_best(plugin: Any, found: dict[str, Any], out: Any) -> None:
     """Print a construction, its place beside the best known, and where it came from."""
     import numpy as np
 
+    from pipeline.plugins import judge
     from pipeline.report.board import board_text
 
     coords = plugin.ground(found["n"]).coords
@@ -215,8 +232,10 @@ def print_best(plugin: Any, found: dict[str, Any], out: Any) -> None:
     unit = "point" if found["score"] == 1 else "points"
     convention = "" if len(plugin.conventions) == 1 else f" ({plugin.convention})"
     out.print(
-        f"{plugin.name}{convention}, n={found['n']}: {found['score']} {unit}, verified",
+        f"{plugin.name}{convention}, n={found['n']}: {found['score']} {unit}, "
+        f"verified{judge(plugin)}",
         soft_wrap=True,
+        markup=False,
     )
     where = f"found in round {found['round']} by {_origin(found)}"
     out.print(f"{_place(found)}; {where}", soft_wrap=True, markup=False)

@@ -6,7 +6,14 @@ from typing import Any
 
 import click
 
-from pipeline.cli.common import json_option, open_run, print_json, problem_of, runs_option
+from pipeline.cli.common import (
+    json_option,
+    open_run,
+    print_json,
+    problem_of,
+    problem_option,
+    runs_option,
+)
 from pipeline.errors import UsageError
 
 _WHAT = ("scores", "progress", "board", "heatmap")
@@ -18,6 +25,7 @@ _SUFFIXES = (".svg", ".pdf", ".png", ".tex")
 @click.option("-o", "file", metavar="FILE", help="Where to.  [default: report.html in the run]")
 @click.option("--force", is_flag=True, help="Replace FILE.")
 @click.option("--open", "open_", is_flag=True, help="Open it in a browser.")
+@problem_option
 @runs_option
 @json_option
 def report(
@@ -25,6 +33,7 @@ def report(
     file: str | None,
     force: bool,
     open_: bool,
+    problem: str | None,
     runs: str | None,
     as_json: bool,
 ) -> None:
@@ -40,7 +49,7 @@ def report(
 
     there = None if file is None else new_file(file, force)
     opened = [open_run(name, runs) for name in runs_named]
-    stories = [Story(run, problem_of(run)) for run in opened]
+    stories = [Story(run, problem_of(run, problem)) for run in opened]
     if len(stories) == 1:
         text = run_page(stories[0])
         there = there or opened[0].path / "report.html"
@@ -70,6 +79,7 @@ def report(
     "-o", "file", metavar="FILE", required=True, help="A .svg, .pdf or .png; a board also .tex."
 )
 @click.option("--force", is_flag=True, help="Replace FILE.")
+@problem_option
 @runs_option
 @json_option
 def plot(
@@ -78,6 +88,7 @@ def plot(
     round_: int | None,
     file: str,
     force: bool,
+    problem: str | None,
     runs: str | None,
     as_json: bool,
 ) -> None:
@@ -100,7 +111,7 @@ def plot(
         check_renderer()
     there = new_file(file, force)
     opened = open_run(run_, runs)
-    drawn = _figure(opened, problem_of(opened), what, round_, suffix)
+    drawn = _figure(opened, problem_of(opened, problem), what, round_, suffix)
     data = render(drawn, suffix[1:]) if suffix in (".pdf", ".png") else drawn.encode()
     write_file(there, data)
     if as_json:
