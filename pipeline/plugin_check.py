@@ -196,8 +196,8 @@ def _list(
     yield "tables", lambda: _tables(problem, sizes)
     yield _BOUNDS, lambda: _bounds(problem, sizes)
     if problem.definition is not None:
-        yield "definition and checker", lambda: _definition(problem, sizes)
-    yield "hook and checker", own.test_hook_counts_match_the_oracle
+        yield "checker against definition", lambda: _definition(problem, sizes)
+    yield "hook against checker", own.test_hook_counts_match_the_oracle
     yield "arity", own.test_arity_is_the_size_of_the_largest_forbidden_configuration
     yield "symmetries", own.test_group_maps_forbidden_to_forbidden
     yield "witness", own.test_witness_shows_a_violation_inside_the_set
