@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from pipeline import plugin_check
-from pipeline.errors import PipelineError, RunError
+from pipeline.errors import PipelineError, RunError, UsageError
 from pipeline.executor import Processes
 from pipeline.plugin_files import digest, sources
 from pipeline.plugins import check_unchanged, kept_files
@@ -93,8 +94,8 @@ def plugin(tmp_path):
     return write
 
 
-def first_wrong(spec, **more):
-    return next((one for one in plugin_check.check_plugin(spec, **more) if one.wrong), None)
+def first_wrong(spec):
+    return next(one for one in plugin_check.check_plugin(spec) if one.wrong)
 
 
 # --------------------------------------------------------------------------------- the check
@@ -195,6 +196,14 @@ def test_places_of_several_dimensions_have_tokens_of_their_own(kind):
         assert (back == cells).all()
 
 
+def test_what_goes_by_places_says_that_their_dimensions_differ():
+    from pipeline.model.places import distinct_places
+
+    grounds = {n: GroundSet(n, np.zeros((1, n), np.int32), np.zeros((1, 1), int)) for n in (1, 2)}
+    with pytest.raises(UsageError, match="another number of coordinates at each size; use"):
+        distinct_places(make_encoder("points", grounds), "model.embedding", "coordinates", "free")
+
+
 # ---------------------------------------------------------------------------------- neighbours
 
 
@@ -242,8 +251,6 @@ def test_a_changed_neighbour_changes_the_fingerprint(plugin, tmp_path):
 
 
 def test_the_shipped_problems_are_ours_whatever_lies_in_the_working_directory(tmp_path):
-    import subprocess
-
     (tmp_path / "problems").mkdir()
     for name in ("__init__", "isosceles", "no_three_in_line"):
         (tmp_path / "problems" / f"{name}.py").write_text("raise SystemExit('not ours')\n")
