@@ -3,11 +3,13 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from pipeline.config import config_from
+from pipeline.errors import UsageError
 from pipeline.population import Population
 from pipeline.problem import load_problem
 from pipeline.runs import Run
@@ -84,6 +86,18 @@ def test_a_plugin_that_only_data_names_is_refused_in_a_line_and_never_run(
     if "--start" not in command:
         assert found.code == 2
         assert f"data never loads code: if you trust that file, add --problem {plugin}" in found.err
+
+
+def test_a_task_of_the_lab_that_only_a_run_names_is_not_run(tmp_path):
+    from types import SimpleNamespace
+
+    from pipeline.lab.work import task_of
+
+    asked = {"spec": str(tmp_path / "own.py"), "scale": "small", "lengths": [4, 4], "label": ""}
+    run: Any = SimpleNamespace(path=tmp_path, info={"asked": asked})
+    (tmp_path / "own.py").write_text("open('RAN', 'w')\n")
+    with pytest.raises(UsageError, match=r"data never loads code: .* add --file .*own\.py"):
+        task_of(run)
 
 
 @pytest.mark.parametrize("command", ["ls", "records isosceles", "best isosceles --n 4"])
