@@ -1,6 +1,5 @@
 """Constructions as people exchange them, in any format, checked from the raw points."""
 
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -11,8 +10,9 @@ import numpy as np
 
 from pipeline.errors import PipelineError, UsageError, VerificationError
 from pipeline.packing import from_points, points, popcounts
+from pipeline.plugins import is_of, named_in_data
 from pipeline.population import Population
-from pipeline.problem import Problem, load_problem, problem_names, problem_spec
+from pipeline.problem import Problem, is_path, load_problem
 from pipeline.readers import Given, on_board, read_text, short
 
 #: Elements of the ground sets of one file: these in any case, and so many more for each point.
@@ -100,7 +100,8 @@ def read_constructions(
     """Yield the constructions of a file in any format known here, not yet validated.
 
     Args:
-        named: of this problem all must be; None for the one that the file names.
+        named: of this problem all must be; None for the one that the file names,
+            which must be installed: a plugin that only a file names is not run.
         n: the size of those that do not say theirs.
 
     Raises:
@@ -126,21 +127,6 @@ def is_parquet(path: Path) -> bool:
             return file.read(4) == b"PAR1" or path.suffix == ".parquet"
     except OSError:
         return False
-
-
-def is_of(spec: str, named: Named) -> bool:
-    """Tell whether what a file calls its problem is the one that was named.
-
-    A plugin that was moved is known by its file's name and its class.
-    """
-    if spec == named.spec:
-        return True
-    if spec in problem_names():
-        return type(load_problem(spec)) is type(named.problem)
-    if ":" in spec:
-        left, right = problem_spec(spec), problem_spec(named.spec)
-        return os.path.basename(left) == os.path.basename(right)
-    return spec == named.problem.name
 
 
 def at_larger_size(found: Mapping[str, Any], problem: Problem, n: int) -> dict[str, Any] | None:
@@ -191,21 +177,24 @@ def _problem_of(
         raise PipelineError(f"{where}: problem must be a string, got {short(spec)}")
     if convention is not None and not isinstance(convention, str):
         raise PipelineError(f"{where}: convention must be a string, got {short(convention)}")
-    if named is None and spec is None:
-        raise UsageError(f"{where} names no problem; add --problem, as in --problem isosceles")
-    if named is not None:
-        if spec is not None and not is_of(spec, named):
-            raise PipelineError(f"{where}: of {short(spec)}, not of {named.spec}")
-        if convention in (None, named.problem.convention):
-            return named.problem, named.spec
-        spec = named.spec
-    assert spec is not None
-    try:
+    if named is None:
+        if spec is None:
+            raise UsageError(f"{where} names no problem; add --problem, as in --problem isosceles")
         if (spec, convention) not in problems:
-            problems[spec, convention] = load_problem(spec, convention)
+            problems[spec, convention] = named_in_data(spec, convention, where)
+        return problems[spec, convention], spec
+    if spec is not None and not is_of(spec, named.spec, named.problem):
+        told = Path(spec).name if is_path(spec) else spec
+        raise PipelineError(f"{where}: of {short(told)}, not of {named.spec}")
+    if convention in (None, named.problem.convention):
+        return named.problem, named.spec
+    try:
+        if (named.spec, convention) not in problems:
+            loaded = load_problem(named.problem.plugin or named.spec, convention)
+            problems[named.spec, convention] = loaded
     except UsageError as error:
         raise PipelineError(f"{where}: {error}") from error
-    return problems[spec, convention], spec
+    return problems[named.spec, convention], named.spec
 
 
 def _parse(given: Given, problem: Problem, spec: str, n: int | None, sizes: _Sizes) -> Construction:

@@ -124,7 +124,7 @@ class Workshop:
     ) -> Shard:
         """Return a shard of this run; ``schedule`` has the penalty and the temperatures."""
         return Shard(
-            problem=self.config.problem,
+            problem=self.problem.plugin or self.config.problem,
             convention=self.problem.convention,
             n=n,
             symmetry=symmetry,

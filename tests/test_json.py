@@ -50,6 +50,7 @@ CALLS = [
     ("export", "RUN", "--top", 5),
     ("certificate", "RUN", "-o", "cert"),
     ("verify", "RUN", "--all-rounds"),
+    ("check", f"{ROOT / 'tests/plugins/four_cycle_free.py'}:FourCycleFree", "--n", 3),
     ("problems",),
     ("doctor",),
     ("report", "RUN"),

@@ -205,11 +205,11 @@ def test_a_run_without_a_model_has_no_section_on_it(cli, tmp_path):
 
 
 def test_a_graph_and_a_space_are_drawn_and_know_what_is_blocked(cli, tmp_path):
-    run = small_run(cli, tmp_path / "a", f"{PLUGINS / 'four_cycle_free.py'}:FourCycleFree", 5)
-    graph = made(cli, run).data
+    spec = f"{PLUGINS / 'four_cycle_free.py'}:FourCycleFree"
+    graph = made(cli, small_run(cli, tmp_path / "a", spec, 5), "--problem", spec).data
     assert (graph["arity"], graph["geometry"]["plane"]) == (4, False)
-    run = small_run(cli, tmp_path / "b", f"{PLUGINS / 'no_five_on_a_sphere.py'}:NoFiveOnASphere", 2)
-    space = made(cli, run).data
+    spec = f"{PLUGINS / 'no_five_on_a_sphere.py'}:NoFiveOnASphere"
+    space = made(cli, small_run(cli, tmp_path / "b", spec, 2), "--problem", spec).data
     board = space["boards"][0]
     assert len(board["blocked"]) == len(list(combinations(board["points"], 4)))
     places = set(zip(space["geometry"]["rows"], space["geometry"]["columns"], strict=True))

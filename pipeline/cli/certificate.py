@@ -42,6 +42,7 @@ def certificate(
     path, a unique prefix of its name, or latest; FILE is whatever `verify` reads.
     """
     from pipeline import certificates
+    from pipeline.plugins import judge
 
     held = collection_of(target, runs, problem, n)
     plugin, found = held.problem, held.described(held.pick(rank, id_))
@@ -57,7 +58,8 @@ def certificate(
     if as_json:
         print_json({"certificate": str(there / name), "verifier": str(checker), **found})
         return
-    click.echo(f"{there / name}: {plugin.name}, n={found['n']}, {found['score']} points, verified")
+    what = f"{plugin.name}, n={found['n']}, {found['score']} points"
+    click.echo(f"{there / name}: {what}, verified{judge(plugin)}")
     if found.get("imported"):
         click.echo("it was given with --start or found from what was, and says so: imported")
     click.echo(f"check it anywhere: python {checker}")

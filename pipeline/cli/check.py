@@ -61,8 +61,9 @@ def verify(
     for line in lines:
         many = f"{line['count']:,} constructions, best score" if "count" in line else "score"
         where = line["where"] + (f" round {line['round']}" if "round" in line else "")
-        told = f"{where}: {line['problem']}, n={line['n']}, {many} {line['score']}, valid"
-        click.echo(told + _descent(line))
+        by = f" by {line['plugin']}" if line["plugin"] else ""
+        what = f"{line['problem']}, n={line['n']}, {many} {line['score']}"
+        click.echo(f"{where}: {what}, valid{by}{_descent(line)}")
 
 
 def _descent(line: dict[str, Any]) -> str:
@@ -93,7 +94,8 @@ def _verify_file(path: Path, problem: str | None, n: int | None) -> list[dict[st
 
 
 def _told(where: str, plugin: Any) -> dict[str, Any]:
-    return {"where": where, "problem": plugin.name, "convention": plugin.convention}
+    about = {"where": where, "problem": plugin.name, "convention": plugin.convention}
+    return about | {"plugin": plugin.plugin}
 
 
 def _verify_run(

@@ -15,6 +15,7 @@ from pipeline.cli.count import count
 from pipeline.cli.export import export
 from pipeline.cli.lab import lab
 from pipeline.cli.look import best, hist, ls, show
+from pipeline.cli.plugin import check
 from pipeline.cli.records import records
 from pipeline.cli.report import plot, report
 from pipeline.cli.run import resume, run
@@ -70,6 +71,7 @@ _READING = (
     export,
     certificate,
     verify,
+    check,
     problems,
     doctor,
 )

@@ -65,22 +65,16 @@ def problem_of(run: Any, problem: str | None = None) -> Any:
     """Return the problem of a run, under the convention it was started with.
 
     Args:
-        problem: what --problem says; it must be the run's.
+        problem: what --problem says; it must be the run's, and a plugin's file runs only if it is
+            named here.
 
     Raises:
-        UsageError: it is another.
+        UsageError: a plugin that is not named here, or another problem than the run's.
     """
-    from pipeline.problem import load_problem
+    from pipeline.plugins import named_in_data
 
-    convention = run.config.convention or None
-    if problem is None:
-        return load_problem(run.config.problem, convention)
-    from pipeline.constructions import Named, is_of
-
-    named = Named(load_problem(problem, convention), problem)
-    if not is_of(run.config.problem, named):
-        raise UsageError(f"--problem {problem}: the run is of {run.config.problem}")
-    return named.problem
+    config = run.config
+    return named_in_data(config.problem, config.convention or None, str(run.path), problem)
 
 
 def as_file(target: str) -> Path | None:

@@ -5,6 +5,7 @@ import shlex
 import signal
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from pipeline.cli.common import (
     open_run,
     parse_sizes,
     print_json,
+    problem_option,
     runs_option,
     writable,
 )
@@ -42,6 +44,7 @@ _OF_A_PLAN += ("stop_at_target",)
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="For all arms.")
 @click.option("--figure", metavar="FILE.svg", help="Draw the best score over CPU seconds.")
 @click.option("-o", "--output", metavar="FILE.md", help="Write the table as Markdown.")
+@problem_option
 @runs_option
 @json_option
 def compare(what: tuple[str, ...], **options: Any) -> None:
@@ -118,7 +121,7 @@ def _are_runs(what: tuple[str, ...]) -> bool:
 def _from_plan(word: str, options: dict[str, Any]) -> dict[str, Any]:
     """Carry a plan out, or go on with it, and return what came of it."""
     from pipeline.executor import cores
-    from pipeline.problem import load_problem
+    from pipeline.plugins import named_in_data
     from pipeline.report.terminal import console
     from pipeline.runs import runs_root
 
@@ -126,7 +129,11 @@ def _from_plan(word: str, options: dict[str, Any]) -> dict[str, Any]:
     jobs = options["jobs"] if options["jobs"] is not None else cores()
     if jobs < 1:
         raise UsageError(f"--jobs {jobs}: name a number from 1")
-    plugin = load_problem(plan.problem, plan.settings.get("convention") or None)
+    typed = options["problem"] if word.endswith(".toml") else plan.problem
+    convention = plan.settings.get("convention") or None
+    plugin = named_in_data(plan.problem, convention, word, typed)
+    if plugin.plugin:  # it may have moved: the runs are given the file that was typed
+        plan = replace(plan, problem=plugin.plugin)
     cells = plan.cells(plugin)
     folder = runs_root(options["runs"]) / plan.folder(plugin.name)
     err = console(stderr=True)
@@ -212,9 +219,9 @@ def _from_runs(what: tuple[str, ...], options: dict[str, Any]) -> dict[str, Any]
             name = "set" if key == "settings" else key.replace("_", "-")
             raise UsageError(f"--{name} goes with a problem or a SPEC.toml, not with finished runs")
     runs = [open_run(word, options["runs"]) for word in what]
-    plugin = problem_of(runs[0])
+    plugin = problem_of(runs[0], options["problem"])
     for run in runs[1:]:
-        other = problem_of(run)
+        other = problem_of(run, options["problem"])
         if (type(other), other.convention) != (type(plugin), plugin.convention):
             raise UsageError(
                 f"{run.path} is of {other.name} ({other.convention}), {runs[0].path} of "

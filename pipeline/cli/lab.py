@@ -192,6 +192,7 @@ def all_(out: str | None, only: str | None, **options: Any) -> None:
 @click.option("--steps", help="Steps whose models were kept, as 1000,15000.  [default: all]")
 @click.option("--position", type=int, help="The position whose writing is shown over the steps.")
 @click.option("--cell", help="Of a board task, as 5,4 (row, column): drawn on the board.")
+@click.option("--file", metavar="FILE.py", help="A task of your own runs only if named here.")
 @runs_option
 @json_option
 def attention(
@@ -200,6 +201,7 @@ def attention(
     steps: str | None,
     position: int | None,
     cell: str | None,
+    file: str | None,
     runs: str | None,
     as_json: bool,
 ) -> None:
@@ -214,7 +216,14 @@ def attention(
     opened = find_lab_run(run_, runs_root(runs))
     from pipeline.lab.looking import look
 
-    told = look(opened, string=string, steps=_steps(steps), position=position, cell=_cell(cell))
+    told = look(
+        opened,
+        string=string,
+        steps=_steps(steps),
+        position=position,
+        cell=_cell(cell),
+        file=file,
+    )
     if as_json:
         print_json({"run": str(opened.path), **told})
         return

@@ -256,6 +256,7 @@ def print_best(plugin: Any, found: dict[str, Any], out: Any) -> None:
     """Print a construction, its place beside the best known, and where it came from."""
     import numpy as np
 
+    from pipeline.plugins import judge
     from pipeline.report.board import board_text
 
     coords = plugin.ground(found["n"]).coords
@@ -267,8 +268,10 @@ def print_best(plugin: Any, found: dict[str, Any], out: Any) -> None:
         out.print()
     convention = "" if len(plugin.conventions) == 1 else f" ({plugin.convention})"
     out.print(
-        f"{plugin.name}{convention}, n={found['n']}: {plugin.score_text(found['score'])}, verified",
+        f"{plugin.name}{convention}, n={found['n']}: {plugin.score_text(found['score'])}, "
+        f"verified{judge(plugin)}",
         soft_wrap=True,
+        markup=False,
     )
     where = f"read from {found['file']}" if "file" in found else _origin(found)
     out.print(f"{_place(found)}; {where}", soft_wrap=True, markup=False)

@@ -12,6 +12,7 @@ from pipeline.cli.common import (
     parse_sizes,
     parse_time,
     problem_of,
+    problem_option,
     runs_option,
 )
 from pipeline.cli.play import begin, finish, load, play, tell_processor, words
@@ -84,6 +85,7 @@ def run(problem: str, file: str | None, settings: tuple[str, ...], **options: An
 @click.option("--target", type=int, help="A new target; 0 for none.")
 @click.option("--workers", type=int, help="Search processes; the results are the same.")
 @click.option("--tensorboard", is_flag=True, help="Write each round for TensorBoard, too.")
+@problem_option
 @runs_option
 @json_option
 def resume(
@@ -93,6 +95,7 @@ def resume(
     target: int | None,
     workers: int | None,
     tensorboard: bool,
+    problem: str | None,
     runs: str | None,
     as_json: bool,
 ) -> None:
@@ -103,6 +106,7 @@ def resume(
     from dataclasses import replace
 
     from pipeline.config import with_budget
+    from pipeline.plugins import check_unchanged
     from pipeline.report.tensorlog import check_tensorboard
 
     if tensorboard:
@@ -117,7 +121,8 @@ def resume(
         )
         if workers is not None:
             config = replace(config, compute=replace(config.compute, workers=workers))
-        plugin = problem_of(opened)
+        plugin = problem_of(opened, problem)
+        check_unchanged(opened.path, plugin)
         opened.set_budget(config)
         tell_processor(opened.add_session(words()))
         load()

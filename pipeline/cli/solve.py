@@ -65,6 +65,9 @@ def solve(
     plugin.ground(n)
     err = console(stderr=True)
     err.print("loading (the first time also compiling, about twenty seconds)")
+    from pipeline.plugin_check import check_first_use
+
+    check_first_use(plugin)
     from pipeline.executor import make_executor
     from pipeline.search.proof import Question, solve
 
