@@ -1,5 +1,6 @@
 """A session with a run: load its last round, play rounds until the budget is used, commit each."""
 
+import contextlib
 import json
 import time
 from collections.abc import Mapping
@@ -17,10 +18,11 @@ from pipeline.executor import Executor, Serial
 from pipeline.packing import unpack
 from pipeline.population import Population
 from pipeline.problem import Problem
+from pipeline.pruning import prune
 from pipeline.report.board import board_svg
 from pipeline.results import described, load_pool, metadata_of
 from pipeline.rounds import Rounds
-from pipeline.runs import Run
+from pipeline.runs import MODEL_FILES, Run
 from pipeline.search.space import make_space
 from pipeline.symmetry import find_class
 from pipeline.workshop import Report, State, Workshop
@@ -28,6 +30,8 @@ from pipeline.workshop import Report, State, Workshop
 
 def play(run: Run, problem: Problem, executor: Executor, report: Report) -> State:
     """Play rounds of a locked run until its budget is used; return the last state.
+
+    How the session ended and how long it took is noted in the run, unless it is killed.
 
     Args:
         report: called as ``report(event, **particulars)``; what it raises ends the session
@@ -37,6 +41,18 @@ def play(run: Run, problem: Problem, executor: Executor, report: Report) -> Stat
         RunError: the last round is damaged.
         PipelineError: whatever stops a round (a full disk, a hook the validator contradicts).
     """
+    began = time.monotonic()
+    ended = "stopped"
+    try:
+        state = _play(run, problem, executor, report)
+        ended = "done"
+    finally:
+        with contextlib.suppress(PipelineError):  # a full disk, which has been told of
+            run.end_session(ended, time.monotonic() - began)
+    return state
+
+
+def _play(run: Run, problem: Problem, executor: Executor, report: Report) -> State:
     config = run.config
     clock = Clock(config.budget.time if config.proposer == "none" else 0.0, config.budget.cpu)
     given = inputs.arrays(inputs.stored_files(config, run.path))
@@ -44,6 +60,7 @@ def play(run: Run, problem: Problem, executor: Executor, report: Report) -> Stat
     state = load_state(run, player)
     if state is not None:
         run.write_best(_best(problem, config, state))  # in case a kill came between the two
+        _prune(run)
     if not _finished(config, state, clock, 0.0):
         player.prepare()
     clock.start()
@@ -58,6 +75,7 @@ def play(run: Run, problem: Problem, executor: Executor, report: Report) -> Stat
             run.not_reproducible(f"round {state.round} was cut short by the clock")
         run.commit(state.round, partial(_write_round, run, problem, state))
         run.write_best(_best(problem, config, state))
+        _prune(run)
         took = time.monotonic() - start
         longest = max(longest, took) if state.round else 0.0
         report("committed", stats=state.stats, seconds=round(took, 3))
@@ -89,6 +107,12 @@ def check(problem: Problem, config: Config, given: Mapping[str, np.ndarray]) -> 
 
         assert isinstance(player, Loop)
         player.writer.check()
+
+
+def _prune(run: Run) -> None:
+    """Delete the models that are not to be kept; what cannot be deleted waits for a later round."""
+    with contextlib.suppress(OSError):
+        prune(run, run.config.store.keep_models)
 
 
 def _player(
@@ -133,6 +157,8 @@ def load_state(run: Run, player: Workshop) -> State | None:
     if not rounds:
         return None
     number = rounds[-1]
+    if run.is_pruned(number):
+        run.file(number, MODEL_FILES[0])  # says what to do
     run.check_round(number)
     config = run.config
     pools = {n: load_pool(run, player.problem, number, n) for n in config.sizes}

@@ -50,6 +50,8 @@ CALLS = [
     ("export", "RUN", "--top", 5),
     ("certificate", "RUN", "-o", "cert"),
     ("verify", "RUN", "--all-rounds"),
+    ("rm", "RUN", "--yes"),
+    ("prune", "RUN", "--keep-models", "none", "--yes"),
     ("problems",),
     ("doctor",),
     ("report", "RUN"),

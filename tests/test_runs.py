@@ -122,6 +122,7 @@ def test_what_a_killed_process_was_writing_is_cleared_away(played):
     (played / "rounds" / ".writing-0003").mkdir()
     (played / "rounds" / ".writing-0003" / "n6.parquet").write_bytes(b"half")
     (played / "best" / ".writing-n6.json").write_bytes(b"half")
+    (played / "rounds" / "0001" / ".writing-pruned.json").write_bytes(b"half")
     (played / ".writing-run.json").write_bytes(b"half")
     resume(played)
     assert contents(played) == before

@@ -20,6 +20,7 @@ from pipeline.cli.report import plot, report
 from pipeline.cli.run import resume, run
 from pipeline.cli.search import search
 from pipeline.cli.solve import solve
+from pipeline.cli.tidy import prune, rm
 from pipeline.cli.watch import watch
 from pipeline.errors import PipelineError
 
@@ -70,6 +71,8 @@ _READING = (
     export,
     certificate,
     verify,
+    rm,
+    prune,
     problems,
     doctor,
 )

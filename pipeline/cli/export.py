@@ -5,7 +5,8 @@ from typing import Any
 
 import click
 
-from pipeline.cli.common import open_run, problem_of, runs_option
+from pipeline import files
+from pipeline.cli.common import open_run, problem_of, runs_option, writable
 
 _LISTS, _PICTURES = ("json", "csv", "parquet", "lean-list"), ("svg", "tikz")
 
@@ -46,17 +47,14 @@ def export(
     from pipeline.errors import UsageError
     from pipeline.report import exporting
     from pipeline.results import check_population, last_pool, metadata_of
+    from pipeline.runs import write_file
 
     if as_json and kind not in (None, "json"):
         raise UsageError(f"--json and --format {kind}: name one of them")
     kind = kind or "json"
     if kind == "parquet" and file is None:
         raise UsageError("--format parquet: needs a file; add -o FILE.parquet")
-    there = None if file is None else Path(file)
-    if there is not None and (there.exists() and not force):
-        raise UsageError(f"-o {file}: exists; add --force to replace it, or name another file")
-    if there is not None and not there.absolute().parent.is_dir():
-        raise UsageError(f"-o {file}: there is no folder {there.parent}; make it first")
+    there = None if file is None else writable("-o", Path(file), force)
     opened = open_run(run_, runs)
     plugin = problem_of(opened)
     pool, where = last_pool(opened, plugin, n)
@@ -79,15 +77,11 @@ def export(
     if there is None:
         click.echo(text, nl=False)
         return
-    beside = there.with_name(f".{there.name}.part")
-    try:
-        if kind == "parquet":
-            pool.write(beside, metadata_of(opened, plugin))
-        else:
-            beside.write_text(text, encoding="utf-8")
-        beside.replace(there)
-    finally:
-        beside.unlink(missing_ok=True)
+    if kind != "parquet":
+        write_file(there, text.encode())
+        return
+    with files.replacing(there) as beside:
+        pool.write(beside, metadata_of(opened, plugin))
 
 
 def _one_of_each(plugin: Any, pool: Any) -> Any:

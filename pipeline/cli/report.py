@@ -6,7 +6,14 @@ from typing import Any
 
 import click
 
-from pipeline.cli.common import json_option, open_run, print_json, problem_of, runs_option
+from pipeline.cli.common import (
+    json_option,
+    open_run,
+    print_json,
+    problem_of,
+    runs_option,
+    writable,
+)
 from pipeline.errors import UsageError
 
 _WHAT = ("scores", "progress", "board", "heatmap")
@@ -38,15 +45,14 @@ def report(
     from pipeline.report.page import comparison_page, run_page
     from pipeline.runs import runs_root, write_file
 
-    there = None if file is None else new_file(file, force)
+    there = None if file is None else writable("-o", Path(file), force)
     opened = [open_run(name, runs) for name in runs_named]
+    if there is None:
+        alone = len(opened) == 1
+        usual = opened[0].path / "report.html" if alone else runs_root(runs) / "comparison.html"
+        there = writable("-o", usual)
     stories = [Story(run, problem_of(run)) for run in opened]
-    if len(stories) == 1:
-        text = run_page(stories[0])
-        there = there or opened[0].path / "report.html"
-    else:
-        text = comparison_page(stories)
-        there = there or runs_root(runs) / "comparison.html"
+    text = run_page(stories[0]) if len(stories) == 1 else comparison_page(stories)
     write_file(there, text.encode())
     if as_json:
         told = {"runs": [str(run.path) for run in opened]}
@@ -98,7 +104,7 @@ def plot(
         raise UsageError("--round: --what progress shows all rounds; leave it out")
     if suffix in (".pdf", ".png"):
         check_renderer()
-    there = new_file(file, force)
+    there = writable("-o", Path(file), force)
     opened = open_run(run_, runs)
     drawn = _figure(opened, problem_of(opened), what, round_, suffix)
     data = render(drawn, suffix[1:]) if suffix in (".pdf", ".png") else drawn.encode()
@@ -133,19 +139,3 @@ def _figure(opened: Any, plugin: Any, what: str, number: int | None, suffix: str
             "--what scores or progress"
         )
     return drawn
-
-
-def new_file(file: str, force: bool) -> Path:
-    """Return the path of a file that may be written.
-
-    Raises:
-        UsageError: it exists and ``force`` is not set, or its folder does not.
-    """
-    there = Path(file)
-    if there.is_dir():
-        raise UsageError(f"-o {file}: is a folder; name a file in it")
-    if there.exists() and not force:
-        raise UsageError(f"-o {file}: exists; add --force to replace it, or name another file")
-    if not there.absolute().parent.is_dir():
-        raise UsageError(f"-o {file}: there is no folder {there.parent}; make it first")
-    return there
