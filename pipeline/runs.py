@@ -479,11 +479,12 @@ def _check_layout(path: Path, to_write: bool) -> None:
         folders = [path / name for name in ("rounds", "best", "tensorboard")]
         with contextlib.suppress(OSError):
             folders += (path / "rounds").iterdir()
-    for there in [*(path / name for name in names), *folders]:
-        found = files.obstacle(there)
-        if found and not (found == "a folder" and there in folders):
+    found = {path / name: files.obstacle(path / name) for name in names}
+    found |= {folder: files.obstacle(folder).removeprefix("a folder") for folder in folders}
+    for there, what in found.items():
+        if what:
             raise RunError(
-                f"{there} is {found}; a run writes in its own folder alone, so put a copy of what "
+                f"{there} is {what}; a run writes in its own folder alone: put a copy of what "
                 "belongs there in its place, or delete it"
             )
 

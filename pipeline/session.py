@@ -60,7 +60,7 @@ def _play(run: Run, problem: Problem, executor: Executor, report: Report) -> Sta
     state = load_state(run, player)
     if state is not None:
         run.write_best(_best(problem, config, state))  # in case a kill came between the two
-        _prune(run)
+        _prune(run, state)
     if not _finished(config, state, clock, 0.0):
         player.prepare()
     clock.start()
@@ -75,7 +75,7 @@ def _play(run: Run, problem: Problem, executor: Executor, report: Report) -> Sta
             run.not_reproducible(f"round {state.round} was cut short by the clock")
         run.commit(state.round, partial(_write_round, run, problem, state))
         run.write_best(_best(problem, config, state))
-        _prune(run)
+        _prune(run, state)
         took = time.monotonic() - start
         longest = max(longest, took) if state.round else 0.0
         report("committed", stats=state.stats, seconds=round(took, 3))
@@ -109,10 +109,11 @@ def check(problem: Problem, config: Config, given: Mapping[str, np.ndarray]) -> 
         player.writer.check()
 
 
-def _prune(run: Run) -> None:
+def _prune(run: Run, state: State) -> None:
     """Delete the models that are not to be kept; what cannot be deleted waits for a later round."""
-    with contextlib.suppress(OSError):
-        prune(run, run.config.store.keep_models)
+    if state.model is not None:
+        with contextlib.suppress(OSError):
+            prune(run, run.config.store.keep_models)
 
 
 def _player(
