@@ -256,6 +256,17 @@ class ComputeConfig:
 
 
 @dataclass(frozen=True)
+class StoreConfig:
+    """What a run keeps on the disk; no result depends on it, and it may change on resume."""
+
+    keep_models: str = "last"  # last: of the last two rounds and of each new best; or all
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        _one_of("store.keep_models", self.keep_models, ("last", "all"))
+
+
+@dataclass(frozen=True)
 class Config:
     """Everything a run is told."""
 
@@ -276,6 +287,7 @@ class Config:
     sample: SampleConfig = field(default_factory=SampleConfig)
     feedback: FeedbackConfig = field(default_factory=FeedbackConfig)
     compute: ComputeConfig = field(default_factory=ComputeConfig)
+    store: StoreConfig = field(default_factory=StoreConfig)
 
     def __post_init__(self) -> None:
         """Check the ranges and put the sizes in order, n always among them."""
@@ -310,9 +322,9 @@ class Config:
 
     @property
     def identity(self) -> str:
-        """A short hash of all that decides the results: everything but budget and workers."""
+        """A short hash of all that decides the results: no budget, workers or store."""
         data = asdict(self)
-        del data["budget"], data["compute"]["workers"]
+        del data["budget"], data["compute"]["workers"], data["store"]
         text = json.dumps(data, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -416,14 +428,16 @@ def with_budget(config: Config, **changes: float | int | None) -> Config:
 
 
 def differences(a: Config, b: Config) -> list[str]:
-    """List the keys in which two configurations differ, budget and workers left out."""
+    """List the keys in which two configurations differ; budget, workers and store left out."""
     if a == b:
         return []
     left, right = _flat(asdict(a)), _flat(asdict(b))
     return [
         f"{key} {left[key]!r} -> {right[key]!r}"
         for key in left
-        if left[key] != right[key] and not key.startswith("budget.") and key != "compute.workers"
+        if left[key] != right[key]
+        and not key.startswith(("budget.", "store."))
+        and key != "compute.workers"
     ]
 
 
@@ -445,6 +459,8 @@ def _hints(cls: type) -> dict[str, Any]:
 def _build(cls: type, data: object, prefix: str, complete: bool) -> Any:
     if not isinstance(data, Mapping):
         raise UsageError(f"{prefix.rstrip('.')} must be a section, got {data!r}")
+    if complete and cls is Config:
+        data = {**_EARLIER, **data}
     hints = _hints(cls)
     known = [f.name for f in fields(cls)]
     for key in data:
@@ -467,6 +483,8 @@ def _build(cls: type, data: object, prefix: str, complete: bool) -> Any:
     return cls(**values)
 
 
+#: Sections that runs of earlier versions lack, and what those versions did.
+_EARLIER = {"store": {"keep_models": "all"}}
 _WORDS = {int: "a whole number", float: "a number", str: "a string", bool: "true or false"}
 
 

@@ -6,7 +6,8 @@
     start.json, field-HASH.npy, mask-HASH.npy   copies of the files the run was given, if any
     smaller.json  in place of start.json, the best of the size before in a search over several
     rounds/0003/  nK.parquet, samples.parquet, model and optimizer, rng.json, stats.json,
-                  manifest.json with the SHA-256 of each
+                  manifest.json with the SHA-256 of each; where the model and optimizer were
+                  deleted to save room, pruned.json says so
     best/         nK.json nK.svg, made from the last round
 
 A round is written beside and renamed into place; the rename is the commit.
@@ -15,19 +16,22 @@ A round is written beside and renamed into place; the rename is the commit.
 import contextlib
 import hashlib
 import json
+import math
 import os
 import platform
 import re
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from pipeline import __version__
+from pipeline import __version__, files
 from pipeline.config import Config, config_from, differences, read_toml, to_toml
 from pipeline.errors import PipelineError, RunError, UsageError
 from pipeline.machine import changed, processor
@@ -36,7 +40,15 @@ from pipeline.statistics import checked_stats, distribution
 #: What a search over several sizes begins each with: the best of the one before.
 SMALLER = "smaller.json"
 _SCHEMA = 1
-_TEMPORARY = ".writing-"
+_TEMPORARY = files.TEMPORARY
+#: What a round may lose once later ones are there, and the mark of a round that has.
+MODEL_FILES = ("model.safetensors", "optimizer.safetensors")
+PRUNED = "pruned.json"
+#: A holder on another machine counts as gone when it has given no sign for so many seconds.
+_SILENCE = 60.0
+_SIGN_EVERY = 10.0  # seconds between two signs
+_FOREVER = 1e9  # seconds
+_TAIL = 65_536  # bytes at the end of a log in which its last line is looked for
 #: What run.json must hold; format 1.
 _INFO = {"schema", "id", "problem", "n", "seed", "identity", "config", "sessions"}
 
@@ -78,14 +90,14 @@ class Run:
         config: Config,
         label: str,
         command: list[str],
-        files: Mapping[str, bytes] | None = None,
+        given: Mapping[str, bytes] | None = None,
     ) -> "Run":
         """Make a folder for a new run under ``root``, whole or not at all, and return it.
 
         Args:
             label: the problem's name, for the folder's.
             command: the command line that asked for it.
-            files: what else to keep in it, such as the constructions to start from.
+            given: what else to keep in it, such as the constructions to start from.
         """
         import secrets
 
@@ -106,10 +118,10 @@ class Run:
         with _writing(root):
             try:
                 (beside / "rounds").mkdir(parents=True)
-                for name, data in (files or {}).items():
-                    _write(beside / name, data)
-                _write(beside / "config.toml", to_toml(config).encode())
-                _write(beside / "run.json", _json(info))
+                for name, data in (given or {}).items():
+                    files.write(beside / name, data)
+                files.write(beside / "config.toml", to_toml(config).encode())
+                files.write(beside / "run.json", _json(info))
                 beside.rename(path)
             except BaseException:
                 shutil.rmtree(beside, ignore_errors=True)
@@ -145,53 +157,54 @@ class Run:
         """Hold the run for writing; the system lets go of it when the process dies.
 
         Raises:
-            RunError: another live process holds it.
+            RunError: another live process holds it, or something in it leads out of it.
         """
-        from filelock import FileLock, Timeout
-
-        lock = FileLock(self.path / "lock")
-        holder = self.path / "lock.pid"
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            who = holder.read_text().strip() if holder.is_file() else "another process"
-            raise RunError(
-                f"{self.path} is in use by {who}; wait for it, or stop it first"
-            ) from None
-        except OSError as error:
-            raise RunError(f"cannot lock {self.path}: {error.strerror or error}") from error
-        try:
-            with _writing(self.path):
-                holder.write_text(f"process {os.getpid()} on {platform.node()}\n")
+        with holding(self.path):
             self._clean()
             yield
-        finally:
-            with contextlib.suppress(OSError):
-                holder.unlink()
-            lock.release()
 
     def is_held(self) -> bool:
         """Tell whether a live process holds the run, without reaching for the lock itself."""
+        return not self.why_free()
+
+    def why_free(self) -> str:
+        """Say why no live process holds the run; "" where one does.
+
+        The lock itself is not tried, since whoever wants it would find it taken meanwhile. What
+        lock.pid says is held against the processes of this machine: the number, and when that
+        process began, since numbers are given again. Of another machine nothing is known but the
+        signs that a holder gives: the times of lock.pid and of the log.
+        """
         try:
-            words = (self.path / "lock.pid").read_text().split()
+            words = files.read(self.path / "lock.pid", most=1000).decode().split()
             number, node = int(words[1]), words[3]
         except (OSError, ValueError, IndexError):
-            return False
-        if node != platform.node() or sys.platform == "win32":
-            return True  # nobody here can know better
-        try:
-            os.kill(number, 0)  # which sends nothing
-        except ProcessLookupError:
-            return False
-        except PermissionError:
-            return True
-        return True
+            return "not running"
+        if node == platform.node() and os.name == "posix":
+            try:
+                os.kill(number, 0)  # which sends nothing
+            except (ProcessLookupError, OverflowError):
+                return f"not running: process {number} has ended without a word"
+            except PermissionError:
+                pass
+            began, now = words[5:6], _began(number)
+            if began and now:
+                same = began == [now]
+                return "" if same else f"not running: process {number} is another one by now"
+        signs = [0.0]
+        for name in ("lock.pid", "events.jsonl"):
+            with contextlib.suppress(OSError):
+                signs.append(os.lstat(self.path / name).st_mtime)
+        silent = time.time() - max(signs)
+        if silent < _SILENCE:
+            return ""
+        return f"not running: process {number} on {node} has given no sign for {silent:.0f} s"
 
     def _clean(self) -> None:
         """Delete what a killed process was writing."""
-        for folder in (self.path, self.path / "best", self.path / "rounds"):
-            for left in folder.glob(f"{_TEMPORARY}*"):
-                if left.is_dir():
+        for folder in ("", "best/", "rounds/", "rounds/*/"):
+            for left in self.path.glob(f"{folder}{_TEMPORARY}*"):
+                if left.is_dir() and not left.is_symlink():
                     shutil.rmtree(left, ignore_errors=True)
                 else:
                     with contextlib.suppress(OSError):
@@ -262,7 +275,7 @@ class Run:
                 manifest = {file.name: _digest(file) for file in sorted(beside.iterdir())}
                 for file in beside.iterdir():
                     _sync(file)
-                _write(beside / "manifest.json", _json(manifest))
+                files.write(beside / "manifest.json", _json(manifest))
                 _sync(beside)
                 beside.rename(final)
                 _sync(final.parent)
@@ -276,16 +289,24 @@ class Run:
         Raises:
             RunError: a file is missing, cut short or altered.
         """
+        lost = MODEL_FILES if self.is_pruned(number) else ()
         for name in self._manifest(self.folder(number)):
-            self.file(number, name)
+            if name not in lost:
+                self.file(number, name)
+
+    def is_pruned(self, number: int) -> bool:
+        """Tell whether the model of a round was deleted to save room (see ``pruning``)."""
+        return (self.folder(number) / PRUNED).is_file()
 
     def file(self, number: int, name: str) -> Path:
         """Return the path of a round's file, once it is found to be what was committed.
 
         Raises:
-            RunError: it is missing or damaged.
+            RunError: it is missing, damaged or pruned.
         """
         folder = self.folder(number)
+        if name in MODEL_FILES and self.is_pruned(number):
+            raise RunError(self._without_model(number))
         path, expected = folder / name, self._manifest(folder).get(name)
         try:
             whole = _digest(path) == expected
@@ -358,35 +379,43 @@ class Run:
             f"pipeline resume {self.name} (they are played again, with the same result)"
         )
 
+    def _without_model(self, number: int) -> str:
+        """Say what to do about a round whose model is gone."""
+        model, begin = MODEL_FILES[0], number
+        while begin and (self.is_pruned(begin) or not (self.folder(begin) / model).is_file()):
+            begin -= 1
+        return (
+            f"{self.folder(number)}: its model was pruned; to go on from round {begin} delete the "
+            f"folders of the rounds after it and run: pipeline resume {self.name} (they are played "
+            "again, with the same result); --keep-models all prunes none"
+        )
+
     # ---------------------------------------------------------------------- everything else
 
-    def write_best(self, files: Mapping[str, bytes]) -> None:
+    def write_best(self, drawn: Mapping[str, bytes]) -> None:
         """Replace files under best/, each at once."""
         with _writing(self.path / "best"):
             (self.path / "best").mkdir(exist_ok=True)
-            for name, data in files.items():
-                _write(self.path / "best" / name, data)
+            for name, data in drawn.items():
+                files.write(self.path / "best" / name, data)
 
     def event(self, kind: str, **particulars: Any) -> None:
         """Append a line to events.jsonl; a log that cannot be written stops nothing."""
         line = json.dumps({"time": round(time.time(), 3), "event": kind, **particulars})
-        with (
-            contextlib.suppress(OSError),
-            open(self.path / "events.jsonl", "a", encoding="utf-8") as log,
-        ):
-            log.write(line + "\n")
+        with contextlib.suppress(OSError):
+            files.append(self.path / "events.jsonl", f"{line}\n".encode())
 
     def events(self) -> list[dict[str, Any]]:
         """Return what events.jsonl tells, oldest first; there may be no log."""
-        with contextlib.suppress(FileNotFoundError):
-            return list(parse_events((self.path / "events.jsonl").read_bytes()))
+        with contextlib.suppress(OSError):
+            return list(parse_events(files.read(self.path / "events.jsonl")))
         return []
 
     def set_budget(self, config: Config) -> None:
         """Write a configuration that differs in its budget or workers alone."""
         assert not differences(self.started_with, config)
         with _writing(self.path):
-            _write(self.path / "config.toml", to_toml(config).encode())
+            files.write(self.path / "config.toml", to_toml(config).encode())
         self.config = config
 
     def add_session(self, command: list[str]) -> str:
@@ -396,9 +425,36 @@ class Run:
             In what this processor is another than that of the session before; empty if it is not.
         """
         before, now = self.info["sessions"][-1], _session(command)
+        if "seconds" not in before:  # it was killed; soon its end is no longer that of the log
+            before["seconds"] = self.seconds(-1)
         self.info["sessions"].append(now)
         self._write_info()
         return changed(before, now)
+
+    def end_session(self, ended: str, seconds: float) -> None:
+        """Note in run.json how this session ended, "done" or "stopped", and how long it took."""
+        self.info["sessions"][-1] |= {"ended": ended, "seconds": round(seconds, 1)}
+        self._write_info()
+
+    def seconds(self, session: int) -> float:
+        """Return how long a session took; of one that was killed, until its last sign."""
+        sessions = self.info["sessions"]
+        seconds = sessions[session].get("seconds")
+        if isinstance(seconds, int | float) and 0 <= seconds < _FOREVER:
+            return float(seconds)
+        started = _moment(sessions[session].get("started"))
+        if started is None:
+            return 0.0
+        until, tail = math.inf, -_TAIL
+        if session not in (-1, len(sessions) - 1):
+            until, tail = _moment(sessions[session + 1].get("started")) or math.inf, 0
+        last = started
+        with contextlib.suppress(OSError):
+            for event in parse_events(files.read(self.path / "events.jsonl", start=tail)):
+                moment = event.get("time")
+                if isinstance(moment, int | float) and last < moment < until:
+                    last = float(moment)
+        return round(min(last - started, _FOREVER), 1)
 
     def not_reproducible(self, reason: str) -> None:
         """Note in run.json that what this session found depends on more than its configuration."""
@@ -407,7 +463,7 @@ class Run:
 
     def _write_info(self) -> None:
         with _writing(self.path):
-            _write(self.path / "run.json", _json(self.info))
+            files.write(self.path / "run.json", _json(self.info))
 
 
 def parse_events(data: bytes) -> Iterator[dict[str, Any]]:
@@ -419,6 +475,94 @@ def parse_events(data: bytes) -> Iterator[dict[str, Any]]:
             continue
         if isinstance(event, dict):
             yield event
+
+
+# --------------------------------------------------------------------------------- lock
+
+
+@contextlib.contextmanager
+def holding(path: Path, to_write: bool = True) -> Iterator[None]:
+    """Hold the folder of a run, whatever state it is in.
+
+    Args:
+        to_write: whether anything but the lock will be written in it.
+
+    Raises:
+        RunError: another live process holds it, or something in it leads out of it.
+    """
+    from filelock import FileLock, Timeout
+
+    _check_layout(path, to_write)
+    lock = FileLock(path / "lock")
+    holder = path / "lock.pid"
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        who = "another process"
+        with contextlib.suppress(OSError, UnicodeDecodeError, IndexError):
+            who = files.read(holder, most=1000).decode().splitlines()[0]
+        raise RunError(f"{path} is in use by {who}; wait for it, or stop it first") from None
+    except OSError as error:
+        raise RunError(f"cannot lock {path}: {error.strerror or error}") from error
+    ended = threading.Event()
+    try:
+        with _writing(path):
+            number = os.getpid()
+            told = f"process {number} on {platform.node()}\nstarted {_began(number)}\n"
+            files.overwrite(holder, told.encode())
+        threading.Thread(target=_give_signs, args=(holder, ended), daemon=True).start()
+        yield
+    finally:
+        ended.set()
+        with contextlib.suppress(OSError):
+            holder.unlink()
+        lock.release()
+
+
+def _check_layout(path: Path, to_write: bool) -> None:
+    """Refuse a run in which a link or a device stands where something is to be written.
+
+    Raises:
+        RunError: names it.
+    """
+    names, folders = ["lock", "lock.pid"], []
+    if to_write:
+        names += ["events.jsonl", "run.json", "config.toml"]
+        folders = [path / name for name in ("rounds", "best", "tensorboard")]
+        with contextlib.suppress(OSError):
+            folders += (path / "rounds").iterdir()
+    found = {path / name: files.obstacle(path / name) for name in names}
+    found |= {folder: files.obstacle(folder).removeprefix("a folder") for folder in folders}
+    for there, what in found.items():
+        if what:
+            raise RunError(
+                f"{there} is {what}; a run writes in its own folder alone: put a copy of what "
+                "belongs there in its place, or delete it"
+            )
+
+
+def _give_signs(holder: Path, ended: threading.Event) -> None:
+    """Touch lock.pid now and then, for those who look from another machine."""
+    while not ended.wait(_SIGN_EVERY):
+        with contextlib.suppress(OSError):
+            os.utime(holder, follow_symlinks=False)
+
+
+def _began(number: int) -> str:
+    """Return when a process of this machine began, in the system's own measure; "" if unknown."""
+    try:
+        # The name of the program stands in brackets and may hold anything.
+        told = Path(f"/proc/{number}/stat").read_bytes().rpartition(b")")[2].split()
+        return told[19].decode()
+    except (OSError, IndexError, UnicodeDecodeError):
+        return ""
+
+
+def _moment(started: Any) -> float | None:
+    try:
+        return datetime.strptime(started, "%Y-%m-%dT%H:%M:%S%z").timestamp()
+    except (TypeError, ValueError, OverflowError):
+        return None
 
 
 # ------------------------------------------------------------------------- finding runs
@@ -441,15 +585,24 @@ def find_run(spec: str, root: Path) -> Run:
     """Return the run that ``spec`` names: a path, a unique prefix, or ``latest``.
 
     Raises:
+        RunError: none, or more than one, or it is damaged.
+    """
+    return Run(find_folder(spec, root))
+
+
+def find_folder(spec: str, root: Path) -> Path:
+    """Return the folder of the run that ``spec`` names, whatever state it is in.
+
+    Raises:
         RunError: none, or more than one.
     """
     if Path(spec, "run.json").is_file() or (os.sep in spec and Path(spec).is_dir()):
-        return Run(Path(spec))
+        return Path(spec)
     runs = all_runs(root)
     if spec == "latest":
         if not runs:
             raise RunError(f"there is no run in {root}; start one, or name its folder with --runs")
-        return Run(max(runs, key=_last_change))
+        return max(runs, key=_last_change)
     exact = [p for p in runs if p.name == spec]
     found = exact or [p for p in runs if p.name.startswith(spec)]
     if len(found) > 1:
@@ -457,7 +610,7 @@ def find_run(spec: str, root: Path) -> Run:
         raise RunError(f"{spec!r} fits {len(found)} runs ({names}); write more of the name")
     if not found:
         raise RunError(f"no run {spec!r} in {root}; `pipeline ls` lists what is there")
-    return Run(found[0])
+    return found[0]
 
 
 def _last_change(path: Path) -> tuple[int, str]:
@@ -484,22 +637,7 @@ def write_file(path: Path, data: bytes) -> None:
         PipelineError: it cannot be written.
     """
     with _writing(path):
-        _write(path, data)
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Write a file at once: beside, to the disk, renamed into place."""
-    beside = path.with_name(f"{_TEMPORARY}{path.name}")
-    try:
-        with open(beside, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            beside.unlink()
-        raise
+        files.write(path, data)
 
 
 def _digest(path: Path) -> str:

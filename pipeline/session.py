@@ -1,5 +1,6 @@
 """A session with a run: load its last round, play rounds until the budget is used, commit each."""
 
+import contextlib
 import json
 import math
 import time
@@ -19,10 +20,11 @@ from pipeline.executor import Executor, Serial
 from pipeline.packing import unpack
 from pipeline.population import Population
 from pipeline.problem import Problem
+from pipeline.pruning import prune
 from pipeline.report.board import board_svg
 from pipeline.results import described, load_pool, metadata_of
 from pipeline.rounds import Rounds
-from pipeline.runs import SMALLER, Run
+from pipeline.runs import MODEL_FILES, SMALLER, Run
 from pipeline.search.space import make_space
 from pipeline.symmetry import find_class
 from pipeline.workshop import Report, State, Workshop
@@ -30,6 +32,8 @@ from pipeline.workshop import Report, State, Workshop
 
 def play(run: Run, problem: Problem, executor: Executor, report: Report) -> State:
     """Play rounds of a locked run until its budget is used; return the last state.
+
+    How the session ended and how long it took is noted in the run, unless it is killed.
 
     Args:
         report: called as ``report(event, **particulars)``; what it raises ends the session
@@ -39,6 +43,18 @@ def play(run: Run, problem: Problem, executor: Executor, report: Report) -> Stat
         RunError: the last round is damaged.
         PipelineError: whatever stops a round (a full disk, a hook the validator contradicts).
     """
+    began = time.monotonic()
+    ended = "stopped"
+    try:
+        state = _play(run, problem, executor, report)
+        ended = "done"
+    finally:
+        with contextlib.suppress(PipelineError):  # a full disk, which has been told of
+            run.end_session(ended, time.monotonic() - began)
+    return state
+
+
+def _play(run: Run, problem: Problem, executor: Executor, report: Report) -> State:
     config = run.config
     clock = Clock(config.budget.time if config.proposer == "none" else 0.0, config.budget.cpu)
     given = inputs.arrays(inputs.stored_files(config, run.path))
@@ -46,6 +62,7 @@ def play(run: Run, problem: Problem, executor: Executor, report: Report) -> Stat
     state = load_state(run, player)
     if state is not None:
         run.write_best(_best(problem, config, state))  # in case a kill came between the two
+        _prune(run, state)
     if not _finished(config, state, clock, 0.0):
         player.prepare()
     clock.start()
@@ -60,6 +77,7 @@ def play(run: Run, problem: Problem, executor: Executor, report: Report) -> Stat
             run.not_reproducible(f"round {state.round} was cut short by the clock")
         run.commit(state.round, partial(_write_round, run, problem, state))
         run.write_best(_best(problem, config, state))
+        _prune(run, state)
         took = time.monotonic() - start
         longest = max(longest, took) if state.round else 0.0
         report("committed", stats=state.stats, seconds=round(took, 3))
@@ -107,6 +125,13 @@ def settled(config: Config) -> Config:
     return replace(config, compute=replace(compute, precision=precision))
 
 
+def _prune(run: Run, state: State) -> None:
+    """Delete the models that are not to be kept; what cannot be deleted waits for a later round."""
+    if state.model is not None:
+        with contextlib.suppress(OSError):
+            prune(run, run.config.store.keep_models)
+
+
 def _player(
     problem: Problem,
     config: Config,
@@ -149,6 +174,8 @@ def load_state(run: Run, player: Workshop) -> State | None:
     if not rounds:
         return None
     number = rounds[-1]
+    if run.is_pruned(number):
+        run.file(number, MODEL_FILES[0])  # says what to do
     run.check_round(number)
     config = run.config
     pools = {n: load_pool(run, player.problem, number, n) for n in config.sizes}

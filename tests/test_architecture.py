@@ -183,6 +183,10 @@ def test_the_lab_lists_its_tasks_without_torch():
     late("torch,numba,matplotlib", "lab", "list")
 
 
+def test_listing_runs_loads_neither_torch_nor_numba(played):
+    late("torch,numba,pyarrow", "ls", "--runs", played.parent)
+
+
 @pytest.mark.parametrize("command", ["ls", "show", "hist", "best", "verify"])
 def test_looking_at_a_run_never_loads_torch(command, played):
     late("torch", command, *(["--runs", played.parent] if command == "ls" else [played]))

@@ -198,11 +198,11 @@ def test_a_start_that_is_no_good_is_refused_before_there_is_a_run(
 
 def test_ls_lists_runs_and_says_which_are_damaged(played, cli):
     found = cli("ls", "--runs", played.parent)
-    assert re.search(rf"{played.name}\s+2 of 2\s+9", found.out)
+    assert re.search(rf"{played.name}\s+isosceles, n=6\s+done\s+2\s+9\s+\d+ s\s+\d+ kB", found.out)
     (row,) = json.loads(cli("ls", "--runs", played.parent, "--json").out)["runs"]
     assert (row["run"], row["n"], row["rounds"], row["best"]) == (played.name, 6, 2, 9)
     (played / "config.toml").write_text("n = [")
-    assert re.search(rf"{played.name}\s+damaged", cli("ls", "--runs", played.parent).out)
+    assert re.search(rf"{played.name}\s+-\s+damaged", cli("ls", "--runs", played.parent).out)
     (row,) = json.loads(cli("ls", "--runs", played.parent, "--json").out)["runs"]
     assert "not TOML" in row["error"]
 

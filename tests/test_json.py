@@ -51,6 +51,8 @@ CALLS = [
     ("certificate", "RUN", "-o", "cert"),
     ("verify", "RUN", "--all-rounds"),
     ("check", f"{ROOT / 'tests/plugins/four_cycle_free.py'}:FourCycleFree", "--n", 3),
+    ("rm", "RUN", "--yes"),
+    ("prune", "RUN", "--keep-models", "none", "--yes"),
     ("problems",),
     ("doctor",),
     ("report", "RUN"),

@@ -85,7 +85,7 @@ def _moments_in_all(played: Path, tmp_path: Path) -> int:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_run_killed_at_any_of_some_moments_ends_with_the_same_bytes(played, tmp_path):
     # In the commit of round 0, right after its rename, in training, as best/ is written.
-    for folder in _killed_at(played, tmp_path, [14, 32, 60, 118]).values():
+    for folder in _killed_at(played, tmp_path, [14, 35, 60, 130]).values():
         resume(folder)
         assert contents(folder) == contents(played)
 
@@ -112,6 +112,7 @@ def test_what_a_killed_process_was_writing_is_cleared_away(played):
     (played / "rounds" / ".writing-0003").mkdir()
     (played / "rounds" / ".writing-0003" / "n6.parquet").write_bytes(b"half")
     (played / "best" / ".writing-n6.json").write_bytes(b"half")
+    (played / "rounds" / "0001" / ".writing-pruned.json").write_bytes(b"half")
     (played / ".writing-run.json").write_bytes(b"half")
     resume(played)
     assert contents(played) == before

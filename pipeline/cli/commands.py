@@ -21,6 +21,7 @@ from pipeline.cli.report import plot, report
 from pipeline.cli.run import resume, run
 from pipeline.cli.search import search
 from pipeline.cli.solve import solve
+from pipeline.cli.tidy import prune, rm
 from pipeline.cli.watch import watch
 from pipeline.errors import PipelineError
 
@@ -72,6 +73,8 @@ _READING = (
     certificate,
     verify,
     check,
+    rm,
+    prune,
     problems,
     doctor,
 )

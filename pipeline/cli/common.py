@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
+from pipeline import files
 from pipeline.errors import UsageError
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -169,15 +170,34 @@ def existing_file(text: str) -> Path:
     return path
 
 
-def writable(option: str, path: Path) -> Path:
+def writable(option: str, path: Path, force: bool = True) -> Path:
     """Return the path of a file that can be written, tried before there is anything to write.
+
+    Args:
+        force: whether a file that is there may be replaced; nothing but a file ever is.
 
     Raises:
         UsageError: it cannot.
     """
+    found = files.obstacle(path)
+    if found == "a folder":
+        raise UsageError(f"{option} {path}: is a folder; name a file in it")
+    if found:
+        raise UsageError(
+            f"{option} {path}: is {found}, and only a regular file is ever replaced; name another "
+            "file, or delete it first"
+        )
     there = path.exists()
+    if there and not force:
+        raise UsageError(
+            f"{option} {path}: exists; add --force to replace it, or name another file"
+        )
+    if not path.absolute().parent.is_dir():
+        raise UsageError(
+            f"{option} {path}: cannot be written, there is no folder {path.parent}; make it first"
+        )
     try:
-        path.open("ab").close()
+        files.append(path, b"")
     except OSError as error:
         raise UsageError(
             f"{option} {path}: cannot be written ({error.strerror}); name a file in a folder of "

@@ -60,13 +60,15 @@ def compare(what: tuple[str, ...], **options: Any) -> None:
     budget_cpu_seconds, target (one, or {40 = 70, 48 = 84}), stop_at_target, control, [settings]
     for all arms and [arms.NAME] for each.
     """
+    from pipeline.runs import write_file
+
     outputs = {key: _writable(options[key], key) for key in ("figure", "output") if options[key]}
     story = _from_runs(what, options) if _are_runs(what) else _from_plan(what[0], options)
     if story["panels"]:
         if "figure" in outputs:
-            outputs["figure"].write_text(_figure(story), encoding="utf-8")
+            write_file(outputs["figure"], _figure(story).encode())
         if "output" in outputs:
-            outputs["output"].write_text(_markdown(story), encoding="utf-8")
+            write_file(outputs["output"], _markdown(story).encode())
     if options["as_json"]:
         print_json(_as_json(story))
     else:

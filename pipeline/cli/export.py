@@ -5,7 +5,14 @@ from typing import Any
 
 import click
 
-from pipeline.cli.common import collection_of, pick_options, problem_option, runs_option
+from pipeline import files
+from pipeline.cli.common import (
+    collection_of,
+    pick_options,
+    problem_option,
+    runs_option,
+    writable,
+)
 
 _LISTS, _PICTURES = ("json", "csv", "parquet", "lean-list"), ("svg", "tikz")
 
@@ -51,17 +58,14 @@ def export(
     """
     from pipeline.errors import UsageError
     from pipeline.report import exporting
+    from pipeline.runs import write_file
 
     if as_json and kind not in (None, "json"):
         raise UsageError(f"--json and --format {kind}: name one of them")
     kind = kind or "json"
     if kind == "parquet" and file is None:
         raise UsageError("--format parquet: needs a file; add -o FILE.parquet")
-    there = None if file is None else Path(file)
-    if there is not None and (there.exists() and not force):
-        raise UsageError(f"-o {file}: exists; add --force to replace it, or name another file")
-    if there is not None and not there.absolute().parent.is_dir():
-        raise UsageError(f"-o {file}: there is no folder {there.parent}; make it first")
+    there = None if file is None else writable("-o", Path(file), force)
     held = collection_of(target, runs, problem, n)
     plugin, pool = held.problem, held.pool
     if rank is not None or id_ is not None or kind in _PICTURES:
@@ -83,15 +87,11 @@ def export(
     if there is None:
         click.echo(text, nl=False)
         return
-    beside = there.with_name(f".{there.name}.part")
-    try:
-        if kind == "parquet":
-            pool.write(beside, held.metadata())
-        else:
-            beside.write_text(text, encoding="utf-8")
-        beside.replace(there)
-    finally:
-        beside.unlink(missing_ok=True)
+    if kind != "parquet":
+        write_file(there, text.encode())
+        return
+    with files.replacing(there) as beside:
+        pool.write(beside, held.metadata())
 
 
 def _one_of_each(plugin: Any, pool: Any) -> Any:

@@ -161,6 +161,7 @@ def all_(out: str | None, only: str | None, **options: Any) -> None:
     """
     from pipeline.errors import nearest
     from pipeline.lab.registry import entries
+    from pipeline.runs import write_file
 
     file = writable("-o", Path(out)) if out else None
     chosen = entries(options["scale"])
@@ -179,7 +180,7 @@ def all_(out: str | None, only: str | None, **options: Any) -> None:
     rows = [row for made in runs for row in rows_of(made)]
     table = markdown(rows)
     if file is not None:
-        file.write_text(document(rows, words(), runs), encoding="utf-8")
+        write_file(file, document(rows, words(), runs).encode())
     if options["as_json"]:
         print_json({"scale": options["scale"], "rows": rows})
     else:

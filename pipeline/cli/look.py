@@ -21,28 +21,16 @@ from pipeline.cli.common import (
 @runs_option
 @json_option
 def ls(runs: str | None, as_json: bool) -> None:
-    """List the runs, oldest first."""
-    from pipeline.errors import PipelineError
-    from pipeline.runs import Run, all_runs, runs_root
+    """List the runs, oldest first: state, rounds, best score, time played, size on the disk.
+
+    A run is running, done (its budget is used or its target reached), stopped (`pipeline resume`
+    goes on with it) or damaged.
+    """
+    from pipeline.listing import UNBOUNDED, listing
+    from pipeline.runs import runs_root
 
     root = runs_root(runs)
-    rows: list[dict[str, Any]] = []
-    for path in all_runs(root):
-        row: dict[str, Any] = {"run": path.name, "path": str(path)}
-        try:
-            opened = Run(path)
-            done = opened.rounds()
-            best = opened.stats(done[-1])["pool"][str(opened.config.n)]["max"] if done else None
-            row |= {
-                "problem": opened.config.problem,
-                "n": opened.config.n,
-                "rounds": len(done) - 1 if done else None,
-                "of": opened.config.budget.rounds,
-                "best": best,
-            }
-        except PipelineError as error:
-            row["error"] = str(error)
-        rows.append(row)
+    rows = listing(root)
     if as_json:
         print_json({"runs": rows})
         return
@@ -50,19 +38,28 @@ def ls(runs: str | None, as_json: bool) -> None:
         click.echo(f"no runs in {root}; start one with: pipeline run isosceles --n 16")
         return
     from rich.table import Table
+    from rich.text import Text
 
-    from pipeline.report.terminal import console
+    from pipeline.report.terminal import bytes_text, console, span
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("run", no_wrap=True)
-    for name in ("rounds", "best"):
-        table.add_column(name, justify="right")
+    table.add_column("problem", overflow="fold")
+    table.add_column("state", no_wrap=True)
+    for name in ("rounds", "best", "time", "size"):
+        table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
+        name, state, size = Text(row["run"]), row["state"], bytes_text(row["bytes"])
         if "error" in row:
-            table.add_row(row["run"], "damaged", "-")
+            table.add_row(name, "-", state, "-", "-", "-", size)
             continue
-        done = "-" if row["rounds"] is None else row["rounds"]
-        table.add_row(row["run"], f"{done} of {row['of']}", str(row["best"] or "-"))
+        rounds = "-" if row["rounds"] is None else str(row["rounds"])
+        if state != "done" and row["of"] < UNBOUNDED:
+            rounds += f" of {row['of']}"
+        # Of a plugin's path the file and the class say enough; --json has all of it.
+        problem = Text(f"{Path(row['problem']).name}, n={row['n']}")
+        best = "-" if row["best"] is None else str(row["best"])
+        table.add_row(name, problem, state, rounds, best, span(row["seconds"]), size)
     console().print(table)
 
 

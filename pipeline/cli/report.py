@@ -16,6 +16,7 @@ from pipeline.cli.common import (
     problem_of,
     problem_option,
     runs_option,
+    writable,
 )
 from pipeline.errors import UsageError
 
@@ -53,7 +54,7 @@ def report(
     from pipeline.report.page import comparison_page, file_page, run_page
     from pipeline.runs import runs_root, write_file
 
-    there = None if file is None else new_file(file, force)
+    there = None if file is None else writable("-o", Path(file), force)
     sources, opened = [word for word in targets if as_file(word) is not None], []
     if sources and len(targets) > 1:
         raise UsageError(f"{sources[0]} is a file, which has no progress to compare; name it alone")
@@ -63,16 +64,15 @@ def report(
         raise UsageError("--n goes with a FILE; a RUN is told at the size it searches for")
     if not sources:
         opened = [open_run(name, runs) for name in targets]
+    if there is None:
+        alone = len(opened) == 1
+        usual = opened[0].path / "report.html" if alone else runs_root(runs) / "comparison.html"
+        there = writable("-o", usual)
     stories = [Story(run, problem_of(run, problem)) for run in opened]
     if sources:
         text = file_page(collection_of(sources[0], runs, problem, n))
-    elif len(stories) == 1:
-        text = run_page(stories[0])
-        there = there or opened[0].path / "report.html"
     else:
-        text = comparison_page(stories)
-        there = there or runs_root(runs) / "comparison.html"
-    assert there is not None
+        text = run_page(stories[0]) if len(stories) == 1 else comparison_page(stories)
     write_file(there, text.encode())
     if as_json:
         told: dict[str, Any] = {"runs": [str(run.path) for run in opened]}
@@ -135,7 +135,7 @@ def plot(
         raise UsageError(f"--rank and --id pick a board; --what {what} shows all constructions")
     if suffix in (".pdf", ".png"):
         check_renderer()
-    there, source = new_file(file, force), as_file(target)
+    there, source = writable("-o", Path(file), force), as_file(target)
     if source is not None:
         if what == "progress" or round_ is not None:
             raise UsageError(
@@ -218,19 +218,3 @@ def _heatmap(plugin: Any, n: int, used: Any, label: str) -> str:
             "--what scores or progress"
         )
     return drawn
-
-
-def new_file(file: str, force: bool) -> Path:
-    """Return the path of a file that may be written.
-
-    Raises:
-        UsageError: it exists and ``force`` is not set, or its folder does not.
-    """
-    there = Path(file)
-    if there.is_dir():
-        raise UsageError(f"-o {file}: is a folder; name a file in it")
-    if there.exists() and not force:
-        raise UsageError(f"-o {file}: exists; add --force to replace it, or name another file")
-    if not there.absolute().parent.is_dir():
-        raise UsageError(f"-o {file}: there is no folder {there.parent}; make it first")
-    return there

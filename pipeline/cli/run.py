@@ -19,6 +19,8 @@ from pipeline.cli.play import begin, finish, load, play, tell_processor, words
 from pipeline.errors import UsageError
 
 _STOP = "[default: none]"
+KEEP = ("last", "all")
+_KEPT = "Models to keep: all, or of the last two rounds and of each new best."
 
 
 @click.command()
@@ -49,6 +51,7 @@ _STOP = "[default: none]"
 @click.option("--config", "file", metavar="FILE", help="A TOML file; the options go over it.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any key of a config.")
 @click.option("--tensorboard", is_flag=True, help="Write each round for TensorBoard, too.")
+@click.option("--keep-models", type=click.Choice(KEEP), help=f"{_KEPT}  [default: last]")
 @click.option("--print-config", is_flag=True, help="Print the complete configuration and stop.")
 @runs_option
 @json_option
@@ -86,6 +89,7 @@ def run(problem: str, file: str | None, settings: tuple[str, ...], **options: An
 @click.option("--workers", type=int, help="Search processes; the results are the same.")
 @click.option("--tensorboard", is_flag=True, help="Write each round for TensorBoard, too.")
 @problem_option
+@click.option("--keep-models", type=click.Choice(KEEP), help=_KEPT)
 @runs_option
 @json_option
 def resume(
@@ -96,16 +100,18 @@ def resume(
     workers: int | None,
     tensorboard: bool,
     problem: str | None,
+    keep_models: str | None,
     runs: str | None,
     as_json: bool,
 ) -> None:
     """Go on with RUN: a path, a unique prefix of its name, or latest.
 
-    Only the budget may change. Without options the run goes on to the rounds it was given.
+    Only the budget may change, and which models are kept. Without options the run goes on to the
+    rounds it was given.
     """
     from dataclasses import replace
 
-    from pipeline.config import with_budget
+    from pipeline.config import StoreConfig, with_budget
     from pipeline.plugins import check_unchanged
     from pipeline.report.tensorlog import check_tensorboard
 
@@ -121,6 +127,8 @@ def resume(
         )
         if workers is not None:
             config = replace(config, compute=replace(config.compute, workers=workers))
+        if keep_models is not None:
+            config = replace(config, store=StoreConfig(keep_models))
         plugin = problem_of(opened, problem)
         check_unchanged(opened.path, plugin)
         opened.set_budget(config)
@@ -191,6 +199,7 @@ def _overlay(data: dict[str, Any], options: dict[str, Any]) -> None:
         "device": ("compute", "device"),
         "feedback": ("feedback", "kind"),
         "workers": ("compute", "workers"),
+        "keep_models": ("store", "keep_models"),
         "keep": ("select", "keep"),
         "field": ("search", "field"),
         "mask": ("search", "mask"),

@@ -69,6 +69,7 @@ def solve(
 
     check_first_use(plugin)
     from pipeline.executor import make_executor
+    from pipeline.runs import write_file
     from pipeline.search.proof import Question, solve
 
     spec = problem_spec(problem)
@@ -92,7 +93,7 @@ def solve(
         return
     found = construction(plugin, spec, n, answer.cells)
     if path:
-        path.write_text(json.dumps(found) + "\n", encoding="utf-8")
+        write_file(path, (json.dumps(found) + "\n").encode())
     if as_json:
         print_json(
             found
@@ -122,11 +123,12 @@ def _finish_all(
     from pipeline.cli.every import print_every, rows_of
     from pipeline.report.exporting import to_json
     from pipeline.report.terminal import console
+    from pipeline.runs import write_file
 
     n = found["n"]
     if path:
         kept = cells[census(cells, plugin.ground(n)).first] if inequivalent else cells
-        path.write_text(to_json(rows_of(plugin, found["problem"], n, kept)), encoding="utf-8")
+        write_file(path, to_json(rows_of(plugin, found["problem"], n, kept)).encode())
     if as_json:
         print_json(found)
     else:

@@ -48,13 +48,15 @@ def _histogram(found: Distribution, title: str, limits: tuple[int, int], failure
     """Return the inside of a histogram."""
     low, high = limits
     step = max(1, -(-(high - low + 1) // _BARS))
-    counts = {int(score): count for score, count in found["histogram"].items()}
+    counts: dict[int, int] = {}
+    for score, count in found["histogram"].items():
+        place = (int(score) - low) // step
+        counts[place] = counts.get(place, 0) + count
     bars: list[tuple[str, int, str, str]] = []
-    for first in range(low, high + 1, step):
+    for place, first in enumerate(range(low, high + 1, step)):
         last = first + step - 1
         name = str(first) if step == 1 else f"{first} to {last}"
-        count = sum(counts.get(score, 0) for score in range(first, last + 1))
-        bars.append((name, count, "bar", _SCORE))
+        bars.append((name, counts.get(place, 0), "bar", _SCORE))
     scores = len(bars)
     if failures:
         bars.append(("invalid", found["invalid"], "bar-invalid", _INVALID))
