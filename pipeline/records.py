@@ -27,14 +27,32 @@ class Survey(NamedTuple):
     """What the runs of a problem have found.
 
     Attributes:
-        best: by size; of equal ones that of the oldest run.
+        found: by size, best first; of equal ones that of the oldest run.
         runs: how many runs of the problem there are.
         damaged: what is wrong with those that cannot be read, a line each.
     """
 
-    best: dict[int, Found]
+    found: dict[int, list[Found]]
     runs: int
     damaged: list[str]
+
+    def best(self, problem: Problem, n: int, above: int = -1) -> tuple[dict[str, Any], Run] | None:
+        """Return the best construction of a size, verified anew, and its run.
+
+        A run whose best is not what it claims is added to the damaged ones and left out.
+
+        Args:
+            above: a score that it must exceed; None is returned where nothing does.
+        """
+        for score, run in self.found.get(n, []):
+            if score <= above:
+                break
+            try:
+                return best_of(run, problem, n), run
+            except PipelineError as error:
+                if str(error) not in self.damaged:
+                    self.damaged.append(str(error))
+        return None
 
 
 @dataclass(frozen=True)
@@ -80,7 +98,7 @@ def survey(problem: Problem, spec: str, root: Path) -> Survey:
         problem: under one convention; runs of another do not count.
         spec: what its runs are of: a name, or a file and a class.
     """
-    best: dict[int, Found] = {}
+    found: dict[int, list[Found]] = {}
     count, damaged, spec = 0, [], problem_spec(spec)
     for path in all_runs(root):
         try:
@@ -88,16 +106,16 @@ def survey(problem: Problem, spec: str, root: Path) -> Survey:
             if run.config.problem != spec or not _same_convention(run, problem):
                 continue
             count += 1
-            rounds = run.rounds()
-            pools = run.stats(rounds[-1])["pool"] if rounds else {}
+            bests = run.bests()
         except PipelineError as error:
             damaged.append(str(error))
             continue
-        for n, pool in pools.items():
-            held = best.get(int(n))
-            if pool["max"] is not None and (held is None or pool["max"] > held.score):
-                best[int(n)] = Found(pool["max"], run)
-    return Survey(best, count, damaged)
+        for n, score in bests.items():
+            if score is not None:
+                found.setdefault(n, []).append(Found(score, run))
+    for ranked in found.values():
+        ranked.sort(key=lambda one: -one.score)  # of equal ones the oldest first, as they come
+    return Survey(found, count, damaged)
 
 
 def _same_convention(run: Run, problem: Problem) -> bool:
@@ -142,9 +160,9 @@ def table(
         score, held, where = None, "", ""
         if n in records:
             score, held, where = records[n][0], "record", str(records[n][1])
-        if n in found.best and (score is None or found.best[n].score > score):
-            run = found.best[n].run
-            score, held, where = best_of(run, problem, n)["score"], "run", str(run.path)
+        ours = found.best(problem, n, -1 if score is None else score)
+        if ours is not None:
+            score, held, where = ours[0]["score"], "run", str(ours[1].path)
         if known is None and score is None:
             continue
         rows.append(
@@ -172,15 +190,17 @@ def best_over_runs(
         RunError: no run has one.
     """
     found = survey(problem, spec, root)
-    if n not in found.best:
-        there = ", ".join(map(str, sorted(found.best)))
+    ours = found.best(problem, n)
+    if ours is None:
+        there = ", ".join(map(str, sorted(found.found)))
         has = f"{found.runs} runs of it have sizes {there}" if there else "there is no run of it"
         # A certificate that comes with the program is no run, but it is an answer.
         record = next((str(file) for size, _, file in own(problem) if size == n), "")
         also = f"; a record lies at {record}" if record else ""
+        left = f"; left out: {found.damaged[0]}" if found.damaged else ""
         raise RunError(
             f"no run in {root} holds {problem.name} ({problem.convention}) at n={n} ({has}); find "
-            f"some with: pipeline search {spec} --n {n}{also}"
+            f"some with: pipeline search {spec} --n {n}{also}{left}"
         )
-    run = found.best[n].run
-    return best_of(run, problem, n) | {"run": run.name, "path": str(run.path)}, found
+    best, run = ours
+    return best | {"run": run.name, "path": str(run.path)}, found

@@ -1,6 +1,7 @@
 """A session with a run: load its last round, play rounds until the budget is used, commit each."""
 
 import json
+import math
 import time
 from collections.abc import Mapping
 from functools import partial
@@ -12,8 +13,9 @@ from pipeline import inputs
 from pipeline.clock import Clock
 from pipeline.config import Config
 from pipeline.constructions import read_constructions
-from pipeline.errors import PipelineError, UsageError, VerificationError
+from pipeline.errors import PipelineError, RunError, UsageError, VerificationError
 from pipeline.executor import Executor, Serial
+from pipeline.footprint import check_memory
 from pipeline.packing import unpack
 from pipeline.population import Population
 from pipeline.problem import Problem
@@ -23,6 +25,7 @@ from pipeline.rounds import Rounds
 from pipeline.runs import Run
 from pipeline.search.space import make_space
 from pipeline.symmetry import find_class
+from pipeline.untrusted import read_json
 from pipeline.workshop import Report, State, Workshop
 
 
@@ -76,6 +79,7 @@ def check(problem: Problem, config: Config, given: Mapping[str, np.ndarray]) -> 
         UsageError: a size, symmetry class, kind of tokens, shape, device, field or mask that
             cannot be had.
     """
+    check_memory(problem, config)
     player = _player(problem, config, Serial(), lambda *_, **__: None, Clock(), given)
     if config.seeding.method == "portfolio" or config.search.batches:
         player.arms(config.n, player.fields(config.n, {}))
@@ -136,8 +140,7 @@ def load_state(run: Run, player: Workshop) -> State | None:
     run.check_round(number)
     config = run.config
     pools = {n: load_pool(run, player.problem, number, n) for n in config.sizes}
-    memory = json.loads(run.file(number, "rng.json").read_text(encoding="utf-8"))
-    temperature, stats = float(memory["temperature"]), run.stats(number)
+    temperature, stats = _temperature(run.file(number, "rng.json")), run.stats(number)
     if not (run.folder(number) / "model.safetensors").is_file():
         return State(number, pools, temperature, stats=stats)
     from pipeline.loop import Loop
@@ -147,6 +150,14 @@ def load_state(run: Run, player: Workshop) -> State | None:
     model = player.writer.load(run.file(number, "model.safetensors"))
     optimizer = load_optimizer(run.file(number, "optimizer.safetensors"))
     return State(number, pools, temperature, model, optimizer, stats=stats)
+
+
+def _temperature(path: Path) -> float:
+    memory = read_json(path)
+    found = memory.get("temperature") if isinstance(memory, dict) else None
+    if type(found) is not float or not 0 < found < math.inf:
+        raise RunError(f"{path} is damaged: it has no temperature; restore it from a copy")
+    return found
 
 
 def import_starts(problem: Problem, path: Path) -> dict[int, Population]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from pipeline.cli.common import json_option, open_run, print_json, problem_of, runs_option
+from pipeline.cli.common import echo, json_option, open_run, print_json, problem_of, runs_option
 
 
 @click.command()
@@ -52,8 +52,8 @@ def certificate(
     if as_json:
         print_json({"certificate": str(there / name), "verifier": str(checker), **found})
         return
-    click.echo(f"{there / name}: {plugin.name}, n={found['n']}, {found['score']} points, verified")
-    click.echo(f"check it anywhere: python {checker}")
+    echo(f"{there / name}: {plugin.name}, n={found['n']}, {found['score']} points, verified")
+    echo(f"check it anywhere: python {checker}")
 
 
 def _without_folders(command: list[str]) -> list[str]:

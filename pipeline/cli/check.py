@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from pipeline.cli.common import (
+    echo,
     existing_file,
     json_option,
     open_run,
@@ -45,7 +46,7 @@ def verify(target: str, all_rounds: bool, runs: str | None, as_json: bool) -> No
     for line in lines:
         many = f"{line['count']:,} constructions, best score" if "count" in line else "score"
         where = line["where"] + (f" round {line['round']}" if "round" in line else "")
-        click.echo(f"{where}: {line['problem']}, n={line['n']}, {many} {line['score']}, valid")
+        echo(f"{where}: {line['problem']}, n={line['n']}, {many} {line['score']}, valid")
 
 
 def _verify_file(path: Path) -> list[dict[str, Any]]:
@@ -114,10 +115,10 @@ def problems(as_json: bool) -> None:
         print_json({"problems": rows})
         return
     for row in rows:
-        click.echo(f"{row['name']}: {row['title']}")
+        echo(f"{row['name']}: {row['title']}")
         if len(row["conventions"]) > 1:
             first, *others = row["conventions"]
-            click.echo(f"  --convention {first} (default), {', '.join(others)}")
+            echo(f"  --convention {first} (default), {', '.join(others)}")
 
 
 @click.command()
@@ -133,8 +134,6 @@ def doctor(runs: str | None, as_json: bool) -> None:
         print_json({"ok": all(f["ok"] for f in findings), "findings": findings})
     else:
         for finding in findings:
-            click.echo(
-                f"{'ok ' if finding['ok'] else 'BAD'}  {finding['what']}: {finding['found']}"
-            )
+            echo(f"{'ok ' if finding['ok'] else 'BAD'}  {finding['what']}: {finding['found']}")
     if not all(finding["ok"] for finding in findings):
         raise SystemExit(1)

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from pipeline.errors import UsageError
+from pipeline.printable import printable
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -30,6 +31,11 @@ def json_option(function: Function) -> Function:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(function)
 
 
+def echo(text: str, err: bool = False) -> None:
+    """Print a line, made safe for a terminal."""
+    click.echo(printable(text), err=err)
+
+
 def print_json(data: dict[str, Any]) -> None:
     """Print an object with the version of its layout."""
     click.echo(json.dumps({"schema": JSON_SCHEMA, **data}))
@@ -39,7 +45,7 @@ def open_run(spec: str, runs: str | None) -> Any:
     """Return the run a user named."""
     from pipeline.runs import find_run, runs_root
 
-    return find_run(spec, runs_root(runs))
+    return find_run(spec, runs_root(runs), lambda line: echo(f"left out: {line}", err=True))
 
 
 def problem_of(run: Any) -> Any:

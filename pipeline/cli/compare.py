@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from pipeline.cli.common import (
+    echo,
     existing_file,
     json_option,
     open_run,
@@ -131,7 +132,7 @@ def _from_plan(word: str, options: dict[str, Any]) -> dict[str, Any]:
     folder = runs_root(options["runs"]) / plan.folder(plugin.name)
     err = console(stderr=True)
     if not options["as_json"]:
-        click.echo(str(folder))
+        echo(str(folder))
     from pipeline.compare import at_equal_compute, carry_out
 
     with _Progress(err, plan.cpu_seconds + _START, jobs) as live:

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from pipeline.cli.common import json_option, open_run, print_json, problem_of, runs_option
+from pipeline.cli.common import echo, json_option, open_run, print_json, problem_of, runs_option
 
 
 @click.command()
@@ -23,7 +23,7 @@ def ls(runs: str | None, as_json: bool) -> None:
         try:
             opened = Run(path)
             done = opened.rounds()
-            best = opened.stats(done[-1])["pool"][str(opened.config.n)]["max"] if done else None
+            best = opened.bests().get(opened.config.n)
             row |= {
                 "problem": opened.config.problem,
                 "n": opened.config.n,
@@ -33,12 +33,13 @@ def ls(runs: str | None, as_json: bool) -> None:
             }
         except PipelineError as error:
             row["error"] = str(error)
+            echo(f"damaged: {error}", err=True)
         rows.append(row)
     if as_json:
         print_json({"runs": rows})
         return
     if not rows:
-        click.echo(f"no runs in {root}; start one with: pipeline run isosceles --n 16")
+        echo(f"no runs in {root}; start one with: pipeline run isosceles --n 16")
         return
     from rich.table import Table
 

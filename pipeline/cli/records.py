@@ -90,7 +90,7 @@ def _print(plugin: Any, rows: Sequence[Any], here: Path | None, out: Any) -> Non
             str(row.n),
             _or_dash(row.best_known),
             "proved" if row.proved else "",
-            f"\\[{sources[_source(row)]}]" if row.source else "-",
+            f"[{sources[_source(row)]}]" if row.source else "-",
             _or_dash(row.ours),
             _or_dash(row.gap),
             {"record": "records", "run": Path(row.where).name, "": "-"}[row.held],

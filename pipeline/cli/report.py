@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from pipeline.cli.common import json_option, open_run, print_json, problem_of, runs_option
+from pipeline.cli.common import echo, json_option, open_run, print_json, problem_of, runs_option
 from pipeline.errors import UsageError
 
 _WHAT = ("scores", "progress", "board", "heatmap")
@@ -52,9 +52,9 @@ def report(
         told = {"runs": [str(run.path) for run in opened]}
         print_json({"file": str(there), "bytes": there.stat().st_size, **told})
     else:
-        click.echo(str(there))
+        echo(str(there))
     if open_ and not webbrowser.open(there.resolve().as_uri()):
-        click.echo("no browser was found; open the file in one yourself", err=True)
+        echo("no browser was found; open the file in one yourself", err=True)
 
 
 @click.command()
@@ -106,7 +106,7 @@ def plot(
     if as_json:
         print_json({"file": str(there), "run": str(opened.path), "what": what})
     else:
-        click.echo(str(there))
+        echo(str(there))
 
 
 def _figure(opened: Any, plugin: Any, what: str, number: int | None, suffix: str) -> str:
