@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,10 @@ from pipeline.config import Config
 from pipeline.errors import PipelineError, RunError, UsageError
 from pipeline.untrusted import read_bytes
 
+#: What numpy raises at a header that nobody wrote: it is read as Python.
+_NO_ARRAY = (
+    *(ValueError, TypeError, SyntaxError, TokenError, EOFError, OverflowError, RecursionError),
+)
 #: Keys of the section "search" that may name a file.
 _KEYS = ("field", "mask")
 
@@ -85,7 +90,7 @@ def arrays(files: Mapping[str, bytes]) -> dict[str, np.ndarray]:
         try:
             _check_header(data)
             found[name] = np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
-        except (ValueError, EOFError, OverflowError, RecursionError) as error:
+        except _NO_ARRAY as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise UsageError(f"{name} is no .npy file of numbers: {reason}") from error
     return found

@@ -324,13 +324,13 @@ class Run:
         rounds = self.rounds()
         if not rounds:
             return {}
-        pools, sizes = self.stats(rounds[-1]).get("pool"), set(map(str, self.config.sizes))
-        whole = isinstance(pools, dict) and pools.keys() == sizes
-        if whole:
-            found = [p.get("max", "") if isinstance(p, dict) else "" for p in pools.values()]
-            whole = all(score is None or type(score) is int for score in found)
-        if not whole:
+        pools = self.stats(rounds[-1]).get("pool")
+        if not isinstance(pools, dict) or pools.keys() != set(map(str, self.config.sizes)):
             raise self._damaged(self.folder(rounds[-1]) / "stats.json", rounds[-1])
+        for pool in pools.values():
+            score = pool.get("max", "") if isinstance(pool, dict) else ""
+            if score is not None and type(score) is not int:
+                raise self._damaged(self.folder(rounds[-1]) / "stats.json", rounds[-1])
         return {int(n): pool["max"] for n, pool in pools.items()}
 
     def sizes(self, number: int) -> list[int]:
