@@ -456,7 +456,11 @@ def find_run(spec: str, root: Path, left_out: Callable[[str], None] = lambda _: 
         if not runs:
             raise RunError(f"there is no run in {root}; start one, or name its folder with --runs")
         runs.sort(key=_last_change, reverse=True)
-        return next(_readable(runs, left_out), None) or Run(runs[0])
+        lines: list[str] = []
+        run = next(_readable(runs, lines.append), None) or Run(runs[0])
+        for line in lines:
+            left_out(line)
+        return run
     exact = [p for p in runs if p.name == spec]
     found = exact or [p for p in runs if p.name.startswith(spec)]
     if len(found) > 1:

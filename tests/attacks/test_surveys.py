@@ -26,7 +26,10 @@ def _stats(text: str) -> Callable[[Path], None]:
 
 
 def _info(text: str) -> Callable[[Path], None]:
-    return lambda run: run.joinpath("run.json").write_text(text) and None
+    def damage(run: Path) -> None:
+        (run / "run.json").write_text(text)
+
+    return damage
 
 
 def _folder(name: str) -> Callable[[Path], None]:
