@@ -1,4 +1,4 @@
-"""What there is to say of each run in a folder, from small files alone: nothing heavy is loaded."""
+"""What there is to say of each run in a folder, from its small files and stored scores alone."""
 
 from pathlib import Path
 from typing import Any
@@ -36,9 +36,7 @@ def row(path: Path) -> dict[str, Any]:
 def _of(run: Run) -> dict[str, Any]:
     config, sessions = run.config, run.info["sessions"]
     rounds = run.rounds()
-    best = run.stats(rounds[-1])["pool"][str(config.n)]["max"] if rounds else None
-    if best is not None and not isinstance(best, int):
-        raise TypeError(best)
+    best = run.bests().get(config.n)
     seconds = round(sum(run.seconds(k) for k in range(len(sessions))), 1)
     return {
         "problem": config.problem,

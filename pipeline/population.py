@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from pipeline import packing
 from pipeline.errors import PipelineError
 from pipeline.packing import mismatch
+from pipeline.untrusted import parse_json
 
 ORIGINS = ("seed", "search", "model", "import", "proposal")
 
@@ -227,7 +228,7 @@ class Population:
                 return _read(cls, file)
         except FileNotFoundError:
             raise PipelineError(f"{path}: no such file; check the path") from None
-        except _Foreign as error:
+        except (_Foreign, PipelineError) as error:
             raise PipelineError(f"{path}: {error}") from None
         except (pa.ArrowException, OSError, ValueError) as error:
             cause = (str(error).splitlines() or [type(error).__name__])[0]
@@ -315,7 +316,7 @@ def _read(cls: type[Population], file: pq.ParquetFile) -> tuple[Population, dict
     text = (schema.metadata or {}).get(_KEY)
     if text is None:
         raise _Foreign("a Parquet file, but no population; name one that pipeline wrote")
-    metadata = json.loads(text)
+    metadata = parse_json(text, "its metadata")
     if not isinstance(metadata, dict) or "schema" not in metadata:
         raise ValueError("its metadata lack a schema version")
     # Before anything else is judged: what the rest means depends on it.

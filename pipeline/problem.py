@@ -20,7 +20,7 @@ from numba import types
 from numba.core.ccallback import CFunc
 from numba.core.errors import NumbaError
 
-from pipeline.compiling import inlined, njit
+from pipeline.compiling import inlined, kept, njit
 from pipeline.errors import PipelineError, UsageError, nearest
 from pipeline.packing import mismatch, popcounts, row_points
 from pipeline.plugin_files import has_neighbours, run_file
@@ -69,7 +69,7 @@ def blocking_hook(function: Callable[..., None]) -> Any:
     ``slot[m]`` is a bin: writing there is harmless, so a walk over a padded grid may map the
     outside to element m.
     """
-    return numba.cfunc(HOOK_SIGNATURE, cache=_has_source(function))(function)
+    return _compiled(HOOK_SIGNATURE, function)
 
 
 def checker(function: Callable[..., int]) -> Any:
@@ -79,12 +79,17 @@ def checker(function: Callable[..., int]) -> Any:
     if they hold no forbidden configuration; otherwise it writes the elements of one to
     ``witness`` (room for 16) and returns how many. It shares nothing with the hook.
     """
-    return numba.cfunc(CHECKER_SIGNATURE, cache=_has_source(function))(function)
+    return _compiled(CHECKER_SIGNATURE, function)
 
 
-def _has_source(function: Callable[..., Any]) -> bool:
-    """Tell whether numba can keep the machine code: it needs one file to stamp it by."""
-    return Path(function.__code__.co_filename).is_file() and not has_neighbours()
+def _compiled(signature: Any, function: Callable[..., Any]) -> Any:
+    """Compile a callback, its code kept if numba has one file to stamp it by."""
+
+    def compile(function: Callable[..., Any], **options: Any) -> Any:
+        return numba.cfunc(signature, **options)(function)
+
+    has_source = Path(function.__code__.co_filename).is_file() and not has_neighbours()
+    return kept(compile, function) if has_source else compile(function)
 
 
 @dataclass(frozen=True)

@@ -27,16 +27,37 @@ class Survey(NamedTuple):
     """What the runs of a problem have found.
 
     Attributes:
-        best: by size; of equal ones that of the oldest run.
+        found: by size, best first; of equal ones that of the oldest run.
         own: the same of what was not imported, nor found from what was.
         runs: how many runs of the problem there are.
         damaged: what is wrong with those that cannot be read, a line each.
     """
 
-    best: dict[int, Found]
-    own: dict[int, Found]
+    found: dict[int, list[Found]]
+    own: dict[int, list[Found]]
     runs: int
     damaged: list[str]
+
+    def best(
+        self, problem: Problem, n: int, above: int | None = None, own: bool = False
+    ) -> tuple[dict[str, Any], Run] | None:
+        """Return the best construction of a size, verified anew, and its run.
+
+        A run whose best is not what it claims is added to the damaged ones and left out.
+
+        Args:
+            above: a score that it must exceed; None is returned where nothing does.
+            own: of what was not imported, nor found from what was.
+        """
+        for score, run in (self.own if own else self.found).get(n, []):
+            if above is not None and score <= above:
+                break
+            try:
+                return best_of(run, problem, n, own), run
+            except PipelineError as error:
+                if str(error) not in self.damaged:
+                    self.damaged.append(str(error))
+        return None
 
 
 @dataclass(frozen=True)
@@ -85,8 +106,8 @@ def survey(problem: Problem, spec: str, root: Path) -> Survey:
         problem: under one convention; runs of another do not count.
         spec: what its runs are of: a name, or a file and a class.
     """
-    best: dict[int, Found] = {}
-    own: dict[int, Found] = {}
+    found: dict[int, list[Found]] = {}
+    own: dict[int, list[Found]] = {}
     count, damaged, spec = 0, [], problem_spec(spec)
     for path in all_runs(root):
         try:
@@ -94,23 +115,23 @@ def survey(problem: Problem, spec: str, root: Path) -> Survey:
             if run.config.problem != spec or not _same_convention(run, problem):
                 continue
             count += 1
-            rounds = run.rounds()
-            pools = run.stats(rounds[-1])["pool"] if rounds else {}
-            reached = {int(n): pool["max"] for n, pool in pools.items()}
-            alone = reached if run.start() is None else _alone(run, problem, rounds)
+            bests = run.bests()
+            alone = bests if run.start() is None else _alone(run, problem)
         except PipelineError as error:
             damaged.append(str(error))
             continue
-        for found, scores in ((best, reached), (own, alone)):
+        for ranked, scores in ((found, bests), (own, alone)):
             for n, score in scores.items():
-                if score is not None and (n not in found or score > found[n].score):
-                    found[n] = Found(score, run)
-    return Survey(best, own, count, damaged)
+                if score is not None:
+                    ranked.setdefault(n, []).append(Found(score, run))
+    for several in (*found.values(), *own.values()):
+        several.sort(key=lambda one: -one.score)  # of equal ones the oldest first, as they come
+    return Survey(found, own, count, damaged)
 
 
-def _alone(run: Run, problem: Problem, rounds: list[int]) -> dict[int, int]:
+def _alone(run: Run, problem: Problem) -> dict[int, int]:
     """Return the best score of each size that a run found without what it was given."""
-    scores = {}
+    rounds, scores = run.rounds(), {}
     for n in run.sizes(rounds[-1]) if rounds else []:
         pool = load_pool(run, problem, rounds[-1], n)
         if not pool.imported.all():
@@ -161,11 +182,12 @@ def table(
         score, held, where, imported = None, "", "", None
         if n in records:
             score, held, where = records[n][0], "record", str(records[n][1])
-        if n in found.own and (score is None or found.own[n].score > score):
-            run = found.own[n].run
-            score, held, where = best_of(run, problem, n, own=True)["score"], "run", str(run.path)
-        if n in found.best and (score is None or found.best[n].score > score):
-            imported = best_of(found.best[n].run, problem, n)["score"]
+        ours = found.best(problem, n, score, own=True)
+        if ours is not None:
+            score, held, where = ours[0]["score"], "run", str(ours[1].path)
+        given = found.best(problem, n, score)
+        if given is not None:
+            imported = given[0]["score"]
         if known is None and score is None and imported is None:
             continue
         rows.append(
@@ -194,15 +216,17 @@ def best_over_runs(
         RunError: no run has one.
     """
     found = survey(problem, spec, root)
-    if n not in found.best:
-        there = ", ".join(map(str, sorted(found.best)))
+    ours = found.best(problem, n)
+    if ours is None:
+        there = ", ".join(map(str, sorted(found.found)))
         has = f"{found.runs} runs of it have sizes {there}" if there else "there is no run of it"
         # A certificate that comes with the program is no run, but it is an answer.
         record = next((str(file) for size, _, file in own(problem) if size == n), "")
         also = f"; a record lies at {record}" if record else ""
+        left = f"; left out: {found.damaged[0]}" if found.damaged else ""
         raise RunError(
             f"no run in {root} holds {problem.name} ({problem.convention}) at n={n} ({has}); find "
-            f"some with: pipeline search {spec} --n {n}{also}"
+            f"some with: pipeline search {spec} --n {n}{also}{left}"
         )
-    run = found.best[n].run
-    return best_of(run, problem, n) | {"run": run.name, "path": str(run.path)}, found
+    best, run = ours
+    return best | {"run": run.name, "path": str(run.path)}, found

@@ -32,15 +32,17 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import __version__, files
-from pipeline.config import Config, config_from, differences, read_toml, to_toml
+from pipeline.config import Config, config_from, differences, read_toml, short, to_toml
 from pipeline.errors import PipelineError, RunError, UsageError
 from pipeline.machine import changed, processor
 from pipeline.statistics import checked_stats, distribution
+from pipeline.untrusted import parse_json, read_json
 
 #: What a search over several sizes begins each with: the best of the one before.
 SMALLER = "smaller.json"
 _SCHEMA = 1
 _TEMPORARY = files.TEMPORARY
+_STARTED = "%Y-%m-%dT%H:%M:%S%z"
 #: What a round may lose once later ones are there, and the mark of a round that has.
 MODEL_FILES = ("model.safetensors", "optimizer.safetensors")
 PRUNED = "pruned.json"
@@ -64,14 +66,18 @@ class Run:
                 more than its budget.
         """
         self.path = path
+        self._load()
+
+    def _load(self) -> None:
+        path = self.path
         if not (path / "run.json").is_file():
             raise RunError(f"{path} is not a run: it has no run.json")
         self.info = _read_json(path / "run.json", "restore it from a copy of the run")
         if not isinstance(self.info, dict) or not self.info.keys() >= _INFO:
             raise RunError(f"{path / 'run.json'} is damaged; restore it from a copy of the run")
-        if self.info.get("schema") != _SCHEMA:
+        if self.info["schema"] != _SCHEMA:
             raise RunError(
-                f"{path} was written in run format {self.info.get('schema')}; this is pipeline "
+                f"{path} was written in run format {short(self.info['schema'])}; this is pipeline "
                 f"{__version__}, which reads format {_SCHEMA}: use a release that matches"
             )
         try:
@@ -79,8 +85,15 @@ class Run:
             self.started_with = config_from(self.info["config"], where, complete=True)
         except UsageError as error:
             raise RunError(f"{error}; restore the file from a copy of the run") from error
-        if self.started_with.identity != self.info["identity"]:
+        config, told = self.started_with, self.info
+        same = [config.identity, config.problem, config.n, config.seed]
+        if same != [told[key] for key in ("identity", "problem", "n", "seed")]:
             raise RunError(f"{where} was edited; restore it from a copy of the run")
+        if not isinstance(told["id"], str) or not _are_sessions(told["sessions"]):
+            raise RunError(
+                f"{where} is damaged: its id or its sessions are not what pipeline writes; restore "
+                "it from a copy of the run"
+            )
         self.config = self._read_config()
 
     @classmethod
@@ -160,6 +173,7 @@ class Run:
             RunError: another live process holds it, or something in it leads out of it.
         """
         with holding(self.path):
+            self._load()  # whoever held it before may have changed its budget and its sessions
             self._clean()
             yield
 
@@ -224,14 +238,17 @@ class Run:
             RunError: one is missing in between.
         """
         folder = self.path / "rounds"
-        found = sorted(int(p.name) for p in folder.glob("*") if re.fullmatch(r"\d{4,}", p.name))
-        if found != list(range(len(found))):
-            missing = min(set(range(found[-1])) - set(found))
-            raise RunError(
-                f"{folder} lacks round {missing}; restore it, or delete the rounds after it and "
-                "resume"
-            )
-        return found
+        names = [p.name for p in folder.glob("*") if re.fullmatch(r"[0-9]{4,}", p.name)]
+        names.sort(key=lambda name: (len(name), name))
+        for number, name in enumerate(names):
+            if len(name) > 4 and name[0] == "0":
+                raise RunError(f"{folder} holds {name}, which is no round; move it away")
+            if name != f"{number:04d}":
+                raise RunError(
+                    f"{folder} lacks round {number}; restore it, or delete the rounds after it and "
+                    "resume"
+                )
+        return list(range(len(names)))
 
     def last_round(self) -> int:
         """Return the number of the last committed round.
@@ -267,6 +284,7 @@ class Run:
         """
         final = self.path / "rounds" / f"{number:04d}"
         beside = self.path / "rounds" / f"{_TEMPORARY}{number:04d}"
+        self._check_there()
         with _writing(final, f"; free some space and run: pipeline resume {self.name}"):
             try:
                 shutil.rmtree(beside, ignore_errors=True)
@@ -326,7 +344,7 @@ class Run:
         """
         path = self.file(number, "stats.json")
         try:
-            found = checked_stats(json.loads(path.read_text(encoding="utf-8")))
+            found = checked_stats(self._json(path, number))
             if (found["round"], found["n"]) != (number, self.config.n):
                 raise ValueError("it is of another round or size")
             kept = {str(n): distribution(self._scores(number, n)) for n in self.sizes(number)}
@@ -335,7 +353,7 @@ class Run:
             for n, true in kept.items():
                 if found["pool"][n]["histogram"] != true["histogram"]:
                     raise ValueError(f"its histogram of size {n} is not that of n{n}.parquet")
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             raise self.damaged(path, number, f"is not what the round did ({error})") from error
         return found | {"pool": kept}
 
@@ -352,6 +370,20 @@ class Run:
         except (pa.ArrowException, OSError, ValueError, TypeError, KeyError) as error:
             raise self.damaged(path, number) from error
 
+    def bests(self) -> dict[int, int | None]:
+        """Return the best score of each size, as the last round counts it; {} before round 0.
+
+        Raises:
+            RunError: a file is damaged, or a round is missing.
+        """
+        rounds = self.rounds()
+        if not rounds:
+            return {}
+        pools = self.stats(rounds[-1])["pool"]
+        if pools.keys() != set(map(str, self.config.sizes)):
+            raise self.damaged(self.folder(rounds[-1]) / "stats.json", rounds[-1])
+        return {int(n): pool["max"] for n, pool in pools.items()}
+
     def sizes(self, number: int) -> list[int]:
         """Return the sizes a round holds constructions of."""
         manifest = self._manifest(self.folder(number))
@@ -360,13 +392,17 @@ class Run:
 
     def _manifest(self, folder: Path) -> dict[str, str]:
         number = int(folder.name)
-        try:
-            found = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise self.damaged(folder / "manifest.json", number) from error
+        found = self._json(folder / "manifest.json", number)
         if not isinstance(found, dict):
             raise self.damaged(folder / "manifest.json", number)
         return found
+
+    def _json(self, file: Path, number: int) -> Any:
+        """Return what a JSON file of a round holds."""
+        try:
+            return read_json(file)
+        except PipelineError as error:
+            raise self.damaged(file, number) from error
 
     def damaged(self, file: Path, number: int, how: str = "is damaged or missing") -> RunError:
         """Return the error for a file of a round, with the way out."""
@@ -400,7 +436,12 @@ class Run:
                 files.write(self.path / "best" / name, data)
 
     def event(self, kind: str, **particulars: Any) -> None:
-        """Append a line to events.jsonl; a log that cannot be written stops nothing."""
+        """Append a line to events.jsonl; a log that cannot be written stops nothing.
+
+        Raises:
+            RunError: the run's folder is gone.
+        """
+        self._check_there()
         line = json.dumps({"time": round(time.time(), 3), "event": kind, **particulars})
         with contextlib.suppress(OSError):
             files.append(self.path / "events.jsonl", f"{line}\n".encode())
@@ -410,6 +451,13 @@ class Run:
         with contextlib.suppress(OSError):
             return list(parse_events(files.read(self.path / "events.jsonl")))
         return []
+
+    def _check_there(self) -> None:
+        if not (self.path / "run.json").is_file():
+            raise RunError(
+                f"{self.path} was deleted while the run was played; nothing more can be kept: "
+                "start a new run"
+            )
 
     def set_budget(self, config: Config) -> None:
         """Write a configuration that differs in its budget or workers alone."""
@@ -470,8 +518,8 @@ def parse_events(data: bytes) -> Iterator[dict[str, Any]]:
     """Yield the events that lines of a log hold; a line that is damaged or torn is skipped."""
     for line in data.splitlines():
         try:
-            event = json.loads(line)
-        except ValueError:
+            event = parse_json(line, "the log")
+        except PipelineError:
             continue
         if isinstance(event, dict):
             yield event
@@ -560,7 +608,7 @@ def _began(number: int) -> str:
 
 def _moment(started: Any) -> float | None:
     try:
-        return datetime.strptime(started, "%Y-%m-%dT%H:%M:%S%z").timestamp()
+        return datetime.strptime(started, _STARTED).timestamp()
     except (TypeError, ValueError, OverflowError):
         return None
 
@@ -578,16 +626,29 @@ def all_runs(root: Path) -> list[Path]:
     if not root.is_dir():
         return []
     found = [p.parent for p in root.glob("[!.]*/run.json")]
-    return sorted(found, key=lambda p: (p.joinpath("run.json").stat().st_ctime_ns, p.name))
+    return sorted(found, key=lambda p: (p.joinpath("run.json").lstat().st_ctime_ns, p.name))
 
 
-def find_run(spec: str, root: Path) -> Run:
+def find_run(spec: str, root: Path, left_out: Callable[[str], None] = lambda _: None) -> Run:
     """Return the run that ``spec`` names: a path, a unique prefix, or ``latest``.
+
+    Args:
+        left_out: told, in a line each, of runs that ``spec`` may mean but that cannot be read.
 
     Raises:
         RunError: none, or more than one, or it is damaged.
     """
-    return Run(find_folder(spec, root))
+    found = _named(spec, root)
+    if len(found) == 1:
+        return Run(found[0])
+    lines: list[str] = []
+    whole = _readable(found, lines.append)
+    several = [next(whole, None) or Run(found[0])] if spec == "latest" else list(whole)
+    for line in lines:
+        left_out(line)
+    if len(several) == 1:
+        return several[0]
+    raise _ambiguous(spec, [run.path for run in several] or found)
 
 
 def find_folder(spec: str, root: Path) -> Path:
@@ -596,26 +657,47 @@ def find_folder(spec: str, root: Path) -> Path:
     Raises:
         RunError: none, or more than one.
     """
+    found = _named(spec, root)
+    if len(found) > 1 and spec != "latest":
+        raise _ambiguous(spec, found)
+    return found[0]
+
+
+def _named(spec: str, root: Path) -> list[Path]:
+    """Return the folders that ``spec`` may mean, at least one; of ``latest`` all, latest first."""
     if Path(spec, "run.json").is_file() or (os.sep in spec and Path(spec).is_dir()):
-        return Path(spec)
+        return [Path(spec)]
     runs = all_runs(root)
     if spec == "latest":
         if not runs:
             raise RunError(f"there is no run in {root}; start one, or name its folder with --runs")
-        return max(runs, key=_last_change)
+        return sorted(runs, key=_last_change, reverse=True)
     exact = [p for p in runs if p.name == spec]
     found = exact or [p for p in runs if p.name.startswith(spec)]
-    if len(found) > 1:
-        names = ", ".join(p.name for p in found[:4]) + (", ..." if len(found) > 4 else "")
-        raise RunError(f"{spec!r} fits {len(found)} runs ({names}); write more of the name")
     if not found:
         raise RunError(f"no run {spec!r} in {root}; `pipeline ls` lists what is there")
-    return found[0]
+    return found
+
+
+def _ambiguous(spec: str, found: list[Path]) -> RunError:
+    names = ", ".join(p.name for p in found[:4]) + (", ..." if len(found) > 4 else "")
+    return RunError(f"{spec!r} fits {len(found)} runs ({names}); write more of the name")
+
+
+def _readable(paths: list[Path], left_out: Callable[[str], None]) -> Iterator[Run]:
+    """Yield the runs that can be opened."""
+    for path in paths:
+        try:
+            run = Run(path)
+        except PipelineError as error:
+            left_out(str(error))
+            continue
+        yield run
 
 
 def _last_change(path: Path) -> tuple[int, str]:
     times = [p.stat().st_mtime_ns for p in (path / "rounds", path / "run.json") if p.exists()]
-    return max(times), path.name
+    return max(times, default=0), path.name
 
 
 # ------------------------------------------------------------------------------ writing
@@ -661,9 +743,33 @@ def _json(data: Any) -> bytes:
 
 def _read_json(path: Path, fix: str) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RunError(f"{path} is damaged ({error}); {fix}") from error
+        return read_json(path)
+    except PipelineError as error:
+        reason = str(error).removeprefix(f"{path}").lstrip(": ")
+        raise RunError(f"{path} is damaged ({reason}); {fix}") from error
+
+
+def _are_sessions(found: Any) -> bool:
+    """Tell whether a value read from run.json is the list of its sessions."""
+    return isinstance(found, list) and bool(found) and all(map(_is_session, found))
+
+
+def _is_session(found: Any) -> bool:
+    if not isinstance(found, dict):
+        return False
+    command, reproducible = found.get("command"), found.get("reproducible")
+    try:
+        time.strptime(found.get("started", ""), _STARTED)
+    except (TypeError, ValueError):
+        return False
+    texts = [found.get(key, "") for key in ("pipeline", "python", "numpy", "machine", "executable")]
+    return (
+        isinstance(command, list)
+        and all(isinstance(word, str) for word in [*command, *texts])
+        and isinstance(found.get("revision"), str | None)
+        and isinstance(reproducible, bool)
+        and (reproducible or isinstance(found.get("reason"), str))
+    )
 
 
 def _session(command: list[str]) -> dict[str, Any]:
@@ -671,7 +777,7 @@ def _session(command: list[str]) -> dict[str, Any]:
 
     return {
         "command": command,
-        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "started": time.strftime(_STARTED),
         "pipeline": __version__,
         "revision": _revision(),
         "python": platform.python_version(),

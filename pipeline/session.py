@@ -17,6 +17,7 @@ from pipeline.config import Config
 from pipeline.constructions import Named, read_constructions
 from pipeline.errors import PipelineError, UsageError
 from pipeline.executor import Executor, Serial
+from pipeline.footprint import check_memory
 from pipeline.packing import unpack
 from pipeline.population import Population
 from pipeline.problem import Problem
@@ -27,6 +28,7 @@ from pipeline.rounds import Rounds
 from pipeline.runs import MODEL_FILES, SMALLER, Run
 from pipeline.search.space import make_space
 from pipeline.symmetry import find_class
+from pipeline.untrusted import read_json
 from pipeline.workshop import Report, State, Workshop
 
 
@@ -96,6 +98,7 @@ def check(problem: Problem, config: Config, given: Mapping[str, np.ndarray]) -> 
         UsageError: a size, symmetry class, kind of tokens, shape, device, field or mask that
             cannot be had.
     """
+    check_memory(problem, config)
     player = _player(problem, config, Serial(), lambda *_, **__: None, Clock(), given)
     if config.seeding.method == "portfolio" or config.search.batches:
         player.arms(config.n, player.fields(config.n, {}))
@@ -198,13 +201,14 @@ def _memory(run: Run, number: int) -> tuple[float, bool]:
     """
     path = run.file(number, "rng.json")
     try:
-        memory = json.loads(path.read_text(encoding="utf-8"))
-        found, imported = memory["temperature"], memory.get("imported", run.start() is not None)
-        if type(found) is float and 0 < found < math.inf and type(imported) is bool:
-            return found, imported
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        pass
-    raise run.damaged(path, number)
+        memory = read_json(path)
+    except PipelineError as error:
+        raise run.damaged(path, number) from error
+    memory = memory if isinstance(memory, dict) else {}
+    found, imported = memory.get("temperature"), memory.get("imported", run.start() is not None)
+    if type(found) is not float or not 0 < found < math.inf or type(imported) is not bool:
+        raise run.damaged(path, number)
+    return found, imported
 
 
 def import_starts(

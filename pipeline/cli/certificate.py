@@ -7,6 +7,7 @@ import click
 
 from pipeline.cli.common import (
     collection_of,
+    echo,
     json_option,
     pick_options,
     print_json,
@@ -59,10 +60,10 @@ def certificate(
         print_json({"certificate": str(there / name), "verifier": str(checker), **found})
         return
     what = f"{plugin.name}, n={found['n']}, {found['score']} points"
-    click.echo(f"{there / name}: {what}, verified{judge(plugin)}")
+    echo(f"{there / name}: {what}, verified{judge(plugin)}")
     if found.get("imported"):
-        click.echo("it was given with --start or found from what was, and says so: imported")
-    click.echo(f"check it anywhere: python {checker}")
+        echo("it was given with --start or found from what was, and says so: imported")
+    echo(f"check it anywhere: python {checker}")
 
 
 def _of_run(run: Any, found: dict[str, Any]) -> dict[str, Any]:

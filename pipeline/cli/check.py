@@ -7,6 +7,7 @@ import click
 
 from pipeline.cli.common import (
     as_file,
+    echo,
     json_option,
     named_problem,
     open_run,
@@ -63,7 +64,7 @@ def verify(
         where = line["where"] + (f" round {line['round']}" if "round" in line else "")
         by = f" by {line['plugin']}" if line["plugin"] else ""
         what = f"{line['problem']}, n={line['n']}, {many} {line['score']}"
-        click.echo(f"{where}: {what}, valid{by}{_descent(line)}")
+        echo(f"{where}: {what}, valid{by}{_descent(line)}")
 
 
 def _descent(line: dict[str, Any]) -> str:
@@ -132,10 +133,10 @@ def problems(as_json: bool) -> None:
         print_json({"problems": rows})
         return
     for row in rows:
-        click.echo(f"{row['name']}: {row['title']}")
+        echo(f"{row['name']}: {row['title']}")
         if len(row["conventions"]) > 1:
             first, *others = row["conventions"]
-            click.echo(f"  --convention {first} (default), {', '.join(others)}")
+            echo(f"  --convention {first} (default), {', '.join(others)}")
 
 
 @click.command()
@@ -151,8 +152,6 @@ def doctor(runs: str | None, as_json: bool) -> None:
         print_json({"ok": all(f["ok"] for f in findings), "findings": findings})
     else:
         for finding in findings:
-            click.echo(
-                f"{'ok ' if finding['ok'] else 'BAD'}  {finding['what']}: {finding['found']}"
-            )
+            echo(f"{'ok ' if finding['ok'] else 'BAD'}  {finding['what']}: {finding['found']}")
     if not all(finding["ok"] for finding in findings):
         raise SystemExit(1)

@@ -24,6 +24,10 @@ from pipeline.cli.solve import solve
 from pipeline.cli.tidy import prune, rm
 from pipeline.cli.watch import watch
 from pipeline.errors import PipelineError
+from pipeline.printable import printable
+
+#: Characters of an error; what is cut out of its middle is some value that was given.
+_LONGEST = 2000
 
 
 class _ReaderGone(Exception):
@@ -85,8 +89,8 @@ for _command in (run, search, solve, compare, resume, lab, *_READING):
 def call(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code; every error is one line."""
     code: Any
+    words = sys.argv[1:] if arguments is None else arguments
     try:
-        words = sys.argv[1:] if arguments is None else arguments
         code = cli.main(args=words, prog_name="pipeline", standalone_mode=False, obj=words)
     except click.UsageError as error:
         path = error.ctx.command_path if error.ctx else "pipeline"
@@ -106,11 +110,17 @@ def call(arguments: list[str] | None = None) -> int:
         code = _fail(f"the system refused:{where} {error.strerror or error}", 1)
     except MemoryError:
         code = _fail("out of memory; choose a smaller n, batch or number of constructions", 1)
+    except Exception as error:  # noqa: BLE001 - the one place that takes what nobody foresaw
+        from pipeline.cli.unforeseen import told
+
+        code = _fail(told(error, words), 1)
     return code if isinstance(code, int) else 0
 
 
 def _fail(message: str, code: int) -> int:
-    print(f"pipeline: {message}", file=sys.stderr)
+    if len(message) > _LONGEST:
+        message = f"{message[: _LONGEST // 2]} ... {message[-_LONGEST // 2 :]}"
+    print(f"pipeline: {printable(message)}", file=sys.stderr)
     return code
 
 

@@ -9,6 +9,7 @@ import click
 
 from pipeline import files
 from pipeline.errors import UsageError
+from pipeline.printable import printable
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -50,6 +51,11 @@ def pick_options(function: Function) -> Function:
     return rank(click.option("--id", "id_", metavar="ID", help="The one with this id.")(function))
 
 
+def echo(text: str, err: bool = False) -> None:
+    """Print a line, made safe for a terminal."""
+    click.echo(printable(text), err=err)
+
+
 def print_json(data: dict[str, Any]) -> None:
     """Print an object with the version of its layout."""
     click.echo(json.dumps({"schema": JSON_SCHEMA, **data}))
@@ -59,7 +65,7 @@ def open_run(spec: str, runs: str | None) -> Any:
     """Return the run a user named."""
     from pipeline.runs import find_run, runs_root
 
-    return find_run(spec, runs_root(runs))
+    return find_run(spec, runs_root(runs), lambda line: echo(f"left out: {line}", err=True))
 
 
 def problem_of(run: Any, problem: str | None = None) -> Any:

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from pipeline.cli.common import (
+    echo,
     existing_file,
     json_option,
     open_run,
@@ -140,7 +141,7 @@ def _from_plan(word: str, options: dict[str, Any]) -> dict[str, Any]:
     folder = runs_root(options["runs"]) / plan.folder(plugin.name)
     err = console(stderr=True)
     if not options["as_json"]:
-        click.echo(str(folder))
+        echo(str(folder))
     from pipeline.compare import at_equal_compute, carry_out
 
     with _Progress(err, plan.cpu_seconds + _START, jobs) as live:

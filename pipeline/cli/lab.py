@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from pipeline.cli.common import json_option, print_json, runs_option, writable
+from pipeline.cli.common import echo, json_option, print_json, runs_option, writable
 from pipeline.cli.play import words
 from pipeline.errors import UsageError
 
@@ -231,12 +231,12 @@ def attention(
     for step, lines in told["sharpest"].items():
         for line in lines:
             at = "the beginning" if not line["looks at"] else f"position {line['looks at']}"
-            click.echo(
+            echo(
                 f"step {int(step):,}: writing position {line['writes']}, layer {line['layer']} "
                 f"head {line['head']} looks at {at} with weight {line['weight']:.2f}"
             )
     for name in told["files"]:
-        click.echo(str(opened.path / name))
+        echo(str(opened.path / name))
 
 
 # ------------------------------------------------------------------------------- helpers
@@ -339,7 +339,7 @@ def _perform(
         def begun(run: Any, what: dict[str, Any] = what, late: "_Late" = late) -> None:
             late.log = run
             if not options["as_json"]:
-                click.echo(str(run.path), err=True)
+                echo(str(run.path), err=True)
             err.print(
                 f"{_name(entry, what.get('label', ''))}, scale {what['scale']}, seed "
                 f"{what['seed']}, {what['device']}",

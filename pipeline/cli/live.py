@@ -84,7 +84,7 @@ class Live:
             self._previous[number] = signal.signal(number, self._on_signal)
         if self._console.is_terminal:
             self._bars = Progress(
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(bar_width=24),
                 MofNCompleteColumn(),
                 TimeElapsedColumn(),

@@ -7,6 +7,7 @@ import click
 
 from pipeline.cli.common import (
     collection_of,
+    echo,
     json_option,
     open_run,
     pick_options,
@@ -31,11 +32,14 @@ def ls(runs: str | None, as_json: bool) -> None:
 
     root = runs_root(runs)
     rows = listing(root)
+    for row in rows:
+        if "error" in row:
+            echo(f"damaged: {row['error']}", err=True)
     if as_json:
         print_json({"runs": rows})
         return
     if not rows:
-        click.echo(f"no runs in {root}; start one with: pipeline run isosceles --n 16")
+        echo(f"no runs in {root}; start one with: pipeline run isosceles --n 16")
         return
     from rich.table import Table
     from rich.text import Text

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from pipeline.cli.common import print_json
+from pipeline.cli.common import echo, print_json
 
 
 def words() -> list[str]:
@@ -82,7 +82,7 @@ def play(
     try:
         with Live(opened, err) as live:
             if not quiet:
-                click.echo(str(opened.path))
+                echo(str(opened.path))
             if opened.config.proposer == "model":
                 from pipeline.model.device import describe, prepare
 

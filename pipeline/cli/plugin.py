@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from pipeline.cli.common import json_option, print_json
+from pipeline.cli.common import echo, json_option, print_json
 
 
 @click.command()
@@ -29,7 +29,7 @@ def check(problem: str, n: int | None, convention: str | None, as_json: bool) ->
         if not as_json:
             sizes = ", ".join(map(str, one.sizes))
             at = f" (n = {sizes})" if sizes else ""
-            click.echo(f"BAD  {one.what}: {one.wrong}" if one.wrong else f"ok   {one.what}{at}")
+            echo(f"BAD  {one.what}: {one.wrong}" if one.wrong else f"ok   {one.what}{at}")
     bad = sum(bool(one["wrong"]) for one in found)
     if as_json:
         print_json({"problem": problem, "ok": not bad, "checks": found})

@@ -94,7 +94,7 @@ def _print(plugin: Any, rows: Sequence[Any], here: Path | None, out: Any) -> Non
             str(row.n),
             _or_dash(row.best_known),
             "proved" if row.proved else "",
-            f"\\[{sources[_source(row)]}]" if row.source else "-",
+            f"[{sources[_source(row)]}]" if row.source else "-",
             _or_dash(row.ours),
             _or_dash(row.gap),
             *([_or_dash(row.imported)] if foreign else []),

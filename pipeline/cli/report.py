@@ -9,6 +9,7 @@ import click
 from pipeline.cli.common import (
     as_file,
     collection_of,
+    echo,
     json_option,
     open_run,
     pick_options,
@@ -79,9 +80,9 @@ def report(
         told = {"from": sources[0]} if sources else told
         print_json({"file": str(there), "bytes": there.stat().st_size, **told})
     else:
-        click.echo(str(there))
+        echo(str(there))
     if open_ and not webbrowser.open(there.resolve().as_uri()):
-        click.echo("no browser was found; open the file in one yourself", err=True)
+        echo("no browser was found; open the file in one yourself", err=True)
 
 
 @click.command()
@@ -155,7 +156,7 @@ def plot(
     if as_json:
         print_json({"file": str(there), **told, "what": what})
     else:
-        click.echo(str(there))
+        echo(str(there))
 
 
 def _figure_of(held: Any, what: str, suffix: str, rank: int | None, id_: str | None) -> str:

@@ -174,7 +174,7 @@ def _rounds(text: str | None, opened: Any) -> int | None:
         return None
     done = max(opened.rounds(), default=0)
     try:
-        number = int(text)
+        number = int(text) if len(text) < 100 else -1
     except ValueError:
         number = -1
     if number < 0:

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from pipeline import files
-from pipeline.cli.common import json_option, print_json, runs_option
+from pipeline.cli.common import echo, json_option, print_json, runs_option
 from pipeline.errors import PipelineError, RunError, UsageError
 
 _REMOVING = ".removing-"
@@ -40,7 +40,7 @@ def rm(runs_named: tuple[str, ...], yes: bool, runs: str | None, as_json: bool) 
     if as_json:
         print_json({"removed": [{"path": str(path), "bytes": sizes[path]} for path in paths]})
     else:
-        click.echo(f"deleted {_many(paths)}, {_bytes(sum(sizes.values()))}")
+        echo(f"deleted {_many(paths)}, {_bytes(sum(sizes.values()))}")
 
 
 @click.command()
@@ -85,7 +85,7 @@ def prune(
         except PipelineError as error:
             if not all_:
                 raise
-            click.echo(f"left alone: {error}", err=True)
+            echo(f"left alone: {error}", err=True)
             continue
         chosen.append((opened, len(found), sum(map(files.size, found))))
     chosen = [one for one in chosen if one[1]]
@@ -100,7 +100,7 @@ def prune(
         rows = [{"path": str(r.path), "files": count, "bytes": b} for r, count, b in chosen]
         print_json({"pruned": rows})
     else:
-        click.echo(f"freed {_bytes(freed)}" if chosen else "no model to delete")
+        echo(f"freed {_bytes(freed)}" if chosen else "no model to delete")
 
 
 def _folders(named: Sequence[str], runs: str | None) -> list[Path]:
@@ -163,7 +163,7 @@ def _ask(question: str, yes: bool) -> None:
 
 def _say(lines: Any) -> None:
     for line in lines:
-        click.echo(line, err=True)
+        echo(line, err=True)
 
 
 def _many(paths: Sequence[Path]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from pipeline import files
-from pipeline.cli.common import json_option, open_run, print_json, runs_option
+from pipeline.cli.common import echo, json_option, open_run, print_json, runs_option
 from pipeline.runs import parse_events
 
 _EVERY = 0.5  # seconds between two looks
@@ -68,7 +68,7 @@ def _stream(opened: Any) -> None:
         for event in tail.new():
             print_json({"run": opened.name, **event})
         if ended:
-            click.echo(ended, err=True)
+            echo(ended, err=True)
             return
         time.sleep(_EVERY)
 

@@ -3,10 +3,12 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from pipeline.printable import printable
 from pipeline.statistics import Distribution
 
 _BLOCKS = " ▏▎▍▌▋▊▉█"
@@ -116,8 +118,26 @@ def histogram(found: Distribution, what: str, title: str, width: int = 80) -> Te
 
 def console(stderr: bool = False) -> Console:
     """Return a console that honours NO_COLOR and wraps nothing where there is no terminal."""
-    made = Console(stderr=stderr, highlight=False)
-    return made if made.is_terminal else Console(stderr=stderr, highlight=False, width=100)
+    made = _Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+    if not made.is_terminal:
+        made.width = 100
+    return made
+
+
+class _Console(Console):
+    """A console on which a text is that text: no markup, no control characters."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(printable(text), **options)
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterator[Segment]:
+        for segment in super().render(renderable, options):
+            if segment.control:
+                yield segment
+            else:
+                yield Segment(printable(segment.text), segment.style)
 
 
 def span(seconds: float) -> str:
