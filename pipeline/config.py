@@ -28,6 +28,14 @@ def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
 
 #: What the rounds of a run may begin with.
 PROPOSERS = ("model", "perturb", "restart", "none")
+#: How round 0 may be searched.
+SEEDINGS = ("portfolio", "anneal", "greedy")
+#: What a model may learn from the outcome of search.
+FEEDBACKS = ("none", "prefer", "policy")
+#: Where a model may run.
+DEVICES = ("auto", "cuda", "mps", "cpu")
+#: Ways to write a construction that every problem has.
+TOKENS = ("points", "dense", "orbits")
 
 
 @dataclass(frozen=True)
@@ -63,7 +71,7 @@ class SeedConfig:
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        _one_of("seeding.method", self.method, ("portfolio", "anneal", "greedy"))
+        _one_of("seeding.method", self.method, SEEDINGS)
         _need(self.batches >= 1, "seeding.batches", self.batches, "1 or more")
         _need(self.count >= 0, "seeding.count", self.count, "0 or more")
         _need(0 <= self.smaller <= 1, "seeding.smaller", self.smaller, "between 0 and 1")
@@ -228,7 +236,7 @@ class FeedbackConfig:
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        _one_of("feedback.kind", self.kind, ("none", "prefer", "policy"))
+        _one_of("feedback.kind", self.kind, FEEDBACKS)
         for name in ("steps", "batch"):
             _need(getattr(self, name) >= 1, f"feedback.{name}", getattr(self, name), "1 or more")
         rate, share = self.learning_rate, self.share
@@ -248,7 +256,7 @@ class ComputeConfig:
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        _one_of("compute.device", self.device, ("auto", "cuda", "mps", "cpu"))
+        _one_of("compute.device", self.device, DEVICES)
         _one_of("compute.precision", self.precision, ("auto", "fp32", "bf16"))
         _need(self.workers >= 0, "compute.workers", self.workers, "0 or more")
         _need(self.threads >= 0, "compute.threads", self.threads, "0 or more")

@@ -17,7 +17,7 @@ from pipeline.cli.common import json_option, open_run, print_json, problem_of, r
 def certificate(
     run_: str, folder: str, n: int | None, force: bool, runs: str | None, as_json: bool
 ) -> None:
-    """Write the best construction of a run as a certificate, with a program that checks it.
+    """Write a certificate, with a program that checks it.
 
     FOLDER gets a JSON file (points, claim, convention, where it came from, SHA-256) and verify.py,
     which goes through all triples by the definition and needs nothing but Python 3.8. RUN is a

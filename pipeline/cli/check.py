@@ -22,7 +22,7 @@ from pipeline.errors import UsageError, VerificationError
 @runs_option
 @json_option
 def verify(target: str, all_rounds: bool, runs: str | None, as_json: bool) -> None:
-    """Check constructions from their raw points with the independent validator.
+    """Check constructions with the independent validator.
 
     FILE is JSON ({"problem": "isosceles", "n": 8, "points": [[row, column], ...]}, 0-based; one
     object or a list) or a Parquet round; RUN is a path, a unique prefix, or latest, of which the

@@ -16,7 +16,7 @@ from pipeline.errors import UsageError, VerificationError
 @runs_option
 @json_option
 def count(target: str, n: int | None, runs: str | None, as_json: bool) -> None:
-    """Count constructions up to symmetry, by score, with their stabilisers.
+    """Count constructions up to symmetry, by score and stabiliser.
 
     Two are equivalent when a symmetry of the ground set takes one to the other. RUN (a path, a
     unique prefix of its name, or latest) stands for what its last round kept; FILE is JSON or

@@ -38,10 +38,10 @@ def export(
     as_json: bool,
     runs: str | None,
 ) -> None:
-    """Write constructions of a run's last round for other programs, each verified anew.
+    """Write a run's last constructions for other programs.
 
-    Every one comes with its score, the round and origin it is from, and the order of its
-    stabiliser. RUN is a path, a unique prefix of its name, or latest.
+    Every one is verified anew, and comes with its score, the round and origin it is from, and the
+    order of its stabiliser. RUN is a path, a unique prefix of its name, or latest.
     """
     from pipeline.errors import UsageError
     from pipeline.report import exporting
@@ -77,7 +77,7 @@ def export(
         }
         text = write[kind]()
     if there is None:
-        click.echo(text, nl=False)
+        click.echo(text.encode(), nl=False)  # as a file: UTF-8, whatever the terminal's
         return
     beside = there.with_name(f".{there.name}.part")
     try:

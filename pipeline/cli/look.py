@@ -62,7 +62,7 @@ def ls(runs: str | None, as_json: bool) -> None:
 @runs_option
 @json_option
 def show(run_: str, runs: str | None, as_json: bool) -> None:
-    """Show a run: what it was told, its rounds, its best construction.
+    """Show a run: its command, its rounds, its best construction.
 
     RUN is a path, a unique prefix of its name, or latest.
     """
@@ -100,9 +100,9 @@ def show(run_: str, runs: str | None, as_json: bool) -> None:
 @runs_option
 @json_option
 def hist(run_: str, round_: int | None, n: int | None, runs: str | None, as_json: bool) -> None:
-    """Draw the histogram of scores of a round, failures as bars of their own.
+    """Draw the histogram of the scores of a round.
 
-    RUN is a path, a unique prefix of its name, or latest.
+    Failures have bars of their own. RUN is a path, a unique prefix of its name, or latest.
     """
     from pipeline.errors import UsageError
     from pipeline.report.terminal import console, histogram, parts, statistics_table
@@ -131,7 +131,7 @@ def hist(run_: str, round_: int | None, n: int | None, runs: str | None, as_json
 @runs_option
 @json_option
 def best(what: str, n: int | None, convention: str | None, runs: str | None, as_json: bool) -> None:
-    """Show the best construction of a run, or of all runs of a problem, verified anew.
+    """Show the best construction of a run or a problem, verified.
 
     RUN is a path, a unique prefix of its name, or latest. A word that is the name of a problem
     means the problem, all of whose runs are looked through, and needs --n.

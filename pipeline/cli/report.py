@@ -28,11 +28,11 @@ def report(
     runs: str | None,
     as_json: bool,
 ) -> None:
-    """Make a page of a run: its rounds, boards, progress, model, pool, and how to repeat it.
+    """Make a page of a run, or one that compares several.
 
-    One HTML file that needs no network. Several runs of one problem and size are laid over each
-    other, by default in comparison.html where runs lie. RUN is a path, a unique prefix of its
-    name, or latest.
+    One HTML file that needs no network: rounds, boards, progress, model, pool, and how to repeat
+    it. Several runs of one problem and size are laid over each other, by default in
+    comparison.html where runs lie. RUN is a path, a unique prefix of its name, or latest.
     """
     from pipeline.report.gathering import Story
     from pipeline.report.page import comparison_page, run_page

@@ -14,7 +14,9 @@ from pipeline.cli.common import (
     problem_of,
     runs_option,
 )
+from pipeline.cli.help import CLASSES, FIELDS, Choice, Words
 from pipeline.cli.play import begin, finish, load, play, words
+from pipeline.config import DEVICES, FEEDBACKS, PROPOSERS, SEEDINGS, TOKENS
 from pipeline.errors import UsageError
 
 _STOP = "[default: none]"
@@ -30,20 +32,24 @@ _STOP = "[default: none]"
 @click.option("--target", type=int, help=f"Stop at this score.  {_STOP}")
 @click.option("--seed", type=int, help="The rng seed.  [default: 0]")
 @click.option("--convention", help="A convention of the problem; see `pipeline problems`.")
-@click.option("--proposer", help="model, perturb, restart or none.  [default: model]")
-@click.option("--field", help="What pulls search at first: border, learnt, none, a .npy file.")
+@click.option("--proposer", type=Choice(PROPOSERS), help="What makes candidates.  [default: model]")
 @click.option(
-    "--seeding", help="Search of round 0: portfolio, anneal or greedy.  [default: portfolio]"
+    "--field",
+    type=Words(FIELDS),
+    help="What pulls search at first: border, learnt, none, a .npy file.",
 )
-@click.option("--symmetry", help="Symmetry classes to seed in, as mirror,half-turn.")
+@click.option("--seeding", type=Choice(SEEDINGS), help="Search of round 0.  [default: portfolio]")
+@click.option(
+    "--symmetry", type=Words(CLASSES), help="Symmetry classes to seed in, as mirror,half-turn."
+)
 @click.option("--start", metavar="FILE", help="Constructions to begin with, JSON or Parquet.")
-@click.option("--tokens", help="points, dense or orbits.  [default: points]")
+@click.option("--tokens", type=Words(TOKENS), help="points, dense or orbits.  [default: points]")
 @click.option("--free", is_flag=True, help="Let the model write blocked elements too.")
 @click.option("--from-scratch", is_flag=True, help="A new model in each round.")
 @click.option("--temperature", type=float, help="Of the sampling.  [default: 1.0]")
 @click.option("--top-p", type=float, help="Sample from the likeliest tokens alone.  [default: 1.0]")
-@click.option("--feedback", help="After search: none, prefer or policy.  [default: none]")
-@click.option("--device", help="auto, cuda, mps or cpu.  [default: auto]")
+@click.option("--feedback", type=Choice(FEEDBACKS), help="After search.  [default: none]")
+@click.option("--device", type=Choice(DEVICES), help="Of the model.  [default: auto]")
 @click.option("--workers", type=int, help="Search processes.  [default: one for each core]")
 @click.option("--config", "file", metavar="FILE", help="A TOML file; the options go over it.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any key of a config.")
@@ -52,7 +58,7 @@ _STOP = "[default: none]"
 @runs_option
 @json_option
 def run(problem: str, file: str | None, settings: tuple[str, ...], **options: Any) -> None:
-    """Search for constructions of PROBLEM at size n, with a model that learns from the best.
+    """Search with a model that learns from the best constructions.
 
     PROBLEM is a name (see `pipeline problems`) or a plugin, as in ./mine.py:MyProblem.
     """
@@ -61,7 +67,7 @@ def run(problem: str, file: str | None, settings: tuple[str, ...], **options: An
 
     config, plugin = configure(problem, file, settings, options)
     if options["print_config"]:
-        click.echo(to_toml(config), nl=False)
+        click.echo(to_toml(config).encode(), nl=False)  # TOML is UTF-8
         return
     if options["tensorboard"]:
         check_tensorboard()
@@ -96,9 +102,10 @@ def resume(
     runs: str | None,
     as_json: bool,
 ) -> None:
-    """Go on with RUN: a path, a unique prefix of its name, or latest.
+    """Go on with a run.
 
-    Only the budget may change. Without options the run goes on to the rounds it was given.
+    RUN is a path, a unique prefix of its name, or latest. Only the budget may change. Without
+    options the run goes on to the rounds it was given.
     """
     from dataclasses import replace
 

@@ -18,7 +18,7 @@ _EVERY = 0.5  # seconds between two looks
 @runs_option
 @json_option
 def watch(run_: str, runs: str | None, as_json: bool) -> None:
-    """Watch a run from another terminal: what it is at, its best, its rounds.
+    """Watch a run from another terminal.
 
     Reads the run's log and touches nothing; ends when the run does, or at Ctrl-C. RUN is a path, a
     unique prefix of its name, or latest. With --json each event is a line, as it happens.

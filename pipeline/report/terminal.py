@@ -1,11 +1,13 @@
 """What a run looks like in a terminal: the lecture's statistics, histograms, a run on one line."""
 
+import sys
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pipeline.report.encoding import drawable
 from pipeline.statistics import Distribution
 
 _BLOCKS = " ▏▎▍▌▋▊▉█"
@@ -84,8 +86,11 @@ def histogram(found: Distribution, what: str, title: str, width: int = 80) -> Te
 
 def console(stderr: bool = False) -> Console:
     """Return a console that honours NO_COLOR and wraps nothing where there is no terminal."""
-    made = Console(stderr=stderr, highlight=False)
-    return made if made.is_terminal else Console(stderr=stderr, highlight=False, width=100)
+    file = drawable(sys.stderr if stderr else sys.stdout)
+    made = Console(file=file, stderr=stderr, highlight=False)
+    return (
+        made if made.is_terminal else Console(file=file, stderr=stderr, highlight=False, width=100)
+    )
 
 
 def _bar(length: float) -> str:
