@@ -186,7 +186,7 @@ def attack(name: str, played: Path, folder: Path, examples: int) -> None:
         max_examples=examples,
         database=None,
         derandomize=True,
-        suppress_health_check=list(HealthCheck),
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
         deadline=None,
     )
     @given(changes())
