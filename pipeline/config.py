@@ -51,6 +51,14 @@ def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
 
 #: What the rounds of a run may begin with.
 PROPOSERS = ("model", "perturb", "restart", "none")
+#: How round 0 may be searched.
+SEEDINGS = ("portfolio", "anneal", "greedy")
+#: What a model may learn from the outcome of search.
+FEEDBACKS = ("none", "prefer", "policy")
+#: Where a model may run.
+DEVICES = ("auto", "cuda", "mps", "cpu")
+#: Ways to write a construction that every problem has.
+TOKENS = ("points", "dense", "orbits")
 
 
 @dataclass(frozen=True)
@@ -86,7 +94,7 @@ class SeedConfig:
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        _one_of("seeding.method", self.method, ("portfolio", "anneal", "greedy"))
+        _one_of("seeding.method", self.method, SEEDINGS)
         _within("seeding.batches", self.batches, 1, _LARGE)
         _within("seeding.count", self.count, 0, _HELD)
         _need(0 <= self.smaller <= 1, "seeding.smaller", self.smaller, "between 0 and 1")
@@ -254,7 +262,7 @@ class FeedbackConfig:
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        _one_of("feedback.kind", self.kind, ("none", "prefer", "policy"))
+        _one_of("feedback.kind", self.kind, FEEDBACKS)
         for name, most in (("steps", _MANY), ("batch", _LARGE)):
             _within(f"feedback.{name}", getattr(self, name), 1, most)
         rate, share = self.learning_rate, self.share
@@ -275,7 +283,7 @@ class ComputeConfig:
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        _one_of("compute.device", self.device, ("auto", "cuda", "mps", "cpu"))
+        _one_of("compute.device", self.device, DEVICES)
         _one_of("compute.precision", self.precision, ("auto", "fp32", "bf16"))
         _within("compute.workers", self.workers, 0, 1024)
         _within("compute.threads", self.threads, 0, 1024)

@@ -36,7 +36,7 @@ def certificate(
     runs: str | None,
     as_json: bool,
 ) -> None:
-    """Write a construction as a certificate, with a program that checks it.
+    """Write a certificate, with a program that checks it.
 
     FOLDER gets a JSON file (points, claim, convention, where it came from, SHA-256) and verify.py,
     which goes through all triples by the definition and needs nothing but Python 3.8. RUN is a

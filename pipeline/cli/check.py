@@ -34,7 +34,7 @@ def verify(
     runs: str | None,
     as_json: bool,
 ) -> None:
-    """Check constructions from their raw points with the independent validator.
+    """Check constructions with the independent validator.
 
     FILE is JSON ({"problem": "isosceles", "n": 8, "points": [[row, column], ...]}, 0-based; one
     object or a list), Parquet, CSV, Python tuples, a 0/1 matrix, a board of . and O, or RLE; where

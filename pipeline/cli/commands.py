@@ -13,6 +13,7 @@ from pipeline.cli.check import doctor, problems, verify
 from pipeline.cli.compare import compare
 from pipeline.cli.count import count
 from pipeline.cli.export import export
+from pipeline.cli.help import Sections
 from pipeline.cli.lab import lab
 from pipeline.cli.look import best, hist, ls, show
 from pipeline.cli.plugin import check
@@ -34,7 +35,7 @@ class _ReaderGone(Exception):
     """Nobody reads what is printed any more (say, `| head`)."""
 
 
-class _Group(click.Group):
+class _Group(Sections):
     """A group that tells a broken pipe from an exit code, of which click and rich make one."""
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -48,8 +49,21 @@ class _Group(click.Group):
             raise
 
 
+#: The order of the help.
+_SECTIONS = {
+    "Search": ("run", "resume", "search", "solve", "compare"),
+    "Look": ("ls", "show", "best", "hist", "watch", "count"),
+    "Check": ("verify", "check", "problems", "doctor"),
+    "Publish": ("report", "plot", "export", "certificate", "records"),
+    "Tidy up": ("rm", "prune"),
+    "Experiments": ("lab",),
+}
+
+
 @click.group(
-    cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+    cls=_Group,
+    sections=_SECTIONS,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(__version__, prog_name="pipeline")
 def cli() -> None:

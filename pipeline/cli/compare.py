@@ -22,7 +22,9 @@ from pipeline.cli.common import (
     runs_option,
     writable,
 )
+from pipeline.cli.help import Words
 from pipeline.cli.play import words
+from pipeline.config import PROPOSERS
 from pipeline.errors import UsageError, nearest
 
 _LINE_EVERY = 10.0  # seconds between lines where there is no terminal
@@ -34,12 +36,18 @@ _OF_A_PLAN += ("stop_at_target",)
 @click.command()
 @click.argument("what", nargs=-1, required=True, metavar="PROBLEM | SPEC.toml | RUN RUN...")
 @click.option("--n", help="The sizes, as 40,48 or 40:44.")
-@click.option("--arms", help="model, perturb, restart, none.  [default: model,perturb,none]")
+@click.option(
+    "--arms",
+    type=Words(PROPOSERS),
+    help="model, perturb, restart, none.  [default: model,perturb,none]",
+)
 @click.option("--seeds", type=int, help="How many rng seeds, from 0.  [default: 6]")
 @click.option("--budget-cpu-seconds", type=float, help="Of each run, on one core.  [default: 60]")
 @click.option("--target", type=int, help="What counts as reached.  [default: the best known]")
 @click.option("--stop-at-target", is_flag=True, default=None, help="A run ends at its target.")
-@click.option("--control", help="The arm the others are held against.  [default: none]")
+@click.option(
+    "--control", type=Words(PROPOSERS), help="The arm the others are held against.  [default: none]"
+)
 @click.option("--jobs", type=int, help="Runs at once.  [default: one for each core]")
 @click.option("--convention", help="A convention of the problem; see `pipeline problems`.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="For all arms.")
@@ -49,7 +57,7 @@ _OF_A_PLAN += ("stop_at_target",)
 @runs_option
 @json_option
 def compare(what: tuple[str, ...], **options: Any) -> None:
-    """Tell whether one way of playing is better than another at equal compute.
+    """Compare ways of searching at equal compute.
 
     \b
     pipeline compare isosceles --n 40,48 --arms model,none --seeds 6
@@ -195,7 +203,6 @@ def _chosen(text: str, described: object) -> object:
     Raises:
         UsageError: one is neither described nor built in, or is there twice.
     """
-    from pipeline.config import PROPOSERS
 
     names = [name.strip() for name in text.split(",")]
     told = described if isinstance(described, dict) else {}

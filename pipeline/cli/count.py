@@ -23,7 +23,7 @@ from pipeline.cli.common import (
 @runs_option
 @json_option
 def count(target: str, n: int | None, problem: str | None, runs: str | None, as_json: bool) -> None:
-    """Count constructions up to symmetry, by score, with their stabilisers.
+    """Count constructions up to symmetry, by score and stabiliser.
 
     Two are equivalent when a symmetry of the ground set takes one to the other. RUN (a path, a
     unique prefix of its name, or latest) stands for what its last round kept; FILE is whatever

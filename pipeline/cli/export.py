@@ -50,11 +50,12 @@ def export(
     problem: str | None,
     runs: str | None,
 ) -> None:
-    """Write constructions of a run's last round or of a file for other programs, verified anew.
+    """Write constructions of a run or a file for other programs.
 
-    Every one comes with its score, the round and origin it is from, the order of its stabiliser,
-    and an id that all equivalent ones share; --rank and --id write one alone. RUN is a path, a
-    unique prefix of its name, or latest; FILE is whatever `verify` reads.
+    Of a run those of its last round. Every one is verified anew, and comes with its score, the
+    round and origin it is from, the order of its stabiliser, and an id that all equivalent ones
+    share; --rank and --id write one alone. RUN is a path, a unique prefix of its name, or latest;
+    FILE is whatever `verify` reads.
     """
     from pipeline.errors import UsageError
     from pipeline.report import exporting
@@ -85,7 +86,7 @@ def export(
         }
         text = write[kind]()
     if there is None:
-        click.echo(text, nl=False)
+        click.echo(text.encode(), nl=False)  # as a file: UTF-8, whatever the terminal's
         return
     if kind != "parquet":
         write_file(there, text.encode())

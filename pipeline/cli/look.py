@@ -22,10 +22,10 @@ from pipeline.cli.common import (
 @runs_option
 @json_option
 def ls(runs: str | None, as_json: bool) -> None:
-    """List the runs, oldest first: state, rounds, best score, time played, size on the disk.
+    """List the runs, oldest first.
 
-    A run is running, done (its budget is used or its target reached), stopped (`pipeline resume`
-    goes on with it) or damaged.
+    With state, rounds, best score, time played and size on the disk. A run is running, done (its
+    budget is used or its target reached), stopped (`pipeline resume` goes on with it) or damaged.
     """
     from pipeline.listing import UNBOUNDED, listing
     from pipeline.runs import runs_root
@@ -81,9 +81,10 @@ def show(
     runs: str | None,
     as_json: bool,
 ) -> None:
-    """Show a run: what it was told, its rounds, its best construction or one that is picked.
+    """Show a run: its command, its rounds, its best construction.
 
-    RUN is a path, a unique prefix of its name, or latest.
+    --rank and --id pick another construction. RUN is a path, a unique prefix of its name, or
+    latest.
     """
     from pipeline.collection import of_run
     from pipeline.report.terminal import console
@@ -130,9 +131,9 @@ def hist(
     runs: str | None,
     as_json: bool,
 ) -> None:
-    """Draw the histogram of scores of a round, failures as bars of their own.
+    """Draw the histogram of the scores of a round.
 
-    RUN is a path, a unique prefix of its name, or latest.
+    Failures have bars of their own. RUN is a path, a unique prefix of its name, or latest.
     """
     from pipeline.errors import UsageError
     from pipeline.report.terminal import console, histogram, parts, statistics_table
@@ -173,11 +174,11 @@ def best(
     runs: str | None,
     as_json: bool,
 ) -> None:
-    """Show the best construction of a run, of a file, or of all runs of a problem, verified anew.
+    """Show the best construction of a run, a file or a problem.
 
-    RUN is a path, a unique prefix of its name, or latest; FILE is whatever `verify` reads. A word
-    that is the name of a problem means the problem, all of whose runs are looked through, and needs
-    --n.
+    It is verified anew. RUN is a path, a unique prefix of its name, or latest; FILE is whatever
+    `verify` reads. A word that is the name of a problem means the problem, all of whose runs are
+    looked through, and needs --n.
     """
     from pipeline.errors import UsageError
     from pipeline.report.terminal import console

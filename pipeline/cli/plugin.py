@@ -13,10 +13,11 @@ from pipeline.cli.common import echo, json_option, print_json
 @click.option("--convention", help="One of the problem's conventions.  [default: its first]")
 @json_option
 def check(problem: str, n: int | None, convention: str | None, as_json: bool) -> None:
-    """Check a problem of your own: hook, checker, symmetries, tables and definition must agree.
+    """Check that the parts of a problem of your own agree.
 
-    Runs the quick part of the contract on small and random sets, in a process of its own, which
-    may die; pytest is not needed. Exit code 3 where a check fails.
+    Hook, checker, symmetries, tables and definition are held against each other: the quick part of
+    the contract, on small and random sets, in a process of its own, which may die; pytest is not
+    needed. Exit code 3 where a check fails.
     """
     from pipeline.plugin_check import check_plugin
     from pipeline.report.terminal import console

@@ -18,7 +18,7 @@ from pipeline.cli.common import json_option, parse_sizes, print_json, runs_optio
 def records(
     problem: str | None, sizes: str | None, convention: str | None, runs: str | None, as_json: bool
 ) -> None:
-    """Table of the best known values, with source and date, beside ours and where ours lie.
+    """List the best known values, with their sources, beside ours.
 
     Ours are the certificates that come with this program (records/), and whatever the runs on this
     disk hold that is better. What was given to a run with --start, or found from it, is not ours:

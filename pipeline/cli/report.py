@@ -44,12 +44,12 @@ def report(
     runs: str | None,
     as_json: bool,
 ) -> None:
-    """Make a page of a run: its rounds, boards, progress, model, pool, and how to repeat it.
+    """Make a page of a run, or one that compares several.
 
-    One HTML file that needs no network. Several runs of one problem and size are laid over each
-    other, by default in comparison.html where runs lie. RUN is a path, a unique prefix of its
-    name, or latest. Of a FILE, whatever `verify` reads, the page shows boards and scores; it needs
-    -o.
+    One HTML file that needs no network: rounds, boards, progress, model, pool, and how to repeat
+    it. Several runs of one problem and size are laid over each other, by default in
+    comparison.html where runs lie. RUN is a path, a unique prefix of its name, or latest. Of a
+    FILE, whatever `verify` reads, the page shows boards and scores; it needs -o.
     """
     from pipeline.report.gathering import Story
     from pipeline.report.page import comparison_page, file_page, run_page
@@ -116,7 +116,7 @@ def plot(
     runs: str | None,
     as_json: bool,
 ) -> None:
-    """Draw one figure of a run or of a file of constructions, for a paper.
+    """Draw one figure of a run or a file, for a paper.
 
     The suffix of the FILE after -o says in which format; .pdf and .png need matplotlib. RUN is a
     path, a unique prefix of its name, or latest; FILE is whatever `verify` reads. --rank and --id

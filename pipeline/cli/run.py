@@ -15,7 +15,9 @@ from pipeline.cli.common import (
     problem_option,
     runs_option,
 )
+from pipeline.cli.help import CLASSES, FIELDS, Choice, Words
 from pipeline.cli.play import begin, finish, load, play, tell_processor, words
+from pipeline.config import DEVICES, FEEDBACKS, PROPOSERS, SEEDINGS, TOKENS
 from pipeline.errors import UsageError
 
 _STOP = "[default: none]"
@@ -33,30 +35,34 @@ _KEPT = "Models to keep: all, or of the last two rounds and of each new best."
 @click.option("--target", type=int, help=f"Stop at this score.  {_STOP}")
 @click.option("--seed", type=int, help="The rng seed.  [default: 0]")
 @click.option("--convention", help="A convention of the problem; see `pipeline problems`.")
-@click.option("--proposer", help="model, perturb, restart or none.  [default: model]")
-@click.option("--field", help="What pulls search at first: border, learnt, none, a .npy file.")
+@click.option("--proposer", type=Choice(PROPOSERS), help="What makes candidates.  [default: model]")
 @click.option(
-    "--seeding", help="Search of round 0: portfolio, anneal or greedy.  [default: portfolio]"
+    "--field",
+    type=Words(FIELDS),
+    help="What pulls search at first: border, learnt, none, a .npy file.",
 )
-@click.option("--symmetry", help="Symmetry classes to seed in, as mirror,half-turn.")
+@click.option("--seeding", type=Choice(SEEDINGS), help="Search of round 0.  [default: portfolio]")
+@click.option(
+    "--symmetry", type=Words(CLASSES), help="Symmetry classes to seed in, as mirror,half-turn."
+)
 @click.option("--start", metavar="FILE", help="Constructions to begin with, as `verify` reads.")
-@click.option("--tokens", help="points, dense or orbits.  [default: points]")
+@click.option("--tokens", type=Words(TOKENS), help="points, dense or orbits.  [default: points]")
 @click.option("--free", is_flag=True, help="Let the model write blocked elements too.")
 @click.option("--from-scratch", is_flag=True, help="A new model in each round.")
 @click.option("--temperature", type=float, help="Of the sampling.  [default: 1.0]")
 @click.option("--top-p", type=float, help="Sample from the likeliest tokens alone.  [default: 1.0]")
-@click.option("--feedback", help="After search: none, prefer or policy.  [default: none]")
-@click.option("--device", help="auto, cuda, mps or cpu.  [default: auto]")
+@click.option("--feedback", type=Choice(FEEDBACKS), help="After search.  [default: none]")
+@click.option("--device", type=Choice(DEVICES), help="Of the model.  [default: auto]")
 @click.option("--workers", type=int, help="Search processes.  [default: one for each core]")
 @click.option("--config", "file", metavar="FILE", help="A TOML file; the options go over it.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any key of a config.")
 @click.option("--tensorboard", is_flag=True, help="Write each round for TensorBoard, too.")
-@click.option("--keep-models", type=click.Choice(KEEP), help=f"{_KEPT}  [default: last]")
+@click.option("--keep-models", type=Choice(KEEP), help=f"{_KEPT}  [default: last]")
 @click.option("--print-config", is_flag=True, help="Print the complete configuration and stop.")
 @runs_option
 @json_option
 def run(problem: str, file: str | None, settings: tuple[str, ...], **options: Any) -> None:
-    """Search for constructions of PROBLEM at size n, with a model that learns from the best.
+    """Search with a model that learns from the best constructions.
 
     PROBLEM is a name (see `pipeline problems`) or a plugin, as in ./mine.py:MyProblem.
     """
@@ -65,7 +71,7 @@ def run(problem: str, file: str | None, settings: tuple[str, ...], **options: An
 
     config, plugin = configure(problem, file, settings, options)
     if options["print_config"]:
-        click.echo(to_toml(config), nl=False)
+        click.echo(to_toml(config).encode(), nl=False)  # TOML is UTF-8
         return
     if options["tensorboard"]:
         check_tensorboard()
@@ -89,7 +95,7 @@ def run(problem: str, file: str | None, settings: tuple[str, ...], **options: An
 @click.option("--workers", type=int, help="Search processes; the results are the same.")
 @click.option("--tensorboard", is_flag=True, help="Write each round for TensorBoard, too.")
 @problem_option
-@click.option("--keep-models", type=click.Choice(KEEP), help=_KEPT)
+@click.option("--keep-models", type=Choice(KEEP), help=_KEPT)
 @runs_option
 @json_option
 def resume(
@@ -104,10 +110,10 @@ def resume(
     runs: str | None,
     as_json: bool,
 ) -> None:
-    """Go on with RUN: a path, a unique prefix of its name, or latest.
+    """Go on with a run.
 
-    Only the budget may change, and which models are kept. Without options the run goes on to the
-    rounds it was given.
+    RUN is a path, a unique prefix of its name, or latest. Only the budget may change, and which
+    models are kept. Without options the run goes on to the rounds it was given.
     """
     from dataclasses import replace
 

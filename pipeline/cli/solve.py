@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from pipeline.cli.common import json_option, parse_time, print_json, writable
+from pipeline.cli.help import CLASSES, Words
 from pipeline.errors import UsageError
 
 _BEFORE_ETA = 0.002  # of the work; before that an estimate is worth nothing
@@ -20,7 +21,9 @@ _LINE_EVERY = 10.0  # seconds between lines where there is no terminal
 @click.argument("problem")
 @click.option("--n", type=int, help="The size, such as the side of the grid.")
 @click.option("--time", "time_", help="Stop with bounds after 90, 2m or 1h.  [default: never]")
-@click.option("--symmetry", default="trivial", help="Only sets with this symmetry.")
+@click.option(
+    "--symmetry", type=Words(CLASSES), default="trivial", help="Only sets with this symmetry."
+)
 @click.option("--convention", help="A convention of the problem; see `pipeline problems`.")
 @click.option("--workers", type=int, default=0, help="Processes.  [default: one for each core]")
 @click.option("--all", "all_", is_flag=True, help="Find every set of the largest size, and count.")
@@ -39,7 +42,7 @@ def solve(
     output: str | None,
     as_json: bool,
 ) -> None:
-    """Find the most elements a set can have for PROBLEM at size n, and prove it by exhaustion.
+    """Find the largest set, and prove that there is no larger one.
 
     PROBLEM is a name (see `pipeline problems`) or a plugin, as in ./mine.py:MyProblem. Stopped by
     --time or Ctrl-C (exit code 130), it says between which bounds the largest size lies.

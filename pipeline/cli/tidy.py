@@ -64,9 +64,9 @@ def prune(
     runs: str | None,
     as_json: bool,
 ) -> None:
-    """Delete models of old rounds; constructions and statistics all stay.
+    """Delete models of old rounds.
 
-    Says how much that frees and asks first. Without any model a run can only go on from round 0.
+    Constructions and statistics all stay. Says how much that frees and asks first. Without any model a run can only go on from round 0.
     RUN is a path, a unique prefix of its name, or latest.
     """
     from pipeline.pruning import prunable

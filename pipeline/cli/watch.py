@@ -19,7 +19,7 @@ _EVERY = 0.5  # seconds between two looks
 @runs_option
 @json_option
 def watch(run_: str, runs: str | None, as_json: bool) -> None:
-    """Watch a run from another terminal: what it is at, its best, its rounds.
+    """Watch a run from another terminal.
 
     Reads the run's log and touches nothing. It ends when the run does, or when the process that
     held it is gone or has given no sign for a minute, and says which; or at Ctrl-C. RUN is a path,

@@ -9,10 +9,10 @@ from functools import cache
 import torch
 from torch import Tensor, nn
 
+from pipeline.config import DEVICES
 from pipeline.errors import UsageError, nearest
 
 PRECISIONS = ("auto", "fp32", "bf16")
-DEVICES = ("auto", "cuda", "mps", "cpu")
 _LEAST_WIDTH = 64  # from which bfloat16 pays on a CPU, to sample and to train
 _FULL_NAMES = {"cuda": "CUDA", "mps": "MPS"}
 

@@ -1,5 +1,6 @@
 """What a run looks like in a terminal: the lecture's statistics, histograms, a run on one line."""
 
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -9,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.printable import printable
+from pipeline.report.encoding import drawable
 from pipeline.statistics import Distribution
 
 _BLOCKS = " ▏▎▍▌▋▊▉█"
@@ -118,7 +120,8 @@ def histogram(found: Distribution, what: str, title: str, width: int = 80) -> Te
 
 def console(stderr: bool = False) -> Console:
     """Return a console that honours NO_COLOR and wraps nothing where there is no terminal."""
-    made = _Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+    file = drawable(sys.stderr if stderr else sys.stdout)
+    made = _Console(file=file, stderr=stderr, highlight=False, markup=False, emoji=False)
     if not made.is_terminal:
         made.width = 100
     return made
