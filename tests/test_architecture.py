@@ -184,7 +184,7 @@ def test_the_lab_lists_its_tasks_without_torch():
 
 
 def test_listing_runs_loads_neither_torch_nor_numba(played):
-    late("torch,numba,pyarrow", "ls", "--runs", played.parent)
+    late("torch,numba", "ls", "--runs", played.parent)
 
 
 @pytest.mark.parametrize("command", ["ls", "show", "hist", "best", "verify"])

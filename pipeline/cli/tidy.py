@@ -66,8 +66,8 @@ def prune(
 ) -> None:
     """Delete models of old rounds.
 
-    Constructions and statistics all stay. Says how much that frees and asks first. Without any model a run can only go on from round 0.
-    RUN is a path, a unique prefix of its name, or latest.
+    Constructions and statistics all stay. Says how much that frees and asks first. Without any
+    model a run can only go on from round 0. RUN is a path, a unique prefix of its name, or latest.
     """
     from pipeline.pruning import prunable
     from pipeline.pruning import prune as delete
