@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 from pipeline import plugin_files
-from pipeline.errors import RunError, UsageError
+from pipeline.errors import PipelineError, RunError, UsageError
 from pipeline.problem import Problem, is_path, load_problem, problem_names, problem_spec
 
 
@@ -23,6 +23,7 @@ def named_in_data(
 
     Raises:
         UsageError: a plugin that was not typed, or another problem than the one typed.
+        PipelineError: no problem that is installed, or a convention that it has not.
     """
     if typed is None:
         if is_path(spec):
@@ -30,13 +31,12 @@ def named_in_data(
                 f"{where} names the plugin {spec}; data never loads code: if you trust that file, "
                 f"add --problem {spec}"
             )
-        if spec not in problem_names():
+        try:
+            return load_problem(spec, convention)
+        except UsageError as error:
             hint = "; if it is a plugin, add --problem FILE.py:CLASS"
-            try:
-                load_problem(spec, convention)
-            except UsageError as error:
-                raise UsageError(f"{where}: {error}{hint}") from None
-        return load_problem(spec, convention)
+            told = f"{where}: {error}{'' if spec in problem_names() else hint}"
+            raise PipelineError(told) from error
     if not is_of(spec, typed):
         raise UsageError(f"{where} is of {spec}, not of {typed}; name the problem that it is of")
     return load_problem(typed, convention)

@@ -251,14 +251,17 @@ class Four(Problem):
 def test_what_no_picture_can_show_is_listed(cli, tmp_path):
     plugin = tmp_path / "four.py"
     plugin.write_text(FOUR_COORDINATES)
-    run = small_run(cli, tmp_path / "runs", f"{plugin}:Four", 2)
-    page = made(cli, run)
+    spec = f"{plugin}:Four"
+    run = small_run(cli, tmp_path / "runs", spec, 2)
+    page = made(cli, run, "--problem", spec)
     assert page.data["geometry"] is None
     assert "usage" not in page.ids
     assert "4 coordinates" in (run / "report.html").read_text(encoding="utf-8")
     for what in ("board", "heatmap"):
-        refused = cli("plot", run, "--what", what, "-o", tmp_path / "x.svg")
+        to = tmp_path / "x.svg"
+        refused = cli("plot", run, "--problem", spec, "--what", what, "-o", to)
         assert (refused.code, len(refused.err.strip().splitlines())) == (2, 1)
+        assert "data never" not in refused.err
 
 
 # --------------------------------------------------------------------------- several runs
