@@ -26,6 +26,7 @@ import numpy as np
 from pipeline import packing
 from pipeline.compiling import FOLDER
 from pipeline.errors import PipelineError, UsageError, VerificationError
+from pipeline.plugin_files import place_in_plugin
 from pipeline.plugins import digest_of
 from pipeline.problem import Problem, load_problem, problem_spec
 
@@ -168,11 +169,14 @@ def _wrong(check: Callable[[], None]) -> str:
         check()
     except AssertionError as error:
         return str(error)
-    except (PipelineError, ValueError) as error:
+    except PipelineError as error:
         return str(error)
     except Exception as error:  # noqa: BLE001 - whatever a plugin raises is a finding
-        at = traceback.extract_tb(error.__traceback__)[-1]
-        where = f"{Path(at.filename).name}, line {at.lineno}"
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        place = place_in_plugin("".join(traceback.format_exception(error)))
+        where = place or f"{Path(last.filename).name}, line {last.lineno}"
+        if isinstance(error, ValueError):
+            return f"{error} ({place})" if place else str(error)
         return f"{type(error).__name__}: {error} ({where})"
     return ""
 

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import importlib.util
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -70,6 +71,21 @@ def has_neighbours() -> bool:
     Compiled code is stamped by one file, and would not notice a change of the other.
     """
     return bool(_loading) and bool(_imported(*_loading[-1]))
+
+
+def place_in_plugin(trace: str) -> str:
+    """Return the file, line and function of a plugin that an error came out of, "" if none did.
+
+    Args:
+        trace: the traceback as text, since an error of a worker process has no frames here.
+    """
+    modules = list(sys.modules.items())
+    plugins = {getattr(m, "__file__", None) for name, m in modules if name.startswith(_PREFIX)}
+    frames = re.findall(r'^ *File "(.+)", line (\d+), in (\S+)', trace, re.MULTILINE)
+    for file, line, function in reversed(frames):
+        if file in plugins:
+            return f"{file}, line {line}, in {function}"
+    return ""
 
 
 @contextlib.contextmanager

@@ -228,7 +228,7 @@ class Population:
                 return _read(cls, file)
         except FileNotFoundError:
             raise PipelineError(f"{path}: no such file; check the path") from None
-        except (_Foreign, PipelineError) as error:
+        except _Foreign as error:
             raise PipelineError(f"{path}: {error}") from None
         except (pa.ArrowException, OSError, ValueError) as error:
             cause = (str(error).splitlines() or [type(error).__name__])[0]
@@ -316,7 +316,10 @@ def _read(cls: type[Population], file: pq.ParquetFile) -> tuple[Population, dict
     text = (schema.metadata or {}).get(_KEY)
     if text is None:
         raise _Foreign("a Parquet file, but no population; name one that pipeline wrote")
-    metadata = parse_json(text, "its metadata")
+    try:
+        metadata = parse_json(text, "its metadata")
+    except PipelineError as error:
+        raise ValueError(str(error)) from error
     if not isinstance(metadata, dict) or "schema" not in metadata:
         raise ValueError("its metadata lack a schema version")
     # Before anything else is judged: what the rest means depends on it.

@@ -5,6 +5,7 @@ import inspect
 import os
 import re
 import sys
+import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -23,7 +24,7 @@ from numba.core.errors import NumbaError
 from pipeline.compiling import inlined, kept, njit
 from pipeline.errors import PipelineError, UsageError, nearest
 from pipeline.packing import mismatch, popcounts, row_points
-from pipeline.plugin_files import has_neighbours, run_file
+from pipeline.plugin_files import has_neighbours, place_in_plugin, run_file
 from pipeline.symmetry import GroundSet
 
 _I32 = types.Array(types.int32, 1, "C")
@@ -324,7 +325,9 @@ def _plugin_errors(what: str) -> Iterator[None]:
         raise
     except Exception as error:
         told = str(error) if isinstance(error, ValueError) else _one_line(error)
-        raise PipelineError(f"{what}: {told}") from error
+        place = place_in_plugin("".join(traceback.format_exception(error)))
+        at = f" ({place})" if place else ""
+        raise PipelineError(f"{what}: {told}{at}") from error
 
 
 @njit

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import platform
-import re
 import sys
 import tempfile
 import traceback
@@ -11,6 +10,7 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 
 from pipeline import __version__
+from pipeline.plugin_files import place_in_plugin
 
 _PACKAGES = ("torch", "numpy", "numba", "pyarrow", "click", "rich", "safetensors")
 
@@ -30,27 +30,12 @@ def told(error: Exception, words: Sequence[str]) -> str:
     what = " ".join(f"{type(error).__name__}: {error}".rstrip(": ").split())[:300]
     if "OutOfMemoryError" in type(error).__name__ or "allocate memory" in what:
         return "out of memory; choose a smaller n, batch or model"
-    place = _in_a_plugin(trace)
+    place = place_in_plugin(trace)
     if place:
         return f"{place}: {what}; mend the plugin (PIPELINE_DEBUG=1 shows the traceback)"
     file = _written(trace, words)
     fix = f"please send {file}" if file else "PIPELINE_DEBUG=1 shows the traceback"
     return f"internal error: {what}; {fix}"
-
-
-def _in_a_plugin(trace: str) -> str | None:
-    """Return the file, line and function of a plugin that an error came out of, if it did."""
-    plugins = {
-        getattr(module, "__file__", None)
-        for name, module in list(sys.modules.items())
-        if name.startswith("pipeline_plugin_")
-    }
-    # The text, since an error of a worker process has no frames here.
-    frames = re.findall(r'^ *File "(.+)", line (\d+), in (\S+)', trace, re.MULTILINE)
-    for file, line, function in reversed(frames):
-        if file in plugins:
-            return f"{file}, line {line}, in {function}"
-    return None
 
 
 def _written(trace: str, words: Sequence[str]) -> str | None:

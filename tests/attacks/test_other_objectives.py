@@ -61,17 +61,17 @@ def test_a_search_finds_the_best_score_and_never_speaks_of_points(cli, tmp_path)
     assert "weighted-path, n=3: score 10, verified" in found.out
     said = [found.out, found.err]
     run = only_run(tmp_path)
-    for command in ("show", "best", "hist", "verify"):
-        told = cli(command, run)
+    for command in ("show", "best", "hist", "verify", "count"):
+        told = cli(command, run, "--problem", SPEC)
         assert told.code == 0
         said += [told.out, told.err]
-    for command in (("records", SPEC), ("best", SPEC, "--n", 3), ("ls",), ("count", run)):
+    for command in (("records", SPEC), ("best", SPEC, "--n", 3), ("ls",)):
         told = cli(*command, "--runs", tmp_path)
         assert told.code == 0
         said += [told.out, told.err]
     for text in said:
         assert not CLAIMS.search(text.replace("10 (by hand, proved to be the most)", ""))
-    best = json.loads(cli("best", run, "--json").out)
+    best = json.loads(cli("best", run, "--problem", SPEC, "--json").out)
     assert (best["score"], best["points"]) == (10, [[1]])
 
 
@@ -105,7 +105,7 @@ def test_the_report_calls_scores_scores(cli, tmp_path):
     found = cli("search", SPEC, "--n", 6, "--rounds", 0, "--workers", 1, "--runs", tmp_path)
     assert found.code == 0
     run = only_run(tmp_path)
-    assert cli("report", run).code == 0
+    assert cli("report", run, "--problem", SPEC).code == 0
     page = (run / "report.html").read_text(encoding="utf-8")
     assert "score 20" in page
     assert "20 points" not in page
@@ -115,7 +115,7 @@ def test_no_certificate_claims_a_number_of_points_for_it(cli, tmp_path):
     found = cli("search", SPEC, "--n", 2, "--rounds", 0, "--workers", 1, "--runs", tmp_path)
     assert found.code == 0
     folder = tmp_path / "certificates"
-    refused = cli("certificate", only_run(tmp_path), "-o", folder)
+    refused = cli("certificate", only_run(tmp_path), "--problem", SPEC, "-o", folder)
     assert refused.code == 2
     assert "a score of its own" in refused.error
     assert not folder.exists()

@@ -174,7 +174,9 @@ def test_statistics_that_are_no_statistics_are_one_line(played, cli, text):
     path.write_text(text)
     redo_manifest(played, 2)
     for command in ("hist", "show", "resume"):
-        assert "stats.json is not what the round did" in one_line(cli(command, played), 4)
+        found = one_line(cli(command, played), 4)
+        assert "stats.json is" in found
+        assert "delete the folders of round 2" in found
     listed = cli("ls", "--runs", played.parent)
     assert listed.code == 0
     assert "damaged" in listed.out
