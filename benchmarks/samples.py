@@ -58,7 +58,7 @@ def written(loop: Loop, pools: dict[int, Population]) -> np.ndarray:
     """Return bool ``(count, m)``: what a GPT writes that learnt from these."""
     state = State(0, pools, 1.0)
     began = time.process_time()
-    model, _, told = loop._train(1, state)
+    model, _, told, _ = loop._train(1, state)
     cells, well_formed, _ = loop._sample(1, model, state)
     losses = f"{told['loss']:.2f} a token, held out {told['holdout_loss']:.2f}"
     seconds = time.process_time() - began

@@ -77,7 +77,7 @@ def played(n: int, seed: int, steps: int, names: list[str]) -> dict[str, tuple[f
         overrides = MODELS[name]
         loop = loop_of(n, seed, steps, overrides)
         began = time.process_time()
-        model, _, told = loop._train(1, state)
+        model, _, told, _ = loop._train(1, state)
         training, config = time.process_time() - began, loop.config
         for way, changes in {name: {}, **SAMPLINGS.get(name, {})}.items():
             loop.config = replace(config, sample=replace(config.sample, **changes))

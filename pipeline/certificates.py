@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pipeline import files
 from pipeline.errors import RunError, UsageError, VerificationError
 from pipeline.problem import Problem
 
@@ -36,8 +37,14 @@ def certificate(problem: Problem, found: Mapping[str, Any], provenance: Mapping[
         provenance: where it came from; what JSON can hold.
 
     Raises:
+        UsageError: the problem maximises something else than size.
         VerificationError: its score is not its number of points, which is what is claimed.
     """
+    if not problem.maximises_size:
+        raise UsageError(
+            f"{problem.name} has a score of its own, and a certificate claims a number of points; "
+            "use: pipeline export RUN --format json"
+        )
     count = len(found["points"])
     if found["score"] != count:
         raise VerificationError(
@@ -100,7 +107,7 @@ def verifier(problem: Problem) -> bytes:
     return text.encode()
 
 
-def write(folder: Path, files: Mapping[str, bytes], force: bool) -> None:
+def write(folder: Path, made: Mapping[str, bytes], force: bool) -> None:
     """Write a certificate and its verifier into a folder, which may hold those of other sizes.
 
     Raises:
@@ -109,8 +116,14 @@ def write(folder: Path, files: Mapping[str, bytes], force: bool) -> None:
     """
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"-o {folder}: is a file; name a folder")
-    for name, data in files.items():
+    for name, data in made.items():
         there = folder / name
+        found = files.obstacle(there)
+        if found:
+            raise UsageError(
+                f"{there} is {found}, and only a regular file is ever replaced; name another "
+                "folder, or delete it first"
+            )
         if not there.exists() or there.read_bytes() == data:
             continue
         if name == VERIFIER and not force:
@@ -122,10 +135,8 @@ def write(folder: Path, files: Mapping[str, bytes], force: bool) -> None:
             raise UsageError(f"{there} exists; add --force to replace it, or name another folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, data in files.items():
-            beside = folder / f".{name}.part"
-            beside.write_bytes(data)
-            beside.replace(folder / name)
+        for name, data in made.items():
+            files.write(folder / name, data)
     except OSError as error:
         raise RunError(
             f"{folder}: cannot be written ({error.strerror}); name a folder of yours"

@@ -23,7 +23,7 @@ from dataclasses import asdict, astuple, dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pipeline import inputs
+from pipeline import files, inputs
 from pipeline.config import PROPOSERS, Config, config_from
 from pipeline.errors import PipelineError, RunError, UsageError, nearest
 from pipeline.problem import Problem, problem_spec
@@ -351,8 +351,7 @@ def result_of(run: Run, problem: Problem, arm: str) -> Result:
     """Return what a finished run found.
 
     Raises:
-        RunError: it has no finished round, or is damaged.
-        VerificationError: its best is not what it claims.
+        RunError: it has no finished round, is damaged, or is not what it claims.
     """
     best = best_of(run, problem)
     events = list(_events(run.path / "events.jsonl"))
@@ -400,9 +399,7 @@ def read_result(path: Path) -> Result | None:
 
 def write_result(path: Path, result: Result) -> None:
     """Store a result, whole or not at all."""
-    beside = path.with_name(f".writing-{path.name}")
-    beside.write_text(json.dumps(asdict(result)) + "\n", encoding="utf-8")
-    beside.replace(path)
+    files.write(path, (json.dumps(asdict(result)) + "\n").encode())
 
 
 # ------------------------------------------------------------------------- carrying it out
@@ -525,7 +522,8 @@ def _locked(folder: Path) -> Iterator[None]:
     except ImportError:
         yield
         return
-    with open(folder / "lock", "w") as handle:
+    files.append(folder / "lock", b"")  # refuses what is no file
+    with open(folder / "lock", "a") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

@@ -7,6 +7,7 @@ a hash of this project's files that hold compiled code; a plugin's own file is s
 
 import contextlib
 import hashlib
+import multiprocessing
 import os
 import shutil
 import sys
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
+from numba.core.caching import FunctionCache
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -81,7 +83,38 @@ FOLDER = _folder()
 numba.config.CACHE_DIR = str(FOLDER)  # type: ignore[attr-defined]
 
 
-_compile: Callable[..., Any] = numba.njit
+_save = FunctionCache.save_overload
+_told: list[str] = []
+
+
+def _save_if_possible(self: FunctionCache, sig: Any, data: Any) -> None:
+    """Keep compiled code; a disk that is full or cannot be written costs time, nothing else."""
+    try:
+        _save(self, sig, data)
+    except OSError as error:
+        _without(error.strerror or str(error))
+
+
+def _without(reason: str) -> None:
+    """Say once, in the main process, that code is compiled anew each time."""
+    if not _told and multiprocessing.parent_process() is None:
+        line = f"pipeline: compiled code cannot be kept in {FOLDER} ({reason}); going on without"
+        print(line, file=sys.stderr)
+    _told.append(reason)
+
+
+FunctionCache.save_overload = _save_if_possible  # numba lets the error stop the import
+
+
+def kept(compile: Callable[..., Any], function: Callable[..., Any], **options: Any) -> Any:
+    """Compile a function, its code kept where there is a folder for it."""
+    try:
+        return compile(function, cache=True, **options)
+    except RuntimeError as error:  # numba found no folder that it can write
+        if "cannot cache" not in str(error):
+            raise
+        _without("no folder can be written")
+        return compile(function, **options)
 
 
 def njit(function: Function) -> Function:
@@ -89,7 +122,7 @@ def njit(function: Function) -> Function:
 
     Compiled code runs without the interpreter's lock, so that another thread can tell it to stop.
     """
-    return _compile(function, cache=True, nogil=True)
+    return kept(numba.njit, function, nogil=True)
 
 
 def kernel(function: Function) -> Function:
@@ -98,9 +131,9 @@ def kernel(function: Function) -> Function:
     It goes without numba's counting of references, whose atomic steps would otherwise cost as
     much as the search itself.
     """
-    return _compile(function, cache=True, nogil=True, _nrt=False)
+    return kept(numba.njit, function, nogil=True, _nrt=False)
 
 
 def inlined(function: Function) -> Function:
     """Compile what is copied into its callers, where even a call would be felt."""
-    return _compile(function, cache=True, _nrt=False, inline="always")
+    return kept(numba.njit, function, _nrt=False, inline="always")

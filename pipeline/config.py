@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import reprlib
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
@@ -12,22 +13,52 @@ from typing import Any, get_type_hints
 
 import tomli_w
 
-from pipeline.errors import UsageError, nearest
+from pipeline.errors import PipelineError, UsageError, nearest
+from pipeline.untrusted import read_bytes
 
 
 def _need(ok: bool, name: str, value: object, rule: str) -> None:
     if not ok:
-        raise UsageError(f"{name} must be {rule}, got {value!r}")
+        raise UsageError(f"{name} must be {rule}, got {short(value)}")
+
+
+def short(value: object) -> str:
+    """Write a value that a file gave, however long or deep it is."""
+    writer = reprlib.Repr()
+    writer.maxstring = writer.maxlong = writer.maxother = 80
+    writer.maxlist = writer.maxtuple = writer.maxdict = 20
+    return writer.repr(value)
+
+
+def _within(name: str, value: float, low: float, high: float, unit: str = "") -> None:
+    """Demand a number between two others, both allowed, that no sensible run goes beyond."""
+    if not low <= value <= high:  # which no NaN passes
+        beyond = value > high
+        rule = f"at most {high:,}" if beyond else f"{low:,} or more"
+        raise UsageError(f"{name} must be {rule}{unit}, got {short(value)}")
+
+
+# No run needs more of what is counted one by one, of what is held in memory, or of steps; of other
+# numbers than counts.
+_MANY, _HELD, _STEPS, _LARGE = 10**9, 10**8, 10**12, 10**6
 
 
 def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
     if value not in known:
-        hint = nearest(value, known)
-        raise UsageError(f"{name}: unknown {value!r}{hint or ': give ' + ', '.join(known)}")
+        hint = nearest(value[:100], known)
+        raise UsageError(f"{name}: unknown {short(value)}{hint or ': give ' + ', '.join(known)}")
 
 
 #: What the rounds of a run may begin with.
 PROPOSERS = ("model", "perturb", "restart", "none")
+#: How round 0 may be searched.
+SEEDINGS = ("portfolio", "anneal", "greedy")
+#: What a model may learn from the outcome of search.
+FEEDBACKS = ("none", "prefer", "policy")
+#: Where a model may run.
+DEVICES = ("auto", "cuda", "mps", "cpu")
+#: Ways to write a construction that every problem has.
+TOKENS = ("points", "dense", "orbits")
 
 
 @dataclass(frozen=True)
@@ -41,10 +72,10 @@ class BudgetConfig:
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        _need(self.rounds >= 0, "budget.rounds", self.rounds, "0 or more")
-        _need(self.time >= 0, "budget.time", self.time, "0 or more seconds")
-        _need(self.cpu >= 0, "budget.cpu", self.cpu, "0 or more CPU seconds")
-        _need(self.target >= 0, "budget.target", self.target, "0 or more")
+        _within("budget.rounds", self.rounds, 0, _MANY)
+        _within("budget.time", self.time, 0, _MANY, " seconds")
+        _within("budget.cpu", self.cpu, 0, _MANY, " CPU seconds")
+        _within("budget.target", self.target, 0, _MANY)
 
 
 @dataclass(frozen=True)
@@ -63,11 +94,11 @@ class SeedConfig:
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        _one_of("seeding.method", self.method, ("portfolio", "anneal", "greedy"))
-        _need(self.batches >= 1, "seeding.batches", self.batches, "1 or more")
-        _need(self.count >= 0, "seeding.count", self.count, "0 or more")
+        _one_of("seeding.method", self.method, SEEDINGS)
+        _within("seeding.batches", self.batches, 1, _LARGE)
+        _within("seeding.count", self.count, 0, _HELD)
         _need(0 <= self.smaller <= 1, "seeding.smaller", self.smaller, "between 0 and 1")
-        _need(self.proposals >= 0, "seeding.proposals", self.proposals, "0 or more")
+        _within("seeding.proposals", self.proposals, 0, _STEPS)
         _check_schedule("seeding", self.penalty, self.hot, self.cold)
 
 
@@ -96,11 +127,11 @@ class SearchConfig:
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        _need(self.batches >= 0, "search.batches", self.batches, "0 or more")
+        _within("search.batches", self.batches, 0, _LARGE)
         _need(self.mask[-4:] in ("", ".npy"), "search.mask", self.mask, "a .npy file")
-        _need(self.table_bytes >= 1, "search.table_bytes", self.table_bytes, "1 or more")
+        _within("search.table_bytes", self.table_bytes, 1, _STEPS)
         _one_of("search.improve", self.improve, ("climb", "neighbourhood", "anneal", "complete"))
-        _need(self.proposals >= 0, "search.proposals", self.proposals, "0 or more")
+        _within("search.proposals", self.proposals, 0, _STEPS)
         _check_schedule("search", self.penalty, self.hot, self.cold)
 
 
@@ -108,6 +139,8 @@ def _check_schedule(section: str, penalty: float, hot: float, cold: float) -> No
     _need(penalty > 0, f"{section}.penalty", penalty, "above 0")
     _need(cold > 0, f"{section}.cold", cold, "above 0")
     _need(hot >= cold, f"{section}.hot", hot, f"at least {section}.cold ({cold})")
+    for name, value in (("penalty", penalty), ("hot", hot)):
+        _within(f"{section}.{name}", value, 0, _LARGE)
 
 
 @dataclass(frozen=True)
@@ -119,7 +152,7 @@ class SelectConfig:
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        _need(self.keep >= 1, "select.keep", self.keep, "1 or more")
+        _within("select.keep", self.keep, 1, _HELD)
         _need(0 <= self.smaller <= 1, "select.smaller", self.smaller, "between 0 and 1")
 
 
@@ -154,8 +187,8 @@ class ModelConfig:
         _need(not twice, "model.condition", list(self.condition), "without repetition")
         _one_of("model.embedding", self.embedding, ("auto", "free", "coordinates", "fractions"))
         _one_of("model.geometry", self.geometry, ("off", "distance", "offset"))
-        for name in ("layers", "heads", "width"):
-            _need(getattr(self, name) >= 1, f"model.{name}", getattr(self, name), "1 or more")
+        for name, most in (("layers", 256), ("heads", 1 << 16), ("width", 1 << 16)):
+            _within(f"model.{name}", getattr(self, name), 1, most)
         _need(
             self.width % self.heads == 0,
             "model.width",
@@ -182,10 +215,10 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        for name in ("steps", "batch", "evaluate_every"):
-            _need(getattr(self, name) >= 1, f"train.{name}", getattr(self, name), "1 or more")
+        for name, most in (("steps", _MANY), ("batch", _LARGE), ("evaluate_every", _MANY)):
+            _within(f"train.{name}", getattr(self, name), 1, most)
         for name in ("warmup", "weight_decay", "patience", "clip"):
-            _need(getattr(self, name) >= 0, f"train.{name}", getattr(self, name), "0 or more")
+            _within(f"train.{name}", getattr(self, name), 0, _MANY)
         rate = self.learning_rate
         _need(0 < rate <= 1, "train.learning_rate", rate, "above 0 and at most 1")
         _need(0 <= self.holdout <= 0.5, "train.holdout", self.holdout, "between 0 and 0.5")
@@ -209,9 +242,10 @@ class SampleConfig:
     def __post_init__(self) -> None:
         """Check the ranges."""
         _one_of("sample.ask", self.ask, ("best", "above"))
-        _need(self.count >= 1, "sample.count", self.count, "1 or more")
-        _need(self.batch >= 1, "sample.batch", self.batch, "1 or more")
+        _within("sample.count", self.count, 1, _HELD)
+        _within("sample.batch", self.batch, 1, _HELD)
         _need(self.temperature > 0, "sample.temperature", self.temperature, "above 0")
+        _within("sample.temperature", self.temperature, 0, _LARGE)
         _need(0 < self.top_p <= 1, "sample.top_p", self.top_p, "above 0 and at most 1")
 
 
@@ -228,12 +262,12 @@ class FeedbackConfig:
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        _one_of("feedback.kind", self.kind, ("none", "prefer", "policy"))
-        for name in ("steps", "batch"):
-            _need(getattr(self, name) >= 1, f"feedback.{name}", getattr(self, name), "1 or more")
+        _one_of("feedback.kind", self.kind, FEEDBACKS)
+        for name, most in (("steps", _MANY), ("batch", _LARGE)):
+            _within(f"feedback.{name}", getattr(self, name), 1, most)
         rate, share = self.learning_rate, self.share
         _need(0 < rate <= 1, "feedback.learning_rate", rate, "above 0 and at most 1")
-        _need(0 <= self.beta < math.inf, "feedback.beta", self.beta, "0 or more")
+        _within("feedback.beta", self.beta, 0, _LARGE)
         _need(0 < share <= 0.5, "feedback.share", share, "above 0 and at most 0.5")
 
 
@@ -244,14 +278,26 @@ class ComputeConfig:
     device: str = "auto"  # auto, cuda, mps, cpu
     workers: int = 0  # search processes; 0: one for each core
     threads: int = 0  # of torch on a CPU; 0: half the cores, at least 1 and at most 4
-    precision: str = "auto"  # of the model: fp32, bf16; auto: bf16 where it is faster
+    # Of the model: fp32, bf16; auto: bf16 where it is faster, decided when the run begins.
+    precision: str = "auto"
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        _one_of("compute.device", self.device, ("auto", "cuda", "mps", "cpu"))
+        _one_of("compute.device", self.device, DEVICES)
         _one_of("compute.precision", self.precision, ("auto", "fp32", "bf16"))
-        _need(self.workers >= 0, "compute.workers", self.workers, "0 or more")
-        _need(self.threads >= 0, "compute.threads", self.threads, "0 or more")
+        _within("compute.workers", self.workers, 0, 1024)
+        _within("compute.threads", self.threads, 0, 1024)
+
+
+@dataclass(frozen=True)
+class StoreConfig:
+    """What a run keeps on the disk; no result depends on it, and it may change on resume."""
+
+    keep_models: str = "last"  # last: of the last two rounds and of each new best; or all
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        _one_of("store.keep_models", self.keep_models, ("last", "all"))
 
 
 @dataclass(frozen=True)
@@ -275,10 +321,12 @@ class Config:
     sample: SampleConfig = field(default_factory=SampleConfig)
     feedback: FeedbackConfig = field(default_factory=FeedbackConfig)
     compute: ComputeConfig = field(default_factory=ComputeConfig)
+    store: StoreConfig = field(default_factory=StoreConfig)
 
     def __post_init__(self) -> None:
         """Check the ranges and put the sizes in order, n always among them."""
         _need(self.n >= 1, "n", self.n, "at least 1")
+        _within("n", self.n, 1, 2**31 - 1)
         _one_of("proposer", self.proposer, PROPOSERS)
         if self.proposer == "none":
             _need(self.search.batches >= 1, "search.batches", 0, "1 or more without proposals")
@@ -309,9 +357,9 @@ class Config:
 
     @property
     def identity(self) -> str:
-        """A short hash of all that decides the results: everything but budget and workers."""
+        """A short hash of all that decides the results: no budget, workers or store."""
         data = asdict(self)
-        del data["budget"], data["compute"]["workers"]
+        del data["budget"], data["compute"]["workers"], data["store"]
         text = json.dumps(data, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -342,6 +390,10 @@ def parse_toml(text: str, where: str) -> dict[str, Any]:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{where} is not TOML: {error}") from error
+    except RecursionError:
+        raise UsageError(f"{where}: its values are nested too deeply") from None
+    except ValueError:
+        raise UsageError(f"{where}: it has a number of thousands of digits") from None
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -351,9 +403,11 @@ def read_toml(path: Path) -> dict[str, Any]:
         UsageError: it cannot be read or is not TOML.
     """
     try:
-        return parse_toml(path.read_text(encoding="utf-8"), str(path))
-    except (OSError, UnicodeDecodeError) as error:
+        return parse_toml(read_bytes(path).decode("utf-8"), str(path))
+    except UnicodeDecodeError as error:
         raise UsageError(f"cannot read {path}: {error}") from error
+    except PipelineError as error:
+        raise UsageError(str(error)) from error
 
 
 def config_from(data: Mapping[str, Any], where: str, complete: bool = False) -> Config:
@@ -385,6 +439,8 @@ def with_setting(data: dict[str, Any], setting: str) -> None:
         parsed = tomllib.loads(f"v = {value}")["v"]
     except tomllib.TOMLDecodeError:
         parsed = value
+    except (RecursionError, ValueError):
+        raise UsageError(f"--set {key}: its value is nested too deeply, or too long") from None
     *sections, last = key.strip().split(".")
     for section in sections:
         inner = data.setdefault(section, {})
@@ -415,14 +471,16 @@ def with_budget(config: Config, **changes: float | int | None) -> Config:
 
 
 def differences(a: Config, b: Config) -> list[str]:
-    """List the keys in which two configurations differ, budget and workers left out."""
+    """List the keys in which two configurations differ; budget, workers and store left out."""
     if a == b:
         return []
     left, right = _flat(asdict(a)), _flat(asdict(b))
     return [
         f"{key} {left[key]!r} -> {right[key]!r}"
         for key in left
-        if left[key] != right[key] and not key.startswith("budget.") and key != "compute.workers"
+        if left[key] != right[key]
+        and not key.startswith(("budget.", "store."))
+        and key != "compute.workers"
     ]
 
 
@@ -443,13 +501,17 @@ def _hints(cls: type) -> dict[str, Any]:
 
 def _build(cls: type, data: object, prefix: str, complete: bool) -> Any:
     if not isinstance(data, Mapping):
-        raise UsageError(f"{prefix.rstrip('.')} must be a section, got {data!r}")
+        raise UsageError(
+            f"{prefix.rstrip('.') or 'the configuration'} must be a section, got {short(data)}"
+        )
+    if complete and cls is Config:
+        data = {**_EARLIER, **data}
     hints = _hints(cls)
     known = [f.name for f in fields(cls)]
     for key in data:
         if key not in known:
-            hint = nearest(prefix + str(key), [prefix + name for name in known])
-            raise UsageError(f"unknown key {prefix + str(key)!r}{hint}")
+            hint = nearest(prefix + str(key)[:100], [prefix + name for name in known])
+            raise UsageError(f"unknown key {short(prefix + str(key))}{hint}")
     values = {}
     for name in known:
         if name not in data:
@@ -466,13 +528,15 @@ def _build(cls: type, data: object, prefix: str, complete: bool) -> Any:
     return cls(**values)
 
 
+#: Sections that runs of earlier versions lack, and what those versions did.
+_EARLIER = {"store": {"keep_models": "all"}}
 _WORDS = {int: "a whole number", float: "a number", str: "a string", bool: "true or false"}
 
 
 def _convert(hint: Any, value: Any, name: str) -> Any:
     if hint in (tuple[int, ...], tuple[str, ...]):
         if not isinstance(value, list | tuple):
-            raise UsageError(f"{name} must be a list, got {value!r}")
+            raise UsageError(f"{name} must be a list, got {short(value)}")
         inner = int if hint == tuple[int, ...] else str
         return tuple(_convert(inner, item, name) for item in value)
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
@@ -480,7 +544,7 @@ def _convert(hint: Any, value: Any, name: str) -> Any:
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
-        raise UsageError(f"{name} must be {_WORDS[hint]}, got {value!r}")
+        raise UsageError(f"{name} must be {_WORDS[hint]}, got {short(value)}")
     if hint is float and not math.isfinite(value):
-        raise UsageError(f"{name} must be a finite number, got {value!r}")
+        raise UsageError(f"{name} must be a finite number, got {short(value)}")
     return value

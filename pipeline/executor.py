@@ -146,17 +146,16 @@ class Processes:
             else:
                 return
             self._flag[0] = 1
-            for future in futures:
-                future.cancel()
             until = time.monotonic() + _GRACE
             for future in waiting:
-                if future.cancelled() or not _given_a_moment(future, until):
+                if not _given_a_moment(future, until):
                     break
                 yield future.result()
             self.kill()
         finally:
-            for future in futures:
-                future.cancel()
+            # With workers of its own the next map owes nothing to what is left here.
+            if self._pool is not None and not all(future.done() for future in futures):
+                self.close()
 
     def close(self) -> None:
         """Stop the workers: tasks that have not begun are dropped, others told to come back."""
@@ -177,7 +176,7 @@ class Processes:
         for worker in self._processes():
             worker.kill()
         if self._pool is not None:
-            self._pool.shutdown(wait=True, cancel_futures=True)
+            self._pool.shutdown(wait=True)
             self._pool = None
 
     def _started(self) -> ProcessPoolExecutor:

@@ -6,16 +6,23 @@ hash is thereby part of the run's identity, and another file never takes the pla
 
 import hashlib
 import io
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
 
 from pipeline.config import Config
-from pipeline.errors import RunError, UsageError
+from pipeline.errors import PipelineError, RunError, UsageError
+from pipeline.untrusted import read_bytes
 
+#: What numpy raises at a header that nobody wrote: it is read as Python.
+_NO_ARRAY = (
+    *(ValueError, TypeError, SyntaxError, TokenError, EOFError, OverflowError, RecursionError),
+)
 #: Keys of the section "search" that may name a file.
 _KEYS = ("field", "mask")
 
@@ -38,11 +45,10 @@ def read_files(config: Config) -> dict[str, bytes]:
     files = {}
     for key, path in _named(config).items():
         try:
-            files[path] = Path(path).read_bytes()
-        except OSError as error:
-            raise UsageError(
-                f"cannot read the {key} {path}: {error.strerror or error}; give a .npy file"
-            ) from error
+            files[path] = read_bytes(Path(path))
+        except PipelineError as error:
+            reason = str(error).removeprefix(f"cannot read {path}: ")
+            raise UsageError(f"cannot read the {key} {path}: {reason}; give a .npy file") from error
     return files
 
 
@@ -63,8 +69,8 @@ def stored_files(config: Config, folder: Path) -> dict[str, bytes]:
     for key, name in _named(config).items():
         path = folder / name
         try:
-            files[name] = path.read_bytes()
-        except OSError:
+            files[name] = read_bytes(path)
+        except PipelineError:
             files[name] = b""
         if name != _name(key, files[name]):
             raise RunError(
@@ -82,10 +88,31 @@ def arrays(files: Mapping[str, bytes]) -> dict[str, np.ndarray]:
     found = {}
     for name, data in files.items():
         try:
+            _check_header(data)
             found[name] = np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
-        except (ValueError, EOFError) as error:
-            raise UsageError(f"{name} is no .npy file of numbers: {error}") from error
+        except _NO_ARRAY as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise UsageError(f"{name} is no .npy file of numbers: {reason}") from error
     return found
+
+
+def _check_header(data: bytes) -> None:
+    """Compare the shape that a header claims with the bytes there are, before any is made room for.
+
+    Raises:
+        ValueError: they differ, or there is no header that can be read.
+    """
+    file = io.BytesIO(data)
+    version = np.lib.format.read_magic(file)
+    if version == (1, 0):
+        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+    else:  # others than 2.0 are for arrays that are no numbers
+        shape, _, dtype = np.lib.format.read_array_header_2_0(file)
+    if dtype.hasobject:
+        return  # which the reader refuses
+    needed, there = math.prod(shape) * dtype.itemsize, len(data) - file.tell()
+    if min(shape, default=1) < 0 or needed != there:
+        raise ValueError(f"its header claims the shape {shape}, the data are {there:,} bytes")
 
 
 def _named(config: Config) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """The loop with a model: its rounds begin by training on the pools and sampling."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -56,9 +56,10 @@ class Loop(Rounds):
         self, number: int, last: State
     ) -> tuple[Population, dict[str, Any], dict[str, Any]]:
         """Train on the pools, sample, and take what is well-formed and distinct."""
-        model, optimizer, training = self._train(number, last)
+        model, optimizer, training, imported = self._train(number, last)
         cells, well_formed, asked = self._sample(number, model, last)
         samples, told = self._judge(number, cells, well_formed, last)
+        samples = replace(samples, imported=np.full(len(samples), imported))
         temperature = self._next_temperature(last.temperature, told["repeats"])
         told = {
             "train": training,
@@ -67,7 +68,8 @@ class Loop(Rounds):
             **asked,
             **told,
         }
-        return samples, told, {"model": model, "optimizer": optimizer, "samples": samples}
+        learnt = {"model": model, "optimizer": optimizer, "imported": imported}
+        return samples, told, {**learnt, "samples": samples}
 
     def feed_back(
         self, number: int, proposals: Population, improved: Population, learnt: Mapping[str, Any]
@@ -94,8 +96,15 @@ class Loop(Rounds):
 
     # ------------------------------------------------------------------------------- model
 
-    def _train(self, number: int, last: State) -> tuple[Any, Mapping[str, Any], dict[str, Any]]:
-        """Train the last model on, or a new one."""
+    def _train(
+        self, number: int, last: State
+    ) -> tuple[Any, Mapping[str, Any], dict[str, Any], bool]:
+        """Train the last model on, or a new one.
+
+        Returns:
+            (the model, its optimiser, what to tell of the training, whether the model has learnt
+            from what was imported or descends from it).
+        """
         readable = self.writer.readable
         shown = {
             n: pool.take(np.flatnonzero(readable(pool.cells, n))) for n, pool in last.pools.items()
@@ -126,7 +135,9 @@ class Loop(Rounds):
             "curve": result.curve,
             "shown": {str(n): len(pool) for n, pool in taught.items()},
         }
-        return model, result.optimizer_state, told
+        imported = not fresh and last.imported
+        imported = imported or any(bool(pool.imported.any()) for pool in taught.values())
+        return model, result.optimizer_state, told, imported
 
     def _sample(
         self, number: int, model: Any, last: State

@@ -14,16 +14,25 @@ import pyarrow.parquet as pq
 from pipeline import packing
 from pipeline.errors import PipelineError
 from pipeline.packing import mismatch
+from pipeline.untrusted import parse_json
 
 ORIGINS = ("seed", "search", "model", "import", "proposal")
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+#: Without the column ``imported``; such files are read, and never written.
+_BEFORE_DESCENT = 1
 _KEY = b"extremal-pipeline.population"
 _OWN_METADATA = ("schema", "n", "m", "digest")
 # Rows are written and read this many at a time, so that neither holds a second copy of the cells.
 _ROW_GROUP = 8192
 
-_COLUMNS = {"score": np.int32, "round": np.int32, "origin": np.uint8, "parent": np.int64}
+_COLUMNS = {
+    "score": np.int32,
+    "round": np.int32,
+    "origin": np.uint8,
+    "parent": np.int64,
+    "imported": np.bool_,
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +47,8 @@ class Population:
         round: int32 ``(size,)``; the round that made it, from 0.
         origin: uint8 ``(size,)``; an index into ``ORIGINS``.
         parent: int64 ``(size,)``; the id of the construction it came from, 0 for none.
+        imported: bool ``(size,)``; whether it was given from outside or descends from what was:
+            its parent, or what a model or a field was learnt from.
 
     Raises:
         ValueError: a column of another dtype or shape; padding bits set; an unknown origin.
@@ -50,6 +61,7 @@ class Population:
     round: np.ndarray
     origin: np.ndarray
     parent: np.ndarray
+    imported: np.ndarray
 
     def __post_init__(self) -> None:
         for name in ("n", "m"):
@@ -80,11 +92,13 @@ class Population:
         round: np.ndarray | int = 0,
         origin: np.ndarray | str = "seed",
         parent: np.ndarray | int = 0,
+        imported: np.ndarray | bool = False,
     ) -> "Population":
         """Return a population of packed ``cells`` (not copied); a scalar holds for all of them.
 
         Args:
             origin: a name of ``ORIGINS`` or indices into it.
+            imported: what is of the origin "import" is so in any case.
 
         Raises:
             ValueError: see the class; also a column that is no integer or does not fit.
@@ -95,7 +109,9 @@ class Population:
             origin = np.array(ORIGINS.index(origin))
         given = {"score": score, "round": round, "origin": origin, "parent": parent}
         columns = {name: _column(name, value, len(cells)) for name, value in given.items()}
-        return cls(n, m, cells, **columns)
+        flags = np.broadcast_to(imported, len(cells)).astype(np.bool_)
+        flags |= columns["origin"] == ORIGINS.index("import")
+        return cls(n, m, cells, **columns, imported=flags)
 
     @classmethod
     def concat(cls, populations: Sequence["Population"]) -> "Population":
@@ -235,6 +251,14 @@ def distinct(population: Population, canonical_cells: np.ndarray) -> Population:
     return population if len(firsts) == len(population) else population.take(firsts)
 
 
+def tells_descent(path: str | Path) -> bool:
+    """Tell whether a population's file says which constructions descend from imported ones.
+
+    Files of older releases say only which were imported themselves.
+    """
+    return "imported" in pq.read_schema(path).names
+
+
 class _Foreign(Exception):
     """A readable Parquet file that is no population we can use; the text says what to do."""
 
@@ -251,14 +275,17 @@ def _column(name: str, value: Any, size: int) -> np.ndarray:
     return np.ascontiguousarray(np.broadcast_to(column, size), dtype)
 
 
-def _schema(m: int) -> pa.Schema:
+def _schema(m: int, version: int = SCHEMA_VERSION) -> pa.Schema:
     columns = {
         "cells": pa.binary(packing.width(m)),
         "score": pa.int32(),
         "round": pa.int32(),
         "origin": pa.dictionary(pa.int8(), pa.string()),
         "parent": pa.int64(),
+        "imported": pa.bool_(),
     }
+    if version == _BEFORE_DESCENT:
+        del columns["imported"]
     return pa.schema([pa.field(name, kind, nullable=False) for name, kind in columns.items()])
 
 
@@ -280,6 +307,7 @@ def _to_arrow(population: Population) -> list[pa.Array]:
         pa.array(population.round),
         origin,
         pa.array(population.parent),
+        pa.array(population.imported),
     ]
 
 
@@ -288,14 +316,18 @@ def _read(cls: type[Population], file: pq.ParquetFile) -> tuple[Population, dict
     text = (schema.metadata or {}).get(_KEY)
     if text is None:
         raise _Foreign("a Parquet file, but no population; name one that pipeline wrote")
-    metadata = json.loads(text)
+    try:
+        metadata = parse_json(text, "its metadata")
+    except PipelineError as error:
+        raise ValueError(str(error)) from error
     if not isinstance(metadata, dict) or "schema" not in metadata:
         raise ValueError("its metadata lack a schema version")
     # Before anything else is judged: what the rest means depends on it.
-    if metadata["schema"] != SCHEMA_VERSION:
+    version = metadata["schema"]
+    if version not in (_BEFORE_DESCENT, SCHEMA_VERSION):
         raise _Foreign(
-            f"schema version {metadata['schema']}, but this release reads {SCHEMA_VERSION}; "
-            "install the release that wrote it"
+            f"schema version {version}, but this release reads {_BEFORE_DESCENT} and "
+            f"{SCHEMA_VERSION}; install the release that wrote it"
         )
     if metadata.pop("digest", None) != _digest(metadata):
         raise ValueError("its metadata do not match their digest")
@@ -303,7 +335,7 @@ def _read(cls: type[Population], file: pq.ParquetFile) -> tuple[Population, dict
     del metadata["schema"]
     if not all(isinstance(value, str) for value in metadata.values()):
         raise ValueError("its metadata are not all strings")
-    if type(m) is not int or not 1 <= m < 2**31 or not schema.equals(_schema(m)):
+    if type(m) is not int or not 1 <= m < 2**31 or not schema.equals(_schema(m, version)):
         raise _Foreign(f"its columns do not fit m = {m}; make it again from its source")
     groups = range(file.num_row_groups)
     size = sum(file.metadata.row_group(i).num_rows for i in groups)
@@ -321,6 +353,9 @@ def _read(cls: type[Population], file: pq.ParquetFile) -> tuple[Population, dict
             for name in ("score", "round", "parent"):
                 columns[name][rows] = batch.column(name).to_numpy()
             columns["origin"][rows] = _origins(batch.column("origin"))
+            said = version != _BEFORE_DESCENT and batch.column("imported")
+            columns["imported"][rows] = said and said.to_numpy(zero_copy_only=False)
+    columns["imported"] |= columns["origin"] == ORIGINS.index("import")
     if done != size:
         raise ValueError(f"{done} rows of {size}")
     return cls(n, m, cells, **columns), metadata

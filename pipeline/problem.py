@@ -5,6 +5,7 @@ import inspect
 import os
 import re
 import sys
+import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,9 +21,10 @@ from numba import types
 from numba.core.ccallback import CFunc
 from numba.core.errors import NumbaError
 
-from pipeline.compiling import inlined, njit
+from pipeline.compiling import inlined, kept, njit
 from pipeline.errors import PipelineError, UsageError, nearest
 from pipeline.packing import mismatch, popcounts, row_points
+from pipeline.plugin_files import has_neighbours, place_in_plugin, run_file
 from pipeline.symmetry import GroundSet
 
 _I32 = types.Array(types.int32, 1, "C")
@@ -68,7 +70,7 @@ def blocking_hook(function: Callable[..., None]) -> Any:
     ``slot[m]`` is a bin: writing there is harmless, so a walk over a padded grid may map the
     outside to element m.
     """
-    return numba.cfunc(HOOK_SIGNATURE, cache=_has_source(function))(function)
+    return _compiled(HOOK_SIGNATURE, function)
 
 
 def checker(function: Callable[..., int]) -> Any:
@@ -78,12 +80,17 @@ def checker(function: Callable[..., int]) -> Any:
     if they hold no forbidden configuration; otherwise it writes the elements of one to
     ``witness`` (room for 16) and returns how many. It shares nothing with the hook.
     """
-    return numba.cfunc(CHECKER_SIGNATURE, cache=_has_source(function))(function)
+    return _compiled(CHECKER_SIGNATURE, function)
 
 
-def _has_source(function: Callable[..., Any]) -> bool:
-    """Tell whether numba can keep the machine code: it needs a file to stamp it by."""
-    return Path(function.__code__.co_filename).is_file()
+def _compiled(signature: Any, function: Callable[..., Any]) -> Any:
+    """Compile a callback, its code kept if numba has one file to stamp it by."""
+
+    def compile(function: Callable[..., Any], **options: Any) -> Any:
+        return numba.cfunc(signature, **options)(function)
+
+    has_source = Path(function.__code__.co_filename).is_file() and not has_neighbours()
+    return kept(compile, function) if has_source else compile(function)
 
 
 @dataclass(frozen=True)
@@ -184,6 +191,8 @@ class Problem(ABC):
     bytes_per_element: ClassVar[int] = 400
     #: The problem in plain Python; without it there are no certificates.
     definition: ClassVar[Definition | None] = None
+    #: The file and class that the problem was loaded from; empty for an installed one.
+    plugin: str = ""
     #: The incremental hook (see ``blocking_hook``) and the validator (see ``checker``).
     hook: Any
     checker: Any
@@ -234,7 +243,10 @@ class Problem(ABC):
         """
         if n not in self._grounds:
             check_size(self, n)
-            ground = self.ground_set(n)
+            with _plugin_errors(f"the ground set of {self.name} at n={n}"):
+                ground = self.ground_set(n)
+                if not isinstance(ground, GroundSet):
+                    raise mismatch("ground_set", "a GroundSet", type(ground).__name__)
             # The hook's signature asks for C order; numpy returns Fortran's after a transpose.
             coords = np.array(ground.coords, order="C")
             self._grounds[n] = replace(ground, coords=coords)
@@ -242,7 +254,8 @@ class Problem(ABC):
 
     def hook_tables(self, n: int) -> tuple[np.ndarray, ...]:
         """Return the hook's tables, filled up with empty ones to the number it expects."""
-        own = tuple(np.ascontiguousarray(t, dtype=np.int32).ravel() for t in self.tables(n))
+        with _plugin_errors(f"the tables of {self.name} at n={n}"):
+            own = tuple(_table(f"table {i}", t) for i, t in enumerate(self.tables(n)))
         if len(own) > TABLES:
             raise PipelineError(f"{self.name} gives {len(own)} tables, the hook takes {TABLES}")
         return own + (np.zeros(0, np.int32),) * (TABLES - len(own))
@@ -261,8 +274,24 @@ class Problem(ABC):
             return _validate(self.checker, np.ascontiguousarray(cells), ground.m, ground.coords)
 
     def score(self, cells: np.ndarray, n: int) -> np.ndarray:
-        """Return the number of points of each construction, int32 ``(B,)``, from raw cells."""
+        """Return the score of each construction, int32 ``(B,)``, from raw cells: its size.
+
+        A problem with another objective overrides this. Searches still collect large sets, and
+        the best of them by this score are kept; proofs and bounds of the largest size do not
+        speak of it, and are refused.
+        """
         return popcounts(cells)
+
+    @property
+    def maximises_size(self) -> bool:
+        """Whether the score is the size: not where a problem overrides ``score``."""
+        return getattr(self.score, "__func__", None) is Problem.score
+
+    def score_text(self, score: int) -> str:
+        """Write a score: a number of points, or "score 10" where the objective is another."""
+        if not self.maximises_size:
+            return f"score {score}"
+        return f"{score} point" if score == 1 else f"{score} points"
 
     def witness(self, points: np.ndarray, n: int) -> tuple[int, ...] | None:
         """Return the elements of one violation among ``points`` (element indices), or None."""
@@ -271,6 +300,34 @@ class Problem(ABC):
         with crashes_raised(f"the checker of {self.name}"):
             size = _check_points(self.checker, points, self.ground(n).coords, found)
         return tuple(int(v) for v in found[:size]) if size else None
+
+
+def _table(name: str, given: Any) -> np.ndarray:
+    """Return whole numbers as a flat int32 array.
+
+    Raises:
+        ValueError: something else, or numbers too large.
+    """
+    array = np.asarray(given)
+    if array.size and array.dtype.kind not in "biu":
+        raise mismatch(name, "whole numbers", array)
+    if array.size and not -(2**31) <= int(array.min()) <= int(array.max()) < 2**31:
+        raise mismatch(name, "numbers that int32 holds", f"{array.min()} .. {array.max()}")
+    return np.ascontiguousarray(array, dtype=np.int32).ravel()
+
+
+@contextmanager
+def _plugin_errors(what: str) -> Iterator[None]:
+    """Make one line of what a plugin's own Python raises."""
+    try:
+        yield
+    except (PipelineError, MemoryError):
+        raise
+    except Exception as error:
+        told = str(error) if isinstance(error, ValueError) else _one_line(error)
+        place = place_in_plugin("".join(traceback.format_exception(error)))
+        at = f" ({place})" if place else ""
+        raise PipelineError(f"{what}: {told}{at}") from error
 
 
 @njit
@@ -328,6 +385,22 @@ def check_size(problem: Problem, n: int) -> None:
         )
 
 
+def check_objective(problem: Problem, spec: str, n: int) -> None:
+    """Refuse to prove a largest size where the objective is another.
+
+    Args:
+        spec: what to call the problem on a command line.
+
+    Raises:
+        UsageError: the problem has a score of its own.
+    """
+    if not problem.maximises_size:
+        raise UsageError(
+            f"{problem.name} has a score of its own, and an exhaustive search knows the size "
+            f"alone; look for high scores with: pipeline search {spec} --n {n}"
+        )
+
+
 def memory_bytes() -> int:
     """Return the physical memory of this machine in bytes."""
     try:
@@ -378,7 +451,7 @@ def load_problem(spec: str, convention: str | None = None) -> Problem:
         UsageError: no such problem, file, class or convention.
         PipelineError: the plugin's file cannot be imported.
     """
-    found = _load_file(spec) if ":" in spec or spec.endswith(".py") else _load_installed(spec)
+    found = _load_file(spec) if is_path(spec) else _load_installed(spec)
     if not (inspect.isclass(found) and issubclass(found, Problem)):
         raise UsageError(f"{spec} is not a subclass of pipeline.problem.Problem")
     if inspect.isabstract(found):
@@ -393,7 +466,14 @@ def load_problem(spec: str, convention: str | None = None) -> Problem:
                 f"the {attribute} of {spec} is not compiled; put @{decorator} of pipeline.problem "
                 "over the function"
             )
-    return found(convention)
+    made = found(convention)
+    made.plugin = problem_spec(spec) if is_path(spec) else ""
+    return made
+
+
+def is_path(spec: str) -> bool:
+    """Tell whether a spec names a file, which is run when the problem is loaded."""
+    return ":" in spec or spec.endswith(".py")
 
 
 def _load_installed(name: str) -> Any:
@@ -401,9 +481,28 @@ def _load_installed(name: str) -> Any:
     if name not in points:
         raise UsageError(f"unknown problem {name!r}{nearest(name, points)}")
     try:
+        _shipped()
         return points[name].load()
     except Exception as error:
         raise PipelineError(f"problem {name!r} cannot be imported: {_one_line(error)}") from error
+
+
+def _shipped() -> None:
+    """Let the name ``problems`` mean the package beside this one, whatever else is called so."""
+    name = "problems"
+    file = Path(__file__).resolve().parent.parent / name / "__init__.py"
+    there = getattr(sys.modules.get(name), "__file__", None)
+    if not file.is_file() or (there and Path(there).resolve() == file):
+        return
+    spec = importlib.util.spec_from_file_location(
+        name, file, submodule_search_locations=[str(file.parent)]
+    )
+    assert spec is not None
+    assert spec.loader is not None
+    for other in [m for m in sys.modules if m == name or m.startswith(f"{name}.")]:
+        del sys.modules[other]
+    sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(sys.modules[name])
 
 
 def _load_file(spec: str) -> Any:
@@ -413,22 +512,13 @@ def _load_file(spec: str) -> Any:
     file = Path(path)
     if not file.is_file():
         raise UsageError(f"no such file: {path}")
-    name = f"pipeline_plugin_{file.stem}"
-    loaded = sys.modules.get(name)
-    if loaded is None or getattr(loaded, "__file__", None) != str(file.resolve()):
-        module_spec = importlib.util.spec_from_file_location(name, file.resolve())
-        if module_spec is None or module_spec.loader is None:
-            raise UsageError(f"{path} is not a Python file")
-        loaded = importlib.util.module_from_spec(module_spec)
-        sys.modules[name] = loaded
-        try:
-            module_spec.loader.exec_module(loaded)
-        except SyntaxError as error:
-            del sys.modules[name]
-            raise PipelineError(f"{path}, line {error.lineno}: {error.msg}") from error
-        except (Exception, SystemExit) as error:
-            del sys.modules[name]
-            raise PipelineError(f"{path} cannot be imported: {_one_line(error)}") from error
+    try:
+        loaded = run_file(file)
+    except SyntaxError as error:
+        where = error.filename or path
+        raise PipelineError(f"{where}, line {error.lineno}: {error.msg}") from error
+    except (Exception, SystemExit) as error:
+        raise PipelineError(f"{path} cannot be imported: {_one_line(error)}") from error
     if not hasattr(loaded, attribute):
         classes = [
             key

@@ -9,7 +9,7 @@ from pipeline import certificates
 from pipeline.constructions import read_constructions
 from pipeline.errors import PipelineError, RunError, VerificationError
 from pipeline.problem import Problem, problem_spec
-from pipeline.results import best_of
+from pipeline.results import best_of, load_pool
 from pipeline.runs import Run, all_runs
 
 # Problems say what is known at one n; sizes up to this one are asked for.
@@ -27,14 +27,37 @@ class Survey(NamedTuple):
     """What the runs of a problem have found.
 
     Attributes:
-        best: by size; of equal ones that of the oldest run.
+        found: by size, best first; of equal ones that of the oldest run.
+        own: the same of what was not imported, nor found from what was.
         runs: how many runs of the problem there are.
         damaged: what is wrong with those that cannot be read, a line each.
     """
 
-    best: dict[int, Found]
+    found: dict[int, list[Found]]
+    own: dict[int, list[Found]]
     runs: int
     damaged: list[str]
+
+    def best(
+        self, problem: Problem, n: int, above: int | None = None, own: bool = False
+    ) -> tuple[dict[str, Any], Run] | None:
+        """Return the best construction of a size, verified anew, and its run.
+
+        A run whose best is not what it claims is added to the damaged ones and left out.
+
+        Args:
+            above: a score that it must exceed; None is returned where nothing does.
+            own: of what was not imported, nor found from what was.
+        """
+        for score, run in (self.own if own else self.found).get(n, []):
+            if above is not None and score <= above:
+                break
+            try:
+                return best_of(run, problem, n, own), run
+            except PipelineError as error:
+                if str(error) not in self.damaged:
+                    self.damaged.append(str(error))
+        return None
 
 
 @dataclass(frozen=True)
@@ -45,6 +68,8 @@ class Row:
         gap: ours less the best known, None where either is missing.
         held: "record" for a certificate that comes with this program, "run" for a run's, or "".
         where: the path of the certificate or of the run.
+        imported: the best in the runs that was given with ``--start`` or found from what was,
+            where that is above ours; None elsewhere.
     """
 
     n: int
@@ -56,6 +81,7 @@ class Row:
     gap: int | None
     held: str
     where: str
+    imported: int | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return it as plain values."""
@@ -80,7 +106,8 @@ def survey(problem: Problem, spec: str, root: Path) -> Survey:
         problem: under one convention; runs of another do not count.
         spec: what its runs are of: a name, or a file and a class.
     """
-    best: dict[int, Found] = {}
+    found: dict[int, list[Found]] = {}
+    own: dict[int, list[Found]] = {}
     count, damaged, spec = 0, [], problem_spec(spec)
     for path in all_runs(root):
         try:
@@ -88,16 +115,28 @@ def survey(problem: Problem, spec: str, root: Path) -> Survey:
             if run.config.problem != spec or not _same_convention(run, problem):
                 continue
             count += 1
-            rounds = run.rounds()
-            pools = run.stats(rounds[-1])["pool"] if rounds else {}
+            bests = run.bests()
+            alone = bests if run.start() is None else _alone(run, problem)
         except PipelineError as error:
             damaged.append(str(error))
             continue
-        for n, pool in pools.items():
-            held = best.get(int(n))
-            if pool["max"] is not None and (held is None or pool["max"] > held.score):
-                best[int(n)] = Found(pool["max"], run)
-    return Survey(best, count, damaged)
+        for ranked, scores in ((found, bests), (own, alone)):
+            for n, score in scores.items():
+                if score is not None:
+                    ranked.setdefault(n, []).append(Found(score, run))
+    for several in (*found.values(), *own.values()):
+        several.sort(key=lambda one: -one.score)  # of equal ones the oldest first, as they come
+    return Survey(found, own, count, damaged)
+
+
+def _alone(run: Run, problem: Problem) -> dict[int, int]:
+    """Return the best score of each size that a run found without what it was given."""
+    rounds, scores = run.rounds(), {}
+    for n in run.sizes(rounds[-1]) if rounds else []:
+        pool = load_pool(run, problem, rounds[-1], n)
+        if not pool.imported.all():
+            scores[n] = int(pool.score[~pool.imported].max())
+    return scores
 
 
 def _same_convention(run: Run, problem: Problem) -> bool:
@@ -106,6 +145,8 @@ def _same_convention(run: Run, problem: Problem) -> bool:
 
 def own(problem: Problem) -> Iterator[tuple[int, int, Path]]:
     """Yield (n, points, file) of each certificate that comes with this program, checked anew.
+
+    One that says that it was imported, or found from what was, is not our own and left out.
 
     Raises:
         PipelineError: one cannot be read.
@@ -117,10 +158,9 @@ def own(problem: Problem) -> Iterator[tuple[int, int, Path]]:
         if not certificates.is_untouched(file.read_bytes()):
             raise VerificationError(f"{file}: its SHA-256 does not fit; restore the file")
         for one in read_constructions(file):
-            witness = one.witness()
-            if witness is not None:
-                raise VerificationError(f"{file}: not valid; these points break the rule {witness}")
-            yield one.n, one.score(), file
+            one.check()
+            if not one.imported:
+                yield one.n, one.score(), file
 
 
 def table(
@@ -139,13 +179,16 @@ def table(
     rows = []
     for n in asked:
         known = problem.known(n) if n >= problem.smallest else None
-        score, held, where = None, "", ""
+        score, held, where, imported = None, "", "", None
         if n in records:
             score, held, where = records[n][0], "record", str(records[n][1])
-        if n in found.best and (score is None or found.best[n].score > score):
-            run = found.best[n].run
-            score, held, where = best_of(run, problem, n)["score"], "run", str(run.path)
-        if known is None and score is None:
+        ours = found.best(problem, n, score, own=True)
+        if ours is not None:
+            score, held, where = ours[0]["score"], "run", str(ours[1].path)
+        given = found.best(problem, n, score)
+        if given is not None:
+            imported = given[0]["score"]
+        if known is None and score is None and imported is None:
             continue
         rows.append(
             Row(
@@ -158,6 +201,7 @@ def table(
                 None if known is None or score is None else score - known.value,
                 held,
                 where,
+                imported,
             )
         )
     return rows, found
@@ -172,15 +216,17 @@ def best_over_runs(
         RunError: no run has one.
     """
     found = survey(problem, spec, root)
-    if n not in found.best:
-        there = ", ".join(map(str, sorted(found.best)))
+    ours = found.best(problem, n)
+    if ours is None:
+        there = ", ".join(map(str, sorted(found.found)))
         has = f"{found.runs} runs of it have sizes {there}" if there else "there is no run of it"
         # A certificate that comes with the program is no run, but it is an answer.
         record = next((str(file) for size, _, file in own(problem) if size == n), "")
         also = f"; a record lies at {record}" if record else ""
+        left = f"; left out: {found.damaged[0]}" if found.damaged else ""
         raise RunError(
             f"no run in {root} holds {problem.name} ({problem.convention}) at n={n} ({has}); find "
-            f"some with: pipeline search {spec} --n {n}{also}"
+            f"some with: pipeline search {spec} --n {n}{also}{left}"
         )
-    run = found.best[n].run
-    return best_of(run, problem, n) | {"run": run.name, "path": str(run.path)}, found
+    best, run = ours
+    return best | {"run": run.name, "path": str(run.path)}, found

@@ -12,12 +12,13 @@ import numpy as np
 
 from pipeline import streams
 from pipeline.errors import UsageError
-from pipeline.packing import pack, unpack, width
+from pipeline.packing import ids, pack, unpack, width
 from pipeline.population import Population
 from pipeline.search.portfolio import Arm
 from pipeline.search.shards import Shard
 from pipeline.search.space import usable_classes
 from pipeline.statistics import distribution
+from pipeline.symmetry import canonical
 from pipeline.workshop import State, Workshop
 
 #: Constructions in one shard, by method: a fraction of a second of work.
@@ -75,9 +76,10 @@ class Rounds(Workshop):
         """Play a round: make proposals, search on from them and at large, keep the best."""
         number, n = last.round + 1, self.config.n
         proposals, told, learnt = self.propose(number, last)
-        pool = last.pools[n]
+        pool, reached = last.pools[n], np.zeros(0, np.int64)
         if len(proposals):
             improved = self._improve(number, proposals)
+            reached = ids(canonical(improved.cells, self.grounds[n]))
             pool = self.keep(n, pool, improved)
             told = {**told, "searched": distribution(improved.score)}
             told |= self.feed_back(number, proposals, improved, learnt)
@@ -87,9 +89,12 @@ class Rounds(Workshop):
             pool, arms = self.explore(n, number, pool, arms, smaller)
         pools = {**last.pools, n: pool}
         new = pool.round == number
+        proposed = new & ~pool.came_from("search")
+        again = np.isin(ids(canonical(pool.cells, self.grounds[n])), reached) & ~proposed
         stats = self.stats(number, pools) | {
             **told,
-            "kept_from_proposals": int((new & ~pool.came_from("search")).sum()),
+            "kept_from_proposals": int(proposed.sum()),
+            "rediscovered": int(again.sum()),
             "kept_from_search": int((new & pool.came_from("search")).sum()),
             "arms": arms,
         }
@@ -108,18 +113,18 @@ class Rounds(Workshop):
         """
         n, count = self.config.n, self.config.sample.count
         rng = np.random.default_rng(streams.integer(self.config.seed, number, "propose"))
+        imported: np.ndarray | bool = False
         if self.config.proposer == "perturb":
-            cells = _perturbed(last.pools[n].cells, self.grounds[n].m, count, rng)
+            elites = last.pools[n]
+            cells, of = _perturbed(elites.cells, self.grounds[n].m, count, rng)
+            imported = elites.imported[of]
         elif self.config.proposer == "restart":
             cells = np.zeros((count, width(self.grounds[n].m)), np.uint8)
         else:
             cells = np.zeros((0, width(self.grounds[n].m)), np.uint8)
-        score = self.problem.score(cells, n)
-        return (
-            Population.build(n, self.grounds[n].m, cells, score, round=number, origin="proposal"),
-            {},
-            {},
-        )
+        score, m = self.problem.score(cells, n), self.grounds[n].m
+        made = {"round": number, "origin": "proposal", "imported": imported}
+        return Population.build(n, m, cells, score, **made), {}, {}
 
     def feed_back(
         self, number: int, proposals: Population, improved: Population, learnt: Mapping[str, Any]
@@ -140,7 +145,7 @@ class Rounds(Workshop):
             rng = streams.state(self.config.seed, number, "search", len(shards))
             symmetry = self.config.model.symmetry or "trivial"
             shards.append(self.shard(n, symmetry, method, part.cells, rng, search, bound))
-            parents.append(part.ids())
+            parents.append(part)
         found = self._search(shards, number, origin, "search", parents)
         return found.get(n, self.none(n))
 
@@ -194,7 +199,7 @@ class Rounds(Workshop):
         number: int,
         origin: str,
         stage: str,
-        parents: list[np.ndarray] | None = None,
+        parents: list[Population] | None = None,
     ) -> dict[int, Population]:
         """Run shards until all are done or one reaches the target."""
         self.report("stage", name=stage, total=len(shards))
@@ -210,14 +215,20 @@ class Rounds(Workshop):
         return {n: Population.concat(parts) for n, parts in found.items()}
 
 
-def _perturbed(cells: np.ndarray, m: int, count: int, rng: np.random.Generator) -> np.ndarray:
-    """Return ``count`` packed rows, each one of ``cells`` less a random share of its elements."""
+def _perturbed(
+    cells: np.ndarray, m: int, count: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return ``count`` packed rows, each one of ``cells`` less a random share of its elements.
+
+    With them, which row each was made from.
+    """
     if not len(cells):
-        return np.zeros((0, cells.shape[1]), np.uint8)
-    bits = unpack(cells[rng.integers(len(cells), size=count)], m)
+        return np.zeros((0, cells.shape[1]), np.uint8), np.zeros(0, np.int64)
+    of = rng.integers(len(cells), size=count)
+    bits = unpack(cells[of], m)
     for row in bits:
         members = rng.permutation(np.flatnonzero(row))
         least, most = math.ceil(_DROPPED[0] * len(members)), int(_DROPPED[1] * len(members))
         dropped = rng.integers(least, max(most, least) + 1)
         row[members[:dropped]] = False
-    return pack(bits)
+    return pack(bits), of

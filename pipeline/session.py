@@ -2,8 +2,10 @@
 
 import contextlib
 import json
+import math
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,18 +15,21 @@ import numpy as np
 from pipeline import compiling, inputs
 from pipeline.clock import Clock
 from pipeline.config import Config
-from pipeline.constructions import read_constructions
-from pipeline.errors import PipelineError, UsageError, VerificationError
+from pipeline.constructions import Named, read_constructions
+from pipeline.errors import PipelineError, UsageError
 from pipeline.executor import Executor, Serial
+from pipeline.footprint import check_memory
 from pipeline.packing import unpack
 from pipeline.population import Population
 from pipeline.problem import Problem
+from pipeline.pruning import prune
 from pipeline.report.board import board_svg
 from pipeline.results import described, load_pool, metadata_of
 from pipeline.rounds import Rounds
-from pipeline.runs import Run
+from pipeline.runs import MODEL_FILES, SMALLER, Run
 from pipeline.search.space import make_space
 from pipeline.symmetry import find_class
+from pipeline.untrusted import read_json
 from pipeline.workshop import Report, State, Workshop
 
 
@@ -32,6 +37,8 @@ def play(
     run: Run, problem: Problem, executor: Executor, report: Report, spent: float = 0.0
 ) -> State:
     """Play rounds of a locked run until its budget is used; return the last state.
+
+    How the session ended and how long it took is noted in the run, unless it is killed.
 
     Args:
         report: called as ``report(event, **particulars)``; what it raises ends the session
@@ -42,6 +49,18 @@ def play(
         RunError: the last round is damaged.
         PipelineError: whatever stops a round (a full disk, a hook the validator contradicts).
     """
+    began = time.monotonic()
+    ended = "stopped"
+    try:
+        state = _play(run, problem, executor, report, spent)
+        ended = "done"
+    finally:
+        with contextlib.suppress(PipelineError):  # a full disk, which has been told of
+            run.end_session(ended, time.monotonic() - began)
+    return state
+
+
+def _play(run: Run, problem: Problem, executor: Executor, report: Report, spent: float) -> State:
     config = run.config
     began, compiled = time.monotonic() - spent, compiling.kept_files()
     clock = Clock(config.budget.time, config.budget.cpu)
@@ -51,6 +70,7 @@ def play(
     state = load_state(run, player)
     if state is not None:
         run.write_best(_best(problem, config, state))  # in case a kill came between the two
+        _prune(run, state)
     if not _finished(config, state, clock, 0.0):
         player.prepare()
     # A limit counts what loading takes, but not compiling, which happens once on a machine.
@@ -72,6 +92,7 @@ def play(
             run.not_reproducible(f"round {state.round} was cut short by the clock")
         run.commit(state.round, partial(_write_round, run, problem, state))
         run.write_best(_best(problem, config, state))
+        _prune(run, state)
         took = time.monotonic() - start
         longest = max(longest, took) if state.round else 0.0
         report("committed", stats=state.stats, seconds=round(took, 3))
@@ -90,6 +111,7 @@ def check(problem: Problem, config: Config, given: Mapping[str, np.ndarray]) -> 
         UsageError: a size, symmetry class, kind of tokens, shape, device, field or mask that
             cannot be had.
     """
+    check_memory(problem, config)
     player = _player(problem, config, Serial(), lambda *_, **__: None, Clock(), given)
     if config.seeding.method == "portfolio" or config.search.batches:
         player.arms(config.n, player.fields(config.n, {}))
@@ -103,6 +125,27 @@ def check(problem: Problem, config: Config, given: Mapping[str, np.ndarray]) -> 
 
         assert isinstance(player, Loop)
         player.writer.check()
+
+
+def settled(config: Config) -> Config:
+    """Return the configuration with the precision that "auto" comes to on this machine.
+
+    So that a run goes on in the same one elsewhere; without a model there is nothing to settle.
+    """
+    compute = config.compute
+    if config.proposer != "model" or compute.precision != "auto":
+        return config
+    from pipeline.model.device import pick_device, settled_precision
+
+    precision = settled_precision(pick_device(compute.device), config.model.width)
+    return replace(config, compute=replace(compute, precision=precision))
+
+
+def _prune(run: Run, state: State) -> None:
+    """Delete the models that are not to be kept; what cannot be deleted waits for a later round."""
+    if state.model is not None:
+        with contextlib.suppress(OSError):
+            prune(run, run.config.store.keep_models)
 
 
 def _player(
@@ -201,54 +244,81 @@ def load_state(run: Run, player: Workshop) -> State | None:
     if not rounds:
         return None
     number = rounds[-1]
+    if run.is_pruned(number):
+        run.file(number, MODEL_FILES[0])  # says what to do
     run.check_round(number)
     config = run.config
     pools = {n: load_pool(run, player.problem, number, n) for n in config.sizes}
-    memory = json.loads(run.file(number, "rng.json").read_text(encoding="utf-8"))
-    temperature, stats = float(memory["temperature"]), run.stats(number)
+    stats, (temperature, imported) = run.stats(number), _memory(run, number)
     if not (run.folder(number) / "model.safetensors").is_file():
-        return State(number, pools, temperature, stats=stats)
+        return State(number, pools, temperature, stats=stats, imported=imported)
     from pipeline.loop import Loop
     from pipeline.model.checkpoint import load_optimizer
 
     assert isinstance(player, Loop)
     model = player.writer.load(run.file(number, "model.safetensors"))
     optimizer = load_optimizer(run.file(number, "optimizer.safetensors"))
-    return State(number, pools, temperature, model, optimizer, stats=stats)
+    return State(number, pools, temperature, model, optimizer, stats=stats, imported=imported)
 
 
-def import_starts(problem: Problem, path: Path) -> dict[int, Population]:
-    """Read constructions to start from.
+def _memory(run: Run, number: int) -> tuple[float, bool]:
+    """Return what a round left to the next: the temperature of samples, the descent of what learns.
+
+    Rounds of older releases do not say the latter; then what was given may have been learnt from.
+    """
+    path = run.file(number, "rng.json")
+    try:
+        memory = read_json(path)
+    except PipelineError as error:
+        raise run.damaged(path, number) from error
+    memory = memory if isinstance(memory, dict) else {}
+    found, imported = memory.get("temperature"), memory.get("imported", run.start() is not None)
+    if type(found) is not float or not 0 < found < math.inf or type(imported) is not bool:
+        raise run.damaged(path, number)
+    return found, imported
+
+
+def import_starts(
+    problem: Problem, path: Path, spec: str = "", n: int | None = None
+) -> dict[int, Population]:
+    """Read constructions to start from; the run's own problem validates and scores them.
+
+    Args:
+        spec: what names the problem; empty for its name.
+        n: the size of those that do not say theirs.
 
     Raises:
         PipelineError: the file is malformed, or of another problem or convention.
         VerificationError: a construction is not valid.
     """
     parts: dict[int, list[np.ndarray]] = {}
-    for found in read_constructions(path):
-        same = type(found.problem).__name__ == type(problem).__name__
-        if not same or found.problem.convention != problem.convention:
+    for found in read_constructions(path, Named(problem, spec or problem.name), n):
+        if found.problem.convention != problem.convention:
             raise PipelineError(
                 f"{found.where}: of {found.problem.name} ({found.problem.convention}), the run is "
                 f"of {problem.name} ({problem.convention})"
             )
-        witness = found.witness()
-        if witness is not None:
-            raise VerificationError(f"{found.where}: not valid; witness {witness}")
+        found.check()
         parts.setdefault(found.n, []).append(found.cells)
     starts = {}
-    for n, rows in parts.items():
+    for size, rows in parts.items():
         cells = np.concatenate(rows)
-        starts[n] = Population.build(
-            n, problem.ground(n).m, cells, problem.score(cells, n), origin="import"
-        )
+        m = problem.ground(size).m
+        score = problem.score(cells, size)
+        starts[size] = Population.build(size, m, cells, score, origin="import")
     return starts
 
 
 def _starts(run: Run, player: Workshop) -> dict[int, Population]:
     config = player.config
-    found = [p for p in run.path.glob("start.*") if p.suffix in (".json", ".parquet")]
-    starts = import_starts(player.problem, found[0]) if found else {}
+    given, smaller = run.start(), run.path / SMALLER
+    starts = import_starts(player.problem, given, config.problem, config.n) if given else {}
+    if smaller.is_file():  # this program's own, which has it in a round of another run
+        found = import_starts(player.problem, smaller, config.problem)
+        starts = {
+            n: Population.build(n, pool.m, pool.cells, pool.score, origin="search")
+            for n, pool in found.items()
+        }
     if player.mask is not None and config.n in starts:
         outside = unpack(starts[config.n].cells, len(player.mask))[:, ~player.mask]
         if outside.any():
@@ -279,6 +349,7 @@ def _write_round(run: Run, problem: Problem, state: State, folder: Path) -> None
         "round": state.round,
         "streams": "numpy SeedSequence(seed, spawn_key=(round, stage, *shard))",
         "temperature": state.temperature,
+        "imported": state.imported,
     }
     for name, data in (("rng.json", memory), ("stats.json", state.stats)):
         (folder / name).write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")

@@ -20,7 +20,9 @@ class GroundSet:
     Attributes:
         n: the problem's size parameter (the side of the grid, the number of vertices, ...).
         coords: int32 ``(m, d)``; row v holds the coordinates of element v, all rows distinct.
-        group: int32 ``(g, m)``; row i is a permutation of the elements, the identity first.
+            Other integers are taken too, where int32 holds them.
+        group: int32 ``(g, m)`` likewise; row i is a permutation of the elements, the identity
+            first.
             Any group of symmetries of the problem; it need not be all of them.
         class_names: a name for each symmetry class that has one, as the indices (into
             ``group``) of elements that generate a subgroup of that class.
@@ -38,6 +40,8 @@ class GroundSet:
     def __post_init__(self) -> None:
         if not isinstance(self.n, int) or self.n < 1:
             raise mismatch("n", "an integer from 1", repr(self.n))
+        for name in ("coords", "group"):
+            object.__setattr__(self, name, _as_int32(name, getattr(self, name)))
         coords, group = self.coords, self.group
         if not _is_int32_matrix(coords) or not coords.size:
             raise mismatch("coords", "int32 (m, d), not empty", coords)
@@ -61,6 +65,22 @@ class GroundSet:
     def m(self) -> int:
         """The number of elements."""
         return len(self.coords)
+
+
+def _as_int32(name: str, array: np.ndarray) -> np.ndarray:
+    """Return integers as int32.
+
+    Raises:
+        ValueError: one is too large.
+    """
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "iu":
+        return array  # which is told of with its shape
+    if array.dtype == np.int32 or not array.size:
+        return array.astype(np.int32, copy=False)
+    low, high = int(array.min()), int(array.max())
+    if low < -(2**31) or high >= 2**31:
+        raise mismatch(name, "numbers that int32 holds", f"{low} .. {high}")
+    return array.astype(np.int32)
 
 
 @dataclass(frozen=True)

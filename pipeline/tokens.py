@@ -145,7 +145,7 @@ class OrbitEncoder(Encoder):
             smallest = found.elements[found.start[:-1]]
             self._orbit_of[n], self._smallest[n] = found.of, smallest
             self._moved[n] = found.of[ground.group[list(normaliser(ground, cls))][:, smallest]]
-        places = [ground.coords[self._smallest[n]] for n, ground in self.grounds.items()]
+        places = _as_wide([g.coords[self._smallest[n]] for n, g in self.grounds.items()])
         known, index = np.unique(np.concatenate(places), axis=0, return_inverse=True)
         ends = np.cumsum([len(p) for p in places])[:-1]
         tokens = np.split(self._first_element + index.reshape(-1), ends)
@@ -204,6 +204,18 @@ class OrbitEncoder(Encoder):
         bits = unpack(cells, self._ground(n).m)
         chosen = bits[:, self._smallest[n]]
         return (bits == chosen[:, self._orbit_of[n]]).all(axis=1), chosen
+
+
+def _as_wide(places: list[np.ndarray]) -> list[np.ndarray]:
+    """Return coordinates ``(k, d)`` with one d, filled up with a number that stands for none.
+
+    Places of other dimensions are then no places of each other, and keep tokens of their own.
+    """
+    widest, none = max(place.shape[1] for place in places), np.iinfo(np.int32).min
+    return [
+        np.pad(place, ((0, 0), (0, widest - place.shape[1])), constant_values=none)
+        for place in places
+    ]
 
 
 class PointEncoder(OrbitEncoder):

@@ -58,6 +58,7 @@ class State:
         round: 0 for the seeding.
         pools: the best constructions of each size, best first.
         temperature: at which the next round samples.
+        imported: whether the model has learnt from what was imported or descends from it.
         model, optimizer: None after the seeding.
         samples: the distinct well-formed samples of this round, before any search; the
             ``parent`` of a construction that came from the model is the id of one of these.
@@ -71,6 +72,7 @@ class State:
     optimizer: Mapping[str, Any] | None = None
     samples: Population | None = None
     stats: dict[str, Any] = field(default_factory=dict)
+    imported: bool = False
 
     def best(self, n: int) -> int:
         """Return the best score of size n, 0 without any."""
@@ -122,7 +124,7 @@ class Workshop:
     ) -> Shard:
         """Return a shard of this run; ``schedule`` has the penalty and the temperatures."""
         return Shard(
-            problem=self.config.problem,
+            problem=self.problem.plugin or self.config.problem,
             convention=self.problem.convention,
             n=n,
             symmetry=symmetry,
@@ -133,7 +135,8 @@ class Workshop:
             penalty=schedule.penalty,
             hot=schedule.hot,
             cold=schedule.cold,
-            target=self.target if n == self.config.n else NO_TARGET,
+            # A search counts elements alone: it cannot tell that another score is reached.
+            target=self.target if n == self.config.n and self.problem.maximises_size else NO_TARGET,
             mask=self._packed_mask if n == self.config.n else _NO_MASK,
             table_bytes=self.config.search.table_bytes,
             **more,
@@ -223,7 +226,10 @@ class Workshop:
         config, ground = self.config, self.grounds[n]
         quotas = self.problem.quotas(n)
         fields = self.fields(n, smaller)
-        portfolio = Portfolio(self.arms(n, fields), quotas.size if quotas else 0)
+        # Arms begin from nothing: only a field can hand on what others have found.
+        imported = LEARNT in fields and any(pool.imported.any() for pool in smaller.values())
+        by_size = self.problem.maximises_size
+        portfolio = Portfolio(self.arms(n, fields), quotas.size if quotas and by_size else 0)
         portfolio.restore(records)
         rng = np.random.default_rng(streams.integer(config.seed, number, "portfolio", n))
         of = {
@@ -245,7 +251,8 @@ class Workshop:
                 self._arm_shard(n, number, done + i, arm, portfolio, fields)
                 for i, arm in enumerate(arms)
             ]
-            for arm, part in zip(arms, self.run(shards, number, origin), strict=False):
+            parts = self.run(shards, number, origin, imported=imported)
+            for arm, part in zip(arms, parts, strict=False):
                 done += 1
                 top = int(part.score.max(initial=0))
                 bits = unpack(part.cells[part.score == top][:8], ground.m)
@@ -259,7 +266,7 @@ class Workshop:
             if sum(map(len, made)) > 2 * config.quota(n):
                 pool = self.keep(n, *found, *made)
                 found, made = [pool], []
-                full = 0 < config.quota(n) == len(pool)
+                full = by_size and 0 < config.quota(n) == len(pool)
                 portfolio.floor = int(pool.score.min()) if full else 0
         return self.keep(n, *found, *made), portfolio.to_json()
 
@@ -329,12 +336,15 @@ class Workshop:
         shards: list[Shard],
         number: int,
         origin: str,
-        parents: list[np.ndarray] | None = None,
+        parents: list[Population] | None = None,
+        imported: bool = False,
         over: Over | None = None,
     ) -> Iterator[Population]:
         """Yield what each shard found, in their order, checked by the validator.
 
         Args:
+            parents: for each shard what it begins from, row by row; None for nothing.
+            imported: whether a search from nothing descends from what was imported.
             over: when to end; None for when the clock says so.
 
         Raises:
@@ -356,7 +366,8 @@ class Workshop:
                 self.verified(cells, n),
                 round=number,
                 origin=origin,
-                parent=0 if parents is None else np.asarray(parents[i])[made],
+                parent=0 if parents is None else parents[i].ids()[made],
+                imported=imported if parents is None else parents[i].imported[made],
             )
 
     def seen(self, found: Population, origin: str) -> int:
@@ -383,10 +394,16 @@ class Workshop:
         return np.asarray(self.problem.score(cells, n), dtype=np.int32)
 
     def keep(self, n: int, *populations: Population) -> Population:
-        """Return the best of all, no two equal up to symmetry, as many as the quota allows."""
-        everything = Population.concat(populations)
-        ranked = everything.top(len(everything))
-        return distinct(ranked, canonical(ranked.cells, self.grounds[n])).top(self.config.quota(n))
+        """Return the best of all, as many as the quota allows.
+
+        Of those equal up to symmetry the first stays, and with it where it came from: what is
+        found again is credited to whoever found it first, and what was imported stays so.
+
+        Args:
+            populations: in the order in which they were found.
+        """
+        found = Population.concat(populations)
+        return distinct(found, canonical(found.cells, self.grounds[n])).top(self.config.quota(n))
 
     def none(self, n: int) -> Population:
         """Return a population of size n without constructions."""

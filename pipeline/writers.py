@@ -21,6 +21,7 @@ from pipeline.model.places import Places, places, usual_embedding
 from pipeline.model.sample import sample
 from pipeline.model.train import TrainResult, train
 from pipeline.model.vision import View, Vision, VisionConfig, view
+from pipeline.packing import popcounts
 from pipeline.population import Population
 from pipeline.problem import Problem
 from pipeline.search.board import Board
@@ -244,7 +245,7 @@ class TokenWriter(Writer):
     ) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
         config, n = self.config.sample, self.config.n
         self._ask(model, pools[n])
-        longest = max((int(p.score.max()) for p in pools.values() if len(p)), default=0)
+        longest = max(int(popcounts(p.cells).max(initial=0)) for p in pools.values())
         length = self.encoder.max_length
         if self.encoder.name != "dense":
             length = min(length, 2 * longest + 6 + len(self._prefix))

@@ -1,6 +1,7 @@
 """What every test shares: hypothesis without deadlines, a tiny run, the command line."""
 
 import hashlib
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -41,6 +42,14 @@ def contents(run: Path) -> dict[str, str]:
     files = [p for part in ("rounds", "best") for p in (run / part).rglob("*") if p.is_file()]
     assert files
     return {str(p.relative_to(run)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+
+
+def redo_manifest(run: Path, number: int) -> None:
+    """Make a round's manifest fit its files, as an attacker or a tool might."""
+    folder = run / "rounds" / f"{number:04d}"
+    names = [p.name for p in folder.iterdir() if p.name != "manifest.json"]
+    sums = {n: hashlib.sha256((folder / n).read_bytes()).hexdigest() for n in sorted(names)}
+    (folder / "manifest.json").write_text(json.dumps(sums))
 
 
 def only_run(root: Path) -> Path:

@@ -3,8 +3,12 @@
 A moment is an event of the session, or a call that puts something on the disk; they are numbered
 as they come, so each falls at the same place every time. Prints how many a whole session has when
 the moment is 0. Each play is a process of its own, forked before anything was computed.
+
+With FAULT=ENOSPC or FAULT=EIO in the environment nothing is killed: the calls alone are counted,
+and the one of that number fails with this error, as on a full or a broken disk.
 """
 
+import errno
 import os
 import shutil
 import signal
@@ -15,27 +19,35 @@ from typing import Any
 import pyarrow.parquet
 import safetensors.torch
 
+from pipeline.errors import PipelineError
 from pipeline.executor import Serial
 from pipeline.problem import load_problem
 from pipeline.runs import Run
 from pipeline.session import play
+
+FAULT = os.environ.get("FAULT", "")
 
 
 class Countdown:
     def __init__(self, at: int) -> None:
         self.at, self.passed = at, 0
 
-    def tick(self) -> None:
+    def tick(self, *, call: bool = False) -> None:
+        if FAULT and not call:
+            return
         self.passed += 1
-        if self.passed == self.at:
-            os.kill(os.getpid(), signal.SIGKILL)
+        if self.passed != self.at:
+            return
+        if FAULT:
+            raise OSError(getattr(errno, FAULT), f"injected {FAULT}")
+        os.kill(os.getpid(), signal.SIGKILL)
 
     def around(self, owner: Any, name: str) -> None:
         """Count a call twice: before it, and once it is done."""
         original = getattr(owner, name)
 
         def counted(*args: Any, **kwargs: Any) -> Any:
-            self.tick()
+            self.tick(call=True)
             result = original(*args, **kwargs)
             self.tick()
             return result
@@ -74,11 +86,15 @@ def main(fresh: str, root: str, *moments: str) -> None:
         shutil.copytree(fresh, folder)
         child = os.fork()
         if child == 0:
-            session(folder, int(moment))
-            os._exit(0)
+            code = 0
+            try:
+                session(folder, int(moment))
+            except (OSError, PipelineError):
+                code = 1
+            os._exit(code)
         _, status = os.waitpid(child, 0)
-        expected = signal.SIGKILL if int(moment) else 0
-        assert os.waitstatus_to_exitcode(status) == -expected, (moment, status)
+        expected = (0, 1) if FAULT else (-signal.SIGKILL if int(moment) else 0,)
+        assert os.waitstatus_to_exitcode(status) in expected, (moment, status)
 
 
 if __name__ == "__main__":

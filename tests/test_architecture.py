@@ -105,6 +105,8 @@ LOWER = {
     "pipeline/writers.py": ["loop", "rounds", "workshop", "runs", "session", "cli", "report"],
     "pipeline/loop.py": ["runs", "session", "results", "constructions", "cli", "report"],
     "pipeline/runs.py": ["loop", "model", "search", "session", "results", "cli"],
+    "pipeline/readers.py": ["problem", "population", "constructions", "runs", "cli"],
+    "pipeline/collection.py": ["loop", "model", "session", "report", "cli"],
     "pipeline/results.py": ["loop", "model", "session", "cli"],
     "pipeline/constructions.py": ["loop", "model", "session", "results", "runs", "cli"],
     "pipeline/report/": ["loop", "model", "session", "cli"],
@@ -179,6 +181,10 @@ def test_help_loads_nothing_heavy(group):
 
 def test_the_lab_lists_its_tasks_without_torch():
     late("torch,numba,matplotlib", "lab", "list")
+
+
+def test_listing_runs_loads_neither_torch_nor_numba(played):
+    late("torch,numba", "ls", "--runs", played.parent)
 
 
 @pytest.mark.parametrize("command", ["ls", "show", "hist", "best", "verify"])

@@ -146,12 +146,14 @@ def test_every_option_goes_through_the_whole_loop(tmp_path, cli, options):
 def test_a_plugin_is_run_by_its_path(tmp_path, cli):
     plugin = Path(__file__).parent / "plugins" / "four_cycle_free.py"
     arguments = [*TINY, "--sizes", "4:5", "--rounds", 1, "--runs", tmp_path]
-    found = cli("run", f"{plugin}:FourCycleFree", "--n", 5, *arguments)
+    named = f"{plugin}:FourCycleFree"
+    found = cli("run", named, "--n", 5, *arguments)
     assert found.code == 0
     assert "n=5: 6 points, verified" in found.out
-    assert json.loads(cli("best", "latest", "--runs", tmp_path, "--json").out)["score"] == 6
-    assert cli("resume", "latest", "--rounds", "+1", "--runs", tmp_path).code == 0
-    assert cli("verify", only_run(tmp_path) / "best" / "n5.json").code == 0
+    there = ["--problem", named, "--runs", tmp_path]
+    assert json.loads(cli("best", "latest", *there, "--json").out)["score"] == 6
+    assert cli("resume", "latest", "--rounds", "+1", *there).code == 0
+    assert cli("verify", only_run(tmp_path) / "best" / "n5.json", *there).code == 0
 
 
 # --------------------------------------------------------------------------------- start
@@ -174,12 +176,12 @@ def test_a_start_enters_the_pool(played, tmp_path, cli, kind):
 @pytest.mark.parametrize(
     ("given", "code", "message"),
     [
-        ({**VALID, "n": 6, "points": FLAT}, 3, r"not valid; witness \[\["),
-        ({**VALID, "n": 6, "problem": "no-3-in-line"}, 1, "of no-3-in-line"),
+        ({**VALID, "n": 6, "points": FLAT}, 3, r"not valid; these points break the rule: \[\["),
+        ({**VALID, "n": 6, "problem": "no-3-in-line"}, 1, "of .no-3-in-line., not of isosceles"),
         ({**VALID, "n": 6, "convention": "flat-allowed"}, 1, "flat-allowed"),
         (VALID, 2, "size 4, which is not among the sizes 5, 6; add it with --sizes"),
         ({**VALID, "n": 6, "score": 3}, 3, "claims the score 3"),
-        ({"n": 6}, 1, "'problem' is missing"),
+        ({"n": 6}, 1, "'points' is missing"),
         ([], 1, "empty list"),
     ],
 )
@@ -198,11 +200,11 @@ def test_a_start_that_is_no_good_is_refused_before_there_is_a_run(
 
 def test_ls_lists_runs_and_says_which_are_damaged(played, cli):
     found = cli("ls", "--runs", played.parent)
-    assert re.search(rf"{played.name}\s+2 of 2\s+9", found.out)
+    assert re.search(rf"{played.name}\s+isosceles, n=6\s+done\s+2\s+9\s+\d+ s\s+\d+ kB", found.out)
     (row,) = json.loads(cli("ls", "--runs", played.parent, "--json").out)["runs"]
     assert (row["run"], row["n"], row["rounds"], row["best"]) == (played.name, 6, 2, 9)
     (played / "config.toml").write_text("n = [")
-    assert re.search(rf"{played.name}\s+damaged", cli("ls", "--runs", played.parent).out)
+    assert re.search(rf"{played.name}\s+-\s+damaged", cli("ls", "--runs", played.parent).out)
     (row,) = json.loads(cli("ls", "--runs", played.parent, "--json").out)["runs"]
     assert "not TOML" in row["error"]
 
@@ -398,14 +400,13 @@ def test_what_does_not_hold_is_exit_3_with_a_witness(tmp_path, cli, changes, mes
         ({"n": 4.0}, "n must be a whole number"),
         ({"n": 0}, "n must be at least 1"),
         ({"n": -3}, "n must be at least 1"),
-        ({"n": 10**6}, "would need about .* of memory"),
+        ({"n": 10**6}, "far more than 2 points need"),
         ({"n": 10**200}, "n must be a whole number below"),
         ({"score": True}, "score must be a whole number"),
         ({"score": "2"}, "score must be a whole number"),
         ({"score": 2.0}, "score must be a whole number"),
         ({"problem": "isoceles"}, "did you mean 'isosceles'"),
         ({"problem": 3}, "problem must be a string"),
-        ({"problem": "./nope.py:X"}, "no such file"),
         ({"convention": "x"}, "no convention 'x'"),
         ({"convention": 3}, "convention must be a string"),
     ],
@@ -418,14 +419,12 @@ def test_a_malformed_construction_is_one_line(tmp_path, cli, changes, message):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "not JSON"),
+        ("", "is empty"),
         ("{", "not JSON"),
-        ("3", "expected an object"),
-        ("null", "expected an"),
+        ("null", "no format known here"),
+        ("[null]", "entry 0: expected an object"),
         ("[]", "empty list"),
-        ("[1]", "entry 0: expected an object"),
-        ("[[1, 2]]", "entry 0"),
-        ("{}", "'problem' is missing"),
+        ("{}", "'points' is missing"),
         ("[" * 100_000, "nested too deeply"),
         ('{"n": ' + "9" * 5000 + "}", "not JSON"),
     ],

@@ -27,7 +27,7 @@ from hypothesis import strategies as st
 from pipeline import compare
 from pipeline.compare import Arm, Pairs, Plan, Result, Step
 from pipeline.config import config_from, with_setting
-from pipeline.errors import RunError, UsageError, VerificationError
+from pipeline.errors import RunError, UsageError
 from pipeline.packing import pack
 from pipeline.population import Population
 from pipeline.problem import load_problem
@@ -268,7 +268,7 @@ def test_a_best_that_is_not_valid_is_no_result(tmp_path):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys.modules[__name__], "SIX", [(0, 0), (0, 1), (0, 2), *SIX])
         run = make_run(tmp_path, {}, [(1.0, 8)], cpu=5.0)
-    with pytest.raises(VerificationError, match="not valid; witness"):
+    with pytest.raises(RunError, match="not valid; witness"):
         compare.result_of(run, load_problem("isosceles"), "model")
 
 

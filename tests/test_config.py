@@ -94,6 +94,7 @@ OTHER: dict[str, Any] = {
     "compute.workers": 3,
     "compute.threads": 2,
     "compute.precision": "fp32",
+    "store.keep_models": "all",
 }
 
 
@@ -137,9 +138,9 @@ def test_every_key_goes_to_toml_and_back(key):
 
 
 @pytest.mark.parametrize("key", OTHER)
-def test_every_key_but_the_budget_and_the_workers_is_part_of_the_identity(key):
+def test_every_key_but_budget_workers_and_store_is_part_of_the_identity(key):
     changed = config_from({"problem": "isosceles", "n": 6} | nested(key, OTHER[key]), "x")
-    free = key.startswith("budget.") or key == "compute.workers"
+    free = key.startswith(("budget.", "store.")) or key == "compute.workers"
     assert (changed.identity == BASE.identity) == free
     assert any(line.split()[0] == key for line in differences(BASE, changed)) != free
 
@@ -151,6 +152,14 @@ def test_a_complete_file_may_lack_no_key(key):
     del (data[section] if dot else data)[name if dot else section]
     with pytest.raises(UsageError, match=f"^x: the key '{key}' is missing$"):
         config_from(data, "x", complete=True)
+
+
+def test_a_complete_file_from_before_models_were_pruned_keeps_them_all():
+    data = {k: dict(v) if isinstance(v, dict) else v for k, v in asdict(BASE).items()}
+    del data["store"]
+    config = config_from(data, "x", complete=True)
+    assert config.store.keep_models == "all"
+    assert config.identity == BASE.identity
 
 
 @pytest.mark.parametrize("key", ["problem", "n"])

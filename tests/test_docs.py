@@ -41,7 +41,7 @@ def reader(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "page", [name for name in PAGES if name not in ("README", "cli", "tables", "lab")]
+    "page", [name for name in PAGES if name not in ("README", "cli", "tables", "lab", "errors")]
 )
 def test_every_command_of_a_page_works(page, reader, played, cli):
     for name, text in files(PAGES[page]).items():
@@ -143,6 +143,8 @@ def test_the_table_of_keys_is_current():
 def test_keys_that_pages_name_exist():
     keys = set(keys_of(Config))
     for name, page in PAGES.items():
+        if name == "errors":  # it shows a wrong one
+            continue
         for key in re.findall(r"--set ([a-z_.]+)=", page):
             assert key in keys, f"{name}.md: --set {key}"
         sections = {key.split(".")[0] for key in keys if "." in key}

@@ -436,7 +436,7 @@ def test_solve_writes_what_verify_reads(cli, tmp_path):
         assert answer["lower"] == answer["upper"] == answer["score"] == len(answer["points"])
         assert answer["schema"] == 1
         assert answer["symmetry"] == "trivial"
-        checked = told(cli("verify", file, "--json"))["checked"]
+        checked = told(cli("verify", file, "--json", "--problem", spec))["checked"]
         assert checked[0]["score"] == answer["lower"]
         assert checked[0]["convention"] == answer["convention"]
 

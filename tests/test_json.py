@@ -50,10 +50,20 @@ CALLS = [
     ("export", "RUN", "--top", 5),
     ("certificate", "RUN", "-o", "cert"),
     ("verify", "RUN", "--all-rounds"),
+    ("check", f"{ROOT / 'tests/plugins/four_cycle_free.py'}:FourCycleFree", "--n", 3),
+    ("rm", "RUN", "--yes"),
+    ("prune", "RUN", "--keep-models", "none", "--yes"),
     ("problems",),
     ("doctor",),
     ("report", "RUN"),
     ("plot", "RUN", "--what", "scores", "-o", "scores.svg"),
+    ("best", "FILE"),
+    ("count", "FILE"),
+    ("export", "FILE"),
+    ("verify", "FILE"),
+    ("certificate", "FILE", "-o", "of-a-file"),
+    ("plot", "FILE", "--what", "board", "-o", "board.svg"),
+    ("report", "FILE", "-o", "file.html"),
     ("lab", "list"),
     ("lab", "run", "one-2", *FEW, "--samples", 4, "--strings", 20),
     ("lab", "sweep", "s[1]=s[3]", "--lengths", 4, "--weight-decay", "0,0.1", *FEW),
@@ -79,7 +89,8 @@ def check(name, data):
 
 @pytest.mark.parametrize("call", CALLS, ids=lambda call: " ".join(map(str, call[:4])))
 def test_what_a_command_prints_is_as_its_schema_says(call, played, cli):
-    done = cli(*[played if word == "RUN" else word for word in call], "--json")
+    named_by = {"RUN": played, "FILE": played / "best" / "n6.json"}
+    done = cli(*[named_by.get(word, word) for word in call], "--json")
     assert done.code == 0, done.err
     # export writes a list, an object to a line; watch an object a line.
     texts = [done.out] if call[0] == "export" else done.out.splitlines()

@@ -107,7 +107,8 @@ def test_a_pool_never_gets_worse(states):
         assert after.pools[5] is before.pools[5]
 
 
-def test_where_a_construction_came_from_is_kept(states):
+def test_where_a_construction_came_from_is_kept():
+    states = rounds_of(tiny(seeding={"method": "greedy", "count": 4}), 3)
     first = states[0].pools[6]
     assert {ORIGINS[k] for k in first.origin} == {"seed"}
     assert not first.round.any()

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 
 from pipeline import packing, population
 from pipeline.errors import PipelineError
-from pipeline.population import ORIGINS, Population, distinct
+from pipeline.population import ORIGINS, Population, distinct, tells_descent
 
 # The first call of a kernel compiles it, which no deadline should count.
 compiled_on_first_call = settings(deadline=None)
 
 METADATA = {"problem": "isosceles", "convention": "flat triples forbidden", "config": "7f3a9c"}
-COLUMNS = ("cells", "score", "round", "origin", "parent")
+COLUMNS = ("cells", "score", "round", "origin", "parent", "imported")
 
 
 def sample(size=50, n=5, seed=0):
@@ -32,6 +32,7 @@ def sample(size=50, n=5, seed=0):
         round=rng.integers(0, 9, size),
         origin=rng.integers(0, len(ORIGINS), size),
         parent=rng.integers(-(2**63), 2**63, size),
+        imported=rng.random(size) < 0.3,
     )
 
 
@@ -49,7 +50,7 @@ def test_scalars_hold_for_every_construction():
     assert built.round.tolist() == [7, 7]
     assert [ORIGINS[code] for code in built.origin] == ["model", "model"]
     assert built.parent.tolist() == [11, 11]
-    assert built.nbytes == 2 * (2 + 4 + 4 + 1 + 8)
+    assert built.nbytes == 2 * (2 + 4 + 4 + 1 + 8 + 1)
 
 
 def test_an_empty_population_has_its_columns():
@@ -94,7 +95,14 @@ def test_columns_are_checked_without_build_too():
     good = sample(2)
     with pytest.raises(ValueError, match=r"score: expected int32 \(2,\), got int64 \(2,\)"):
         Population(
-            good.n, good.m, good.cells, good.score.astype(int), good.round, good.origin, good.parent
+            good.n,
+            good.m,
+            good.cells,
+            good.score.astype(int),
+            good.round,
+            good.origin,
+            good.parent,
+            good.imported,
         )
 
 
@@ -197,14 +205,17 @@ def test_metadata_are_strings_under_free_keys(tmp_path, metadata):
 
 def test_the_schema_is_what_it_was():
     """Readers of old files rely on this; a change needs a new SCHEMA_VERSION."""
-    assert population.SCHEMA_VERSION == 1
-    assert [(field.name, str(field.type)) for field in population._schema(9)] == [
+    assert population.SCHEMA_VERSION == 2
+    first = [
         ("cells", "fixed_size_binary[2]"),
         ("score", "int32"),
         ("round", "int32"),
         ("origin", "dictionary<values=string, indices=int8, ordered=0>"),
         ("parent", "int64"),
     ]
+    assert [(field.name, str(field.type)) for field in population._schema(9, 1)] == first
+    second = [*first, ("imported", "bool")]
+    assert [(field.name, str(field.type)) for field in population._schema(9)] == second
 
 
 @pytest.fixture
@@ -290,10 +301,28 @@ def test_origin_codes_without_a_name_are_refused():
 
 
 def test_another_schema_version_names_both(written):
-    rewrite(written, schema=2)
+    rewrite(written, schema=3)
     text = refusal(written)
-    assert "schema version 2" in text
-    assert "reads 1" in text
+    assert "schema version 3" in text
+    assert "reads 1 and 2" in text
+
+
+def test_a_file_of_the_first_version_is_read_and_tells_imports_alone(written):
+    whole, _ = Population.read(written)
+    assert tells_descent(written)
+    rewrite(written, lambda table: table.drop_columns(["imported"]), schema=1)
+    assert not tells_descent(written)
+    read, metadata = Population.read(written)
+    assert metadata == METADATA
+    assert np.array_equal(read.cells, whole.cells)
+    assert np.array_equal(read.imported, whole.came_from("import"))
+
+
+def test_what_is_imported_cannot_be_said_not_to_be(written):
+    whole, _ = Population.read(written)
+    rewrite(written, replaced("imported", pa.array([False] * 50)))
+    assert np.array_equal(Population.read(written)[0].imported, whole.came_from("import"))
+    assert Population.build(3, 9, CELLS, 0, origin="import", imported=False).imported.all()
 
 
 def test_columns_that_do_not_fit_m_are_refused(written):

@@ -26,7 +26,7 @@ from pipeline.executor import Executor, Processes, Serial
 from pipeline.population import ORIGINS, Population
 from pipeline.problem import load_problem
 from pipeline.rounds import Rounds
-from pipeline.runs import find_run
+from pipeline.runs import SMALLER, find_run
 from pipeline.search.fields import make_field
 from pipeline.search.portfolio import BATCH, Arm, Portfolio, core_size, make_arms, tabu_notes
 from pipeline.search.space import make_space, usable_classes
@@ -606,10 +606,11 @@ def test_of_several_sizes_each_begins_with_the_best_of_the_one_before(problem, t
     found = cli("search", problem, "--n", "8,7", *options)
     assert found.code == 0
     first, second = json.loads(found.out)["runs"]
-    start = json.loads((Path(second["run"]) / "start.json").read_text())
+    start = json.loads((Path(second["run"]) / SMALLER).read_text())
     assert (start["n"], start["points"]) == (8, first["best"]["points"])
     assert second["best"]["score"] >= first["best"]["score"]
-    assert not list(Path(first["run"]).glob("start*"))
+    assert not second["best"]["imported"]
+    assert not (Path(first["run"]) / SMALLER).exists()
 
 
 def test_what_is_no_construction_at_a_larger_size_is_not_begun_with():

@@ -1,18 +1,22 @@
 """records and best PROBLEM: what is best known beside what is ours, and where it lies."""
 
-import hashlib
 import json
 import re
 import shutil
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
+from conftest import redo_manifest
 
 from pipeline import records
 from pipeline.errors import VerificationError
+from pipeline.packing import from_points
+from pipeline.population import Population
 from pipeline.problem import Known, load_problem
 from pipeline.runs import Run
+from pipeline.statistics import distribution
 
 ROOT = Path(__file__).resolve().parent.parent
 FOUR_CYCLE = str(ROOT / "tests" / "plugins" / "four_cycle_free.py") + ":FourCycleFree"
@@ -220,13 +224,14 @@ def test_best_of_a_problem_is_that_of_all_its_runs(played, cli):
 
 def test_the_higher_score_wins_whichever_run_is_older(played, cli):
     lower = Path(shutil.copytree(played, played.parent / "isosceles-n6-lower"))
-    stats = json.loads((lower / "rounds" / "0002" / "stats.json").read_text())
-    stats["pool"]["6"]["max"] = 3
-    (lower / "rounds" / "0002" / "stats.json").write_text(json.dumps(stats))
-    manifest = json.loads((lower / "rounds" / "0002" / "manifest.json").read_text())
-    data = (lower / "rounds" / "0002" / "stats.json").read_bytes()
-    manifest["stats.json"] = hashlib.sha256(data).hexdigest()
-    (lower / "rounds" / "0002" / "manifest.json").write_text(json.dumps(manifest))
+    folder = lower / "rounds" / "0002"
+    pool, metadata = Population.read(folder / "n6.parquet")
+    low = Population.build(6, pool.m, from_points([np.array([0, 1, 8])], pool.m), 3)
+    low.write(folder / "n6.parquet", metadata)
+    stats = json.loads((folder / "stats.json").read_text())
+    stats["pool"]["6"] = distribution(low.score)
+    (folder / "stats.json").write_text(json.dumps(stats))
+    redo_manifest(lower, 2)
     assert Run(lower).stats(2)["pool"]["6"]["max"] == 3
     found = json.loads(cli("best", "isosceles", "--n", 6, "--runs", played.parent, "--json").out)
     assert found["path"] == str(played)

@@ -205,11 +205,11 @@ def test_a_run_without_a_model_has_no_section_on_it(cli, tmp_path):
 
 
 def test_a_graph_and_a_space_are_drawn_and_know_what_is_blocked(cli, tmp_path):
-    run = small_run(cli, tmp_path / "a", f"{PLUGINS / 'four_cycle_free.py'}:FourCycleFree", 5)
-    graph = made(cli, run).data
+    spec = f"{PLUGINS / 'four_cycle_free.py'}:FourCycleFree"
+    graph = made(cli, small_run(cli, tmp_path / "a", spec, 5), "--problem", spec).data
     assert (graph["arity"], graph["geometry"]["plane"]) == (4, False)
-    run = small_run(cli, tmp_path / "b", f"{PLUGINS / 'no_five_on_a_sphere.py'}:NoFiveOnASphere", 2)
-    space = made(cli, run).data
+    spec = f"{PLUGINS / 'no_five_on_a_sphere.py'}:NoFiveOnASphere"
+    space = made(cli, small_run(cli, tmp_path / "b", spec, 2), "--problem", spec).data
     board = space["boards"][0]
     assert len(board["blocked"]) == len(list(combinations(board["points"], 4)))
     places = set(zip(space["geometry"]["rows"], space["geometry"]["columns"], strict=True))
@@ -251,14 +251,17 @@ class Four(Problem):
 def test_what_no_picture_can_show_is_listed(cli, tmp_path):
     plugin = tmp_path / "four.py"
     plugin.write_text(FOUR_COORDINATES)
-    run = small_run(cli, tmp_path / "runs", f"{plugin}:Four", 2)
-    page = made(cli, run)
+    spec = f"{plugin}:Four"
+    run = small_run(cli, tmp_path / "runs", spec, 2)
+    page = made(cli, run, "--problem", spec)
     assert page.data["geometry"] is None
     assert "usage" not in page.ids
     assert "4 coordinates" in (run / "report.html").read_text(encoding="utf-8")
     for what in ("board", "heatmap"):
-        refused = cli("plot", run, "--what", what, "-o", tmp_path / "x.svg")
+        to = tmp_path / "x.svg"
+        refused = cli("plot", run, "--problem", spec, "--what", what, "-o", to)
         assert (refused.code, len(refused.err.strip().splitlines())) == (2, 1)
+        assert "data never" not in refused.err
 
 
 # --------------------------------------------------------------------------- several runs
@@ -318,7 +321,7 @@ def test_a_score_that_the_points_do_not_have_is_never_shown(played, cli):
     told = json.loads(manifest.read_text())
     told["n6.parquet"] = hashlib.sha256(file.read_bytes()).hexdigest()
     manifest.write_text(json.dumps(told))
-    assert "not valid; witness" in one_line(cli("report", played), 3)
+    assert "n6.parquet" in one_line(cli("report", played), 4)
     assert not (played / "report.html").exists()
 
 
@@ -333,7 +336,10 @@ def test_the_usage_of_cells_is_counted_over_the_best_fifth(played):
         assert found.usage * len(best) == pytest.approx(unpack(best.cells, 36).sum(axis=0))
 
 
-def test_what_search_changed_leads_from_the_sample_to_the_best(played, cli):
+def test_what_search_changed_leads_from_the_sample_to_the_best(tmp_path, cli):
+    few = ("--seeding", "greedy", "--set", "seeding.count=4")
+    assert cli("run", "isosceles", "--n", 6, *TINY, *few, "--runs", tmp_path).code == 0
+    played = only_run(tmp_path)
     told = story(played)
     found = [i for i in range(len(told.pool)) if told.pool.came_from("model")[i]]
     assert found, "the tiny run keeps something from its samples"

@@ -77,7 +77,7 @@ def rounds_of(config: Config, number: int, executor: Executor | None = None) -> 
 
 
 def same(a: State, b: State) -> bool:
-    columns = ("cells", "score", "round", "origin", "parent")
+    columns = ("cells", "score", "round", "origin", "parent", "imported")
     return (a.stats, a.temperature, set(a.pools)) == (b.stats, b.temperature, set(b.pools)) and all(
         np.array_equal(getattr(a.pools[n], name), getattr(b.pools[n], name))
         for n in a.pools
@@ -116,6 +116,9 @@ def test_pools_are_valid_distinct_best_first_and_never_get_worse(proposer, batch
             assert state.stats["kept_from_proposals"] == of["proposal"]
             assert state.stats["kept_from_search"] == of["search"]
             assert of["seed"] == 0
+            again = state.stats["rediscovered"]
+            assert 0 <= again <= len(pool) - of["proposal"]
+            assert again == 0 or proposer != "none"
             count = 0 if proposer == "none" else 40
             assert state.stats.get("searched", {"count": 0})["count"] == count
     shards = [sum(row["shards"] for row in state.stats["arms"]) for state in states]

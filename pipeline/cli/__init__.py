@@ -10,7 +10,11 @@ from typing import Any
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and leave with its exit code; Ctrl-C is one line from the start."""
+    from pipeline.report.encoding import lenient
+
     with _stopped_at_once():
+        for stream in (sys.stdout, sys.stderr):
+            lenient(stream)
         from pipeline.cli.commands import call
     for number in (getattr(signal, name, None) for name in ("SIGTERM", "SIGHUP")):
         if number is not None and signal.getsignal(number) == signal.SIG_DFL:

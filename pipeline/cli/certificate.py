@@ -1,46 +1,53 @@
 """The command certificate: what a run has found, to be checked by anyone."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from pipeline.cli.common import json_option, open_run, print_json, problem_of, runs_option
+from pipeline.cli.common import (
+    collection_of,
+    echo,
+    json_option,
+    pick_options,
+    print_json,
+    problem_option,
+    runs_option,
+)
 
 
 @click.command()
-@click.argument("run_", metavar="RUN")
+@click.argument("target", metavar="FILE|RUN")
 @click.option("-o", "folder", metavar="FOLDER", required=True, help="Where to; may hold others.")
 @click.option("--n", type=int, help="Which size.  [default: the one searched for]")
 @click.option("--force", is_flag=True, help="Replace the certificate of this size.")
+@pick_options
+@problem_option
 @runs_option
 @json_option
 def certificate(
-    run_: str, folder: str, n: int | None, force: bool, runs: str | None, as_json: bool
+    target: str,
+    folder: str,
+    n: int | None,
+    force: bool,
+    rank: int | None,
+    id_: str | None,
+    problem: str | None,
+    runs: str | None,
+    as_json: bool,
 ) -> None:
-    """Write the best construction of a run as a certificate, with a program that checks it.
+    """Write a certificate, with a program that checks it.
 
     FOLDER gets a JSON file (points, claim, convention, where it came from, SHA-256) and verify.py,
     which goes through all triples by the definition and needs nothing but Python 3.8. RUN is a
-    path, a unique prefix of its name, or latest.
+    path, a unique prefix of its name, or latest; FILE is whatever `verify` reads.
     """
     from pipeline import certificates
-    from pipeline.results import best_of
+    from pipeline.plugins import judge
 
-    opened = open_run(run_, runs)
-    plugin = problem_of(opened)
-    found = best_of(opened, plugin, n)
-    session = opened.info["sessions"][0]
-    provenance = {
-        "run": opened.info["id"],
-        "command": " ".join(["pipeline", *_without_folders(session["command"])]),
-        "seed": opened.info["seed"],
-        "config": opened.info["identity"],
-        "started": session["started"],
-        "pipeline": session["pipeline"],
-        "revision": session["revision"],
-        "round": found["round"],
-        "origin": found["origin"],
-    }
+    held = collection_of(target, runs, problem, n)
+    plugin, found = held.problem, held.described(held.pick(rank, id_))
+    provenance = _of_file(held.file) if held.run is None else _of_run(held.run, found)
     name = certificates.file_name(found, plugin.name)
     files = {
         name: certificates.certificate(plugin, found, provenance),
@@ -52,8 +59,37 @@ def certificate(
     if as_json:
         print_json({"certificate": str(there / name), "verifier": str(checker), **found})
         return
-    click.echo(f"{there / name}: {plugin.name}, n={found['n']}, {found['score']} points, verified")
-    click.echo(f"check it anywhere: python {checker}")
+    what = f"{plugin.name}, n={found['n']}, {found['score']} points"
+    echo(f"{there / name}: {what}, verified{judge(plugin)}")
+    if found.get("imported"):
+        echo("it was given with --start or found from what was, and says so: imported")
+    echo(f"check it anywhere: python {checker}")
+
+
+def _of_run(run: Any, found: dict[str, Any]) -> dict[str, Any]:
+    """Return where a run's construction comes from."""
+    session = run.info["sessions"][0]
+    return {
+        "run": run.info["id"],
+        "command": " ".join(["pipeline", *_without_folders(session["command"])]),
+        "seed": run.info["seed"],
+        "config": run.info["identity"],
+        "started": session["started"],
+        "pipeline": session["pipeline"],
+        "revision": session["revision"],
+        "round": found["round"],
+        "origin": found["origin"],
+        "imported": found["imported"],
+    }
+
+
+def _of_file(path: Path) -> dict[str, Any]:
+    """Return where a file's construction comes from: nothing is known but the file."""
+    from pipeline import __version__
+    from pipeline.collection import digest
+
+    told = {"file": path.name, "file_sha256": digest(path), "pipeline": __version__}
+    return told | {"origin": "import", "imported": True}
 
 
 def _without_folders(command: list[str]) -> list[str]:

@@ -6,11 +6,14 @@ from typing import Any
 import click
 
 from pipeline.cli.common import (
-    existing_file,
+    as_file,
+    echo,
     json_option,
+    named_problem,
     open_run,
     print_json,
     problem_of,
+    problem_option,
     runs_option,
 )
 from pipeline.errors import UsageError, VerificationError
@@ -19,22 +22,36 @@ from pipeline.errors import UsageError, VerificationError
 @click.command()
 @click.argument("target", metavar="FILE|RUN")
 @click.option("--all-rounds", is_flag=True, help="Of a RUN: every round, not the last alone.")
+@click.option("--n", type=int, help="Of a FILE: which size, and that of what names none.")
+@problem_option
 @runs_option
 @json_option
-def verify(target: str, all_rounds: bool, runs: str | None, as_json: bool) -> None:
-    """Check constructions from their raw points with the independent validator.
+def verify(
+    target: str,
+    all_rounds: bool,
+    n: int | None,
+    problem: str | None,
+    runs: str | None,
+    as_json: bool,
+) -> None:
+    """Check constructions with the independent validator.
 
     FILE is JSON ({"problem": "isosceles", "n": 8, "points": [[row, column], ...]}, 0-based; one
-    object or a list) or a Parquet round; RUN is a path, a unique prefix, or latest, of which the
-    last round is checked. Exit code 3, with the points of a violation, when one does not hold.
+    object or a list), Parquet, CSV, Python tuples, a 0/1 matrix, a board of . and O, or RLE; where
+    it does not say of which problem and size it is, --problem and --n do. RUN is a path, a unique
+    prefix, or latest, of which the last round is checked. Exit code 3, with the points of a
+    violation, when one does not hold.
     """
-    path = Path(target)
-    if path.suffix in (".json", ".parquet"):
-        existing_file(target)
-    if all_rounds and path.is_file():
+    path = as_file(target)
+    if path is not None and all_rounds:
         raise UsageError(f"--all-rounds goes with a RUN; {target} is a file")
+    if path is None and n is not None:
+        raise UsageError("--n goes with a FILE; of a RUN all sizes are checked")
     try:
-        lines = _verify_file(path) if path.is_file() else _verify_run(target, runs, all_rounds)
+        if path is None:
+            lines = _verify_run(target, runs, problem, all_rounds)
+        else:
+            lines = _verify_file(path, problem, n)
     except VerificationError as error:
         if as_json:
             print_json({"valid": False, "error": str(error)})
@@ -45,59 +62,61 @@ def verify(target: str, all_rounds: bool, runs: str | None, as_json: bool) -> No
     for line in lines:
         many = f"{line['count']:,} constructions, best score" if "count" in line else "score"
         where = line["where"] + (f" round {line['round']}" if "round" in line else "")
-        click.echo(f"{where}: {line['problem']}, n={line['n']}, {many} {line['score']}, valid")
+        by = f" by {line['plugin']}" if line["plugin"] else ""
+        what = f"{line['problem']}, n={line['n']}, {many} {line['score']}"
+        echo(f"{where}: {what}, valid{by}{_descent(line)}")
 
 
-def _verify_file(path: Path) -> list[dict[str, Any]]:
-    from pipeline.constructions import read_constructions, read_population
-    from pipeline.results import check_population
-
-    found: list[dict[str, Any]] = []
-    if path.suffix == ".parquet":
-        plugin, population = read_population(path)
-        check_population(plugin, population, str(path))
-        row = {"where": str(path), "problem": plugin.name, "convention": plugin.convention}
-        score = int(population.score.max(initial=0))
-        return [row | {"n": population.n, "count": len(population), "score": score}]
-    for one in read_constructions(path):
-        witness = one.witness()
-        if witness is not None:
-            raise VerificationError(
-                f"{one.where}: {one.problem.name}, n={one.n}: not valid; these points break the "
-                f"rule: {witness}"
-            )
-        found.append(
-            {
-                "where": one.where,
-                "problem": one.problem.name,
-                "convention": one.problem.convention,
-                "n": one.n,
-                "score": one.score(),
-            }
-        )
-    return found
+def _descent(line: dict[str, Any]) -> str:
+    """Say how many of the constructions are not this program's own."""
+    if not line["imported"]:
+        return ""
+    many = f"{line['imported']:,} " if "count" in line else ""
+    return f"; {many}imported, or found from what was imported"
 
 
-def _verify_run(target: str, runs: str | None, all_rounds: bool) -> list[dict[str, Any]]:
+def _verify_file(path: Path, problem: str | None, n: int | None) -> list[dict[str, Any]]:
+    from pipeline.collection import of_file
+    from pipeline.constructions import is_parquet, read_constructions
+
+    named = named_problem(problem)
+    if is_parquet(path):
+        (found,) = of_file(path, named, n)
+        return [_told(str(path), found.problem) | _of_population(found.pool)]
+    lines = []
+    for one in read_constructions(path, named, n):
+        if n is None or one.n == n:
+            one.check()
+            row = {"n": one.n, "score": one.score(), "imported": int(one.imported)}
+            lines.append(_told(one.where, one.problem) | row)
+    if not lines:
+        raise UsageError(f"{path} holds no construction of size {n}")
+    return lines
+
+
+def _told(where: str, plugin: Any) -> dict[str, Any]:
+    about = {"where": where, "problem": plugin.name, "convention": plugin.convention}
+    return about | {"plugin": plugin.plugin}
+
+
+def _verify_run(
+    target: str, runs: str | None, problem: str | None, all_rounds: bool
+) -> list[dict[str, Any]]:
     from pipeline.results import verify_run
 
     opened = open_run(target, runs)
-    plugin = problem_of(opened)
+    plugin = problem_of(opened, problem)
     last = opened.last_round()
     return [
-        {
-            "where": opened.name,
-            "round": number,
-            "problem": plugin.name,
-            "convention": plugin.convention,
-            "n": n,
-            "count": count,
-            "score": score,
-        }
-        for number, n, count, score in verify_run(
-            opened, plugin, opened.rounds() if all_rounds else [last]
-        )
+        _told(opened.name, plugin) | {"round": number} | _of_population(pool)
+        for number, pool in verify_run(opened, plugin, opened.rounds() if all_rounds else [last])
     ]
+
+
+def _of_population(pool: Any) -> dict[str, int]:
+    imported = int(pool.imported.sum())
+    score = int(pool.score.max(initial=0))
+    return {"n": pool.n, "count": len(pool), "score": score, "imported": imported}
 
 
 @click.command()
@@ -114,10 +133,10 @@ def problems(as_json: bool) -> None:
         print_json({"problems": rows})
         return
     for row in rows:
-        click.echo(f"{row['name']}: {row['title']}")
+        echo(f"{row['name']}: {row['title']}")
         if len(row["conventions"]) > 1:
             first, *others = row["conventions"]
-            click.echo(f"  --convention {first} (default), {', '.join(others)}")
+            echo(f"  --convention {first} (default), {', '.join(others)}")
 
 
 @click.command()
@@ -133,8 +152,6 @@ def doctor(runs: str | None, as_json: bool) -> None:
         print_json({"ok": all(f["ok"] for f in findings), "findings": findings})
     else:
         for finding in findings:
-            click.echo(
-                f"{'ok ' if finding['ok'] else 'BAD'}  {finding['what']}: {finding['found']}"
-            )
+            echo(f"{'ok ' if finding['ok'] else 'BAD'}  {finding['what']}: {finding['found']}")
     if not all(finding["ok"] for finding in findings):
         raise SystemExit(1)

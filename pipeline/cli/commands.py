@@ -15,22 +15,29 @@ from pipeline.cli.common import BEGAN, interrupted
 from pipeline.cli.compare import compare
 from pipeline.cli.count import count
 from pipeline.cli.export import export
+from pipeline.cli.help import Sections
 from pipeline.cli.lab import lab
 from pipeline.cli.look import best, hist, ls, show
+from pipeline.cli.plugin import check
 from pipeline.cli.records import records
 from pipeline.cli.report import plot, report
 from pipeline.cli.run import resume, run
 from pipeline.cli.search import search
 from pipeline.cli.solve import solve
+from pipeline.cli.tidy import prune, rm
 from pipeline.cli.watch import watch
 from pipeline.errors import PipelineError
+from pipeline.printable import printable
+
+#: Characters of an error; what is cut out of its middle is some value that was given.
+_LONGEST = 2000
 
 
 class _ReaderGone(Exception):
     """Nobody reads what is printed any more (say, `| head`)."""
 
 
-class _Group(click.Group):
+class _Group(Sections):
     """A group that tells a broken pipe from an exit code, of which click and rich make one."""
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -45,8 +52,21 @@ class _Group(click.Group):
             raise
 
 
+#: The order of the help.
+_SECTIONS = {
+    "Search": ("run", "resume", "search", "solve", "compare"),
+    "Look": ("ls", "show", "best", "hist", "watch", "count"),
+    "Check": ("verify", "check", "problems", "doctor"),
+    "Publish": ("report", "plot", "export", "certificate", "records"),
+    "Tidy up": ("rm", "prune"),
+    "Experiments": ("lab",),
+}
+
+
 @click.group(
-    cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+    cls=_Group,
+    sections=_SECTIONS,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(__version__, prog_name="pipeline")
 def cli() -> None:
@@ -73,6 +93,9 @@ _READING = (
     export,
     certificate,
     verify,
+    check,
+    rm,
+    prune,
     problems,
     doctor,
 )
@@ -83,8 +106,8 @@ for _command in (run, search, solve, compare, resume, lab, *_READING):
 def call(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code; every error is one line."""
     code: Any
+    words = sys.argv[1:] if arguments is None else arguments
     try:
-        words = sys.argv[1:] if arguments is None else arguments
         code = cli.main(args=words, prog_name="pipeline", standalone_mode=False, obj=words)
     except click.UsageError as error:
         path = error.ctx.command_path if error.ctx else "pipeline"
@@ -108,11 +131,17 @@ def call(arguments: list[str] | None = None) -> int:
         code = _fail(f"the system refused:{where} {error.strerror or error}", 1)
     except MemoryError:
         code = _fail("out of memory; choose a smaller n, batch or number of constructions", 1)
+    except Exception as error:  # noqa: BLE001 - the one place that takes what nobody foresaw
+        from pipeline.cli.unforeseen import told
+
+        code = _fail(told(error, words), 1)
     return code if isinstance(code, int) else 0
 
 
 def _fail(message: str, code: int) -> int:
-    print(f"pipeline: {message}", file=sys.stderr)
+    if len(message) > _LONGEST:
+        message = f"{message[: _LONGEST // 2]} ... {message[-_LONGEST // 2 :]}"
+    print(f"pipeline: {printable(message)}", file=sys.stderr)
     return code
 
 

@@ -7,12 +7,17 @@ from typing import Any, TypeVar
 
 import click
 
+from pipeline import files
 from pipeline.errors import UsageError
+from pipeline.printable import printable
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 #: Version of what ``--json`` prints, in its key "schema".
 JSON_SCHEMA = 1
+
+#: How files of constructions end; a word that ends so names no run.
+_SUFFIXES = (".json", ".jsonl", ".parquet", ".csv", ".txt", ".rle", ".cells")
 
 
 #: Under which key of click's ``meta`` stands when the command began, by ``time.monotonic``.
@@ -40,6 +45,27 @@ def json_option(function: Function) -> Function:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(function)
 
 
+def problem_option(function: Function) -> Function:
+    """Add ``--problem``, which names the problem of what is read, and allows its file to be run."""
+    return click.option(
+        "--problem",
+        "problem",
+        metavar="NAME|FILE.py:CLASS",
+        help="The problem, where FILE names none; a plugin's file runs only if it is named here.",
+    )(function)
+
+
+def pick_options(function: Function) -> Function:
+    """Add ``--rank`` and ``--id``, which pick one construction."""
+    rank = click.option("--rank", type=int, metavar="K", help="The K-th best.  [default: the best]")
+    return rank(click.option("--id", "id_", metavar="ID", help="The one with this id.")(function))
+
+
+def echo(text: str, err: bool = False) -> None:
+    """Print a line, made safe for a terminal."""
+    click.echo(printable(text), err=err)
+
+
 def print_json(data: dict[str, Any]) -> None:
     """Print an object with the version of its layout."""
     click.echo(json.dumps({"schema": JSON_SCHEMA, **data}))
@@ -49,14 +75,62 @@ def open_run(spec: str, runs: str | None) -> Any:
     """Return the run a user named."""
     from pipeline.runs import find_run, runs_root
 
-    return find_run(spec, runs_root(runs))
+    return find_run(spec, runs_root(runs), lambda line: echo(f"left out: {line}", err=True))
 
 
-def problem_of(run: Any) -> Any:
-    """Return the problem of a run, under the convention it was started with."""
-    from pipeline.problem import load_problem
+def problem_of(run: Any, problem: str | None = None) -> Any:
+    """Return the problem of a run, under the convention it was started with.
 
-    return load_problem(run.config.problem, run.config.convention or None)
+    Args:
+        problem: what --problem says; it must be the run's, and a plugin's file runs only if it is
+            named here.
+
+    Raises:
+        UsageError: a plugin that is not named here, or another problem than the run's.
+    """
+    from pipeline.plugins import named_in_data
+
+    config = run.config
+    return named_in_data(config.problem, config.convention or None, str(run.path), problem)
+
+
+def as_file(target: str) -> Path | None:
+    """Return the path of a FILE, None where a word names a RUN.
+
+    Raises:
+        UsageError: it looks like a file, and there is none.
+    """
+    path = Path(target)
+    if path.is_file():
+        return path
+    return existing_file(target) if path.suffix in _SUFFIXES else None
+
+
+def named_problem(problem: str | None) -> Any:
+    """Return what --problem names, as readers of files take it; None for nothing."""
+    from pipeline.constructions import Named
+    from pipeline.problem import load_problem, problem_spec
+
+    return None if problem is None else Named(load_problem(problem), problem_spec(problem))
+
+
+def collection_of(target: str, runs: str | None, problem: str | None, n: int | None) -> Any:
+    """Return the constructions of a RUN's last round, or of a FILE, of one problem and size.
+
+    Raises:
+        UsageError: a file has several sizes or problems, and it is not said which.
+    """
+    from pipeline.collection import of_file, of_run
+
+    path = as_file(target)
+    if path is None:
+        opened = open_run(target, runs)
+        return of_run(opened, problem_of(opened, problem), n)
+    found = of_file(path, named_problem(problem), n)
+    if len(found) > 1:
+        kinds = ", ".join(f"{one.problem.name} n={one.n}" for one in found[:5])
+        raise UsageError(f"{target} holds several kinds ({kinds}); choose with --n and --problem")
+    return found[0]
 
 
 def parse_sizes(text: str, option: str = "--sizes") -> list[int]:
@@ -112,15 +186,34 @@ def existing_file(text: str) -> Path:
     return path
 
 
-def writable(option: str, path: Path) -> Path:
+def writable(option: str, path: Path, force: bool = True) -> Path:
     """Return the path of a file that can be written, tried before there is anything to write.
+
+    Args:
+        force: whether a file that is there may be replaced; nothing but a file ever is.
 
     Raises:
         UsageError: it cannot.
     """
+    found = files.obstacle(path)
+    if found == "a folder":
+        raise UsageError(f"{option} {path}: is a folder; name a file in it")
+    if found:
+        raise UsageError(
+            f"{option} {path}: is {found}, and only a regular file is ever replaced; name another "
+            "file, or delete it first"
+        )
     there = path.exists()
+    if there and not force:
+        raise UsageError(
+            f"{option} {path}: exists; add --force to replace it, or name another file"
+        )
+    if not path.absolute().parent.is_dir():
+        raise UsageError(
+            f"{option} {path}: cannot be written, there is no folder {path.parent}; make it first"
+        )
     try:
-        path.open("ab").close()
+        files.append(path, b"")
     except OSError as error:
         raise UsageError(
             f"{option} {path}: cannot be written ({error.strerror}); name a file in a folder of "

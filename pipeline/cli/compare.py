@@ -5,21 +5,26 @@ import shlex
 import signal
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
 from pipeline.cli.common import (
+    echo,
     existing_file,
     json_option,
     open_run,
     parse_sizes,
     print_json,
+    problem_option,
     runs_option,
     writable,
 )
+from pipeline.cli.help import Words
 from pipeline.cli.play import words
+from pipeline.config import PROPOSERS
 from pipeline.errors import UsageError, nearest
 
 _LINE_EVERY = 10.0  # seconds between lines where there is no terminal
@@ -31,21 +36,28 @@ _OF_A_PLAN += ("stop_at_target",)
 @click.command()
 @click.argument("what", nargs=-1, required=True, metavar="PROBLEM | SPEC.toml | RUN RUN...")
 @click.option("--n", help="The sizes, as 40,48 or 40:44.")
-@click.option("--arms", help="model, perturb, restart, none.  [default: model,perturb,none]")
+@click.option(
+    "--arms",
+    type=Words(PROPOSERS),
+    help="model, perturb, restart, none.  [default: model,perturb,none]",
+)
 @click.option("--seeds", type=int, help="How many rng seeds, from 0.  [default: 6]")
 @click.option("--budget-cpu-seconds", type=float, help="Of each run, on one core.  [default: 60]")
 @click.option("--target", type=int, help="What counts as reached.  [default: the best known]")
 @click.option("--stop-at-target", is_flag=True, default=None, help="A run ends at its target.")
-@click.option("--control", help="The arm the others are held against.  [default: none]")
+@click.option(
+    "--control", type=Words(PROPOSERS), help="The arm the others are held against.  [default: none]"
+)
 @click.option("--jobs", type=int, help="Runs at once.  [default: one for each core]")
 @click.option("--convention", help="A convention of the problem; see `pipeline problems`.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="For all arms.")
 @click.option("--figure", metavar="FILE.svg", help="Draw the best score over CPU seconds.")
 @click.option("-o", "--output", metavar="FILE.md", help="Write the table as Markdown.")
+@problem_option
 @runs_option
 @json_option
 def compare(what: tuple[str, ...], **options: Any) -> None:
-    """Tell whether one way of playing is better than another at equal compute.
+    """Compare ways of searching at equal compute.
 
     \b
     pipeline compare isosceles --n 40,48 --arms model,none --seeds 6
@@ -57,13 +69,15 @@ def compare(what: tuple[str, ...], **options: Any) -> None:
     budget_cpu_seconds, target (one, or {40 = 70, 48 = 84}), stop_at_target, control, [settings]
     for all arms and [arms.NAME] for each.
     """
+    from pipeline.runs import write_file
+
     outputs = {key: _writable(options[key], key) for key in ("figure", "output") if options[key]}
     story = _from_runs(what, options) if _are_runs(what) else _from_plan(what[0], options)
     if story["panels"]:
         if "figure" in outputs:
-            outputs["figure"].write_text(_figure(story), encoding="utf-8")
+            write_file(outputs["figure"], _figure(story).encode())
         if "output" in outputs:
-            outputs["output"].write_text(_markdown(story), encoding="utf-8")
+            write_file(outputs["output"], _markdown(story).encode())
     if options["as_json"]:
         print_json(_as_json(story))
     else:
@@ -118,7 +132,7 @@ def _are_runs(what: tuple[str, ...]) -> bool:
 def _from_plan(word: str, options: dict[str, Any]) -> dict[str, Any]:
     """Carry a plan out, or go on with it, and return what came of it."""
     from pipeline.executor import cores
-    from pipeline.problem import load_problem
+    from pipeline.plugins import named_in_data
     from pipeline.report.terminal import console
     from pipeline.runs import runs_root
 
@@ -126,12 +140,16 @@ def _from_plan(word: str, options: dict[str, Any]) -> dict[str, Any]:
     jobs = options["jobs"] if options["jobs"] is not None else cores()
     if jobs < 1:
         raise UsageError(f"--jobs {jobs}: name a number from 1")
-    plugin = load_problem(plan.problem, plan.settings.get("convention") or None)
+    typed = options["problem"] if word.endswith(".toml") else plan.problem
+    convention = plan.settings.get("convention") or None
+    plugin = named_in_data(plan.problem, convention, word, typed)
+    if plugin.plugin:  # it may have moved: the runs are given the file that was typed
+        plan = replace(plan, problem=plugin.plugin)
     cells = plan.cells(plugin)
     folder = runs_root(options["runs"]) / plan.folder(plugin.name)
     err = console(stderr=True)
     if not options["as_json"]:
-        click.echo(str(folder))
+        echo(str(folder))
     from pipeline.compare import at_equal_compute, carry_out
 
     with _Progress(err, plan.cpu_seconds + _START, jobs) as live:
@@ -185,7 +203,6 @@ def _chosen(text: str, described: object) -> object:
     Raises:
         UsageError: one is neither described nor built in, or is there twice.
     """
-    from pipeline.config import PROPOSERS
 
     names = [name.strip() for name in text.split(",")]
     told = described if isinstance(described, dict) else {}
@@ -212,9 +229,9 @@ def _from_runs(what: tuple[str, ...], options: dict[str, Any]) -> dict[str, Any]
             name = "set" if key == "settings" else key.replace("_", "-")
             raise UsageError(f"--{name} goes with a problem or a SPEC.toml, not with finished runs")
     runs = [open_run(word, options["runs"]) for word in what]
-    plugin = problem_of(runs[0])
+    plugin = problem_of(runs[0], options["problem"])
     for run in runs[1:]:
-        other = problem_of(run)
+        other = problem_of(run, options["problem"])
         if (type(other), other.convention) != (type(plugin), plugin.convention):
             raise UsageError(
                 f"{run.path} is of {other.name} ({other.convention}), {runs[0].path} of "

@@ -1,33 +1,37 @@
 """Counting up to symmetry: the command count, and how a census is printed."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import click
 
-from pipeline.cli.common import json_option, open_run, print_json, problem_of, runs_option
-from pipeline.errors import UsageError, VerificationError
+from pipeline.cli.common import (
+    as_file,
+    collection_of,
+    json_option,
+    named_problem,
+    print_json,
+    problem_option,
+    runs_option,
+)
 
 
 @click.command()
 @click.argument("target", metavar="FILE|RUN")
 @click.option("--n", type=int, help="Which size.  [default, of a run: the one searched for]")
+@problem_option
 @runs_option
 @json_option
-def count(target: str, n: int | None, runs: str | None, as_json: bool) -> None:
-    """Count constructions up to symmetry, by score, with their stabilisers.
+def count(target: str, n: int | None, problem: str | None, runs: str | None, as_json: bool) -> None:
+    """Count constructions up to symmetry, by score and stabiliser.
 
     Two are equivalent when a symmetry of the ground set takes one to the other. RUN (a path, a
-    unique prefix of its name, or latest) stands for what its last round kept; FILE is JSON or
-    Parquet as `verify` reads it, such as `export` and `solve --all` write.
+    unique prefix of its name, or latest) stands for what its last round kept; FILE is whatever
+    `verify` reads, such as `export` and `solve --all` write.
     """
-    path = Path(target)
-    if path.suffix in (".json", ".parquet") and not path.is_file():
-        raise UsageError(f"no such file: {target}")
     from pipeline.census import census
 
-    groups = _of_file(path, n) if path.is_file() else _of_run(target, n, runs)
+    groups = _groups(target, n, problem, runs)
     sizes = []
     for plugin, size, cells, scores in groups:
         ground = plugin.ground(size)
@@ -46,40 +50,19 @@ def count(target: str, n: int | None, runs: str | None, as_json: bool) -> None:
         _print(row, console())
 
 
-def _of_run(target: str, n: int | None, runs: str | None) -> Iterator[Any]:
-    from pipeline.results import check_population, last_pool
-
-    opened = open_run(target, runs)
-    plugin = problem_of(opened)
-    pool, where = last_pool(opened, plugin, n)
-    check_population(plugin, pool, where)
-    yield plugin, pool.n, pool.cells, pool.score
-
-
-def _of_file(path: Path, n: int | None) -> Iterator[Any]:
-    import numpy as np
-
-    from pipeline.constructions import read_constructions
+def _groups(target: str, n: int | None, problem: str | None, runs: str | None) -> Iterator[Any]:
+    """Yield (problem, size, cells, scores) of what is to be counted, no set twice."""
+    from pipeline.collection import of_file
     from pipeline.packing import first_of_each
 
-    found: dict[Any, list[Any]] = {}
-    for one in read_constructions(path):
-        witness = one.witness()
-        if witness is not None:
-            raise VerificationError(
-                f"{one.where}: not valid; these points break the rule: {witness}"
-            )
-        if n is None or one.n == n:
-            key = (one.problem.name, one.problem.convention, one.n)
-            found.setdefault(key, []).append(one)
-    if not found:
-        size = "" if n is None else f" of size {n}"
-        raise UsageError(f"{path} holds no construction{size}")
-    for _, several in sorted(found.items(), key=lambda item: item[0]):
-        problem, size = several[0].problem, several[0].n
-        cells = np.concatenate([one.cells for one in several])
-        cells = cells[first_of_each(cells)]
-        yield problem, size, cells, np.asarray(problem.score(cells, size))
+    path = as_file(target)
+    if path is None:
+        found = [collection_of(target, runs, problem, n)]
+    else:
+        found = of_file(path, named_problem(problem), n)
+    for one in found:
+        pool = one.pool.take(first_of_each(one.pool.cells))
+        yield one.problem, one.n, pool.cells, pool.score
 
 
 def _print(row: dict[str, Any], out: Any) -> None:

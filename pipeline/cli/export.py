@@ -5,13 +5,20 @@ from typing import Any
 
 import click
 
-from pipeline.cli.common import open_run, problem_of, runs_option
+from pipeline import files
+from pipeline.cli.common import (
+    collection_of,
+    pick_options,
+    problem_option,
+    runs_option,
+    writable,
+)
 
 _LISTS, _PICTURES = ("json", "csv", "parquet", "lean-list"), ("svg", "tikz")
 
 
 @click.command()
-@click.argument("run_", metavar="RUN")
+@click.argument("target", metavar="FILE|RUN")
 @click.option(
     "--format",
     "kind",
@@ -26,9 +33,11 @@ _LISTS, _PICTURES = ("json", "csv", "parquet", "lean-list"), ("svg", "tikz")
 @click.option("-o", "file", metavar="FILE", help="Where to.  [default: standard output]")
 @click.option("--force", is_flag=True, help="Replace FILE.")
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
+@pick_options
+@problem_option
 @runs_option
 def export(
-    run_: str,
+    target: str,
     kind: str | None,
     n: int | None,
     top: int,
@@ -36,38 +45,38 @@ def export(
     file: str | None,
     force: bool,
     as_json: bool,
+    rank: int | None,
+    id_: str | None,
+    problem: str | None,
     runs: str | None,
 ) -> None:
-    """Write constructions of a run's last round for other programs, each verified anew.
+    """Write constructions of a run or a file for other programs.
 
-    Every one comes with its score, the round and origin it is from, and the order of its
-    stabiliser. RUN is a path, a unique prefix of its name, or latest.
+    Of a run those of its last round. Every one is verified anew, and comes with its score, the
+    round and origin it is from, the order of its stabiliser, and an id that all equivalent ones
+    share; --rank and --id write one alone. RUN is a path, a unique prefix of its name, or latest;
+    FILE is whatever `verify` reads.
     """
     from pipeline.errors import UsageError
     from pipeline.report import exporting
-    from pipeline.results import check_population, last_pool, metadata_of
+    from pipeline.runs import write_file
 
     if as_json and kind not in (None, "json"):
         raise UsageError(f"--json and --format {kind}: name one of them")
     kind = kind or "json"
     if kind == "parquet" and file is None:
         raise UsageError("--format parquet: needs a file; add -o FILE.parquet")
-    there = None if file is None else Path(file)
-    if there is not None and (there.exists() and not force):
-        raise UsageError(f"-o {file}: exists; add --force to replace it, or name another file")
-    if there is not None and not there.absolute().parent.is_dir():
-        raise UsageError(f"-o {file}: there is no folder {there.parent}; make it first")
-    opened = open_run(run_, runs)
-    plugin = problem_of(opened)
-    pool, where = last_pool(opened, plugin, n)
-    if inequivalent:
-        pool = _one_of_each(plugin, pool)
-    # The one drawn is the one that `pipeline best` shows.
-    pool = pool.take([pool.best()]) if kind in _PICTURES else pool.top(top)
-    check_population(plugin, pool, where)
+    there = None if file is None else writable("-o", Path(file), force)
+    held = collection_of(target, runs, problem, n)
+    plugin, pool = held.problem, held.pool
+    if rank is not None or id_ is not None or kind in _PICTURES:
+        # The one drawn is the one that `pipeline best` shows.
+        pool = pool.take([held.pick(rank, id_)])
+    else:
+        pool = (_one_of_each(plugin, pool) if inequivalent else pool).top(top)
     text = ""
     if kind != "parquet":
-        rows, coords = _rows(plugin, opened.config.problem, pool), plugin.ground(pool.n).coords
+        rows, coords = _rows(plugin, held.spec, pool), plugin.ground(pool.n).coords
         write: dict[str, Any] = {
             "json": lambda: exporting.to_json(rows),
             "csv": lambda: exporting.to_csv(rows),
@@ -77,17 +86,13 @@ def export(
         }
         text = write[kind]()
     if there is None:
-        click.echo(text, nl=False)
+        click.echo(text.encode(), nl=False)  # as a file: UTF-8, whatever the terminal's
         return
-    beside = there.with_name(f".{there.name}.part")
-    try:
-        if kind == "parquet":
-            pool.write(beside, metadata_of(opened, plugin))
-        else:
-            beside.write_text(text, encoding="utf-8")
-        beside.replace(there)
-    finally:
-        beside.unlink(missing_ok=True)
+    if kind != "parquet":
+        write_file(there, text.encode())
+        return
+    with files.replacing(there) as beside:
+        pool.write(beside, held.metadata())
 
 
 def _one_of_each(plugin: Any, pool: Any) -> Any:
@@ -102,17 +107,20 @@ def _one_of_each(plugin: Any, pool: Any) -> Any:
 
 
 def _rows(plugin: Any, spec: str, pool: Any) -> list[dict[str, Any]]:
+    from pipeline.collection import id_texts
     from pipeline.constructions import as_json
     from pipeline.population import ORIGINS
     from pipeline.symmetry import stabiliser_orders
 
-    orders = stabiliser_orders(pool.cells, plugin.ground(pool.n))
+    orders, names = stabiliser_orders(pool.cells, plugin.ground(pool.n)), id_texts(plugin, pool)
     return [
         as_json(plugin, spec, pool.n, pool.cells[i])
         | {
             "round": int(pool.round[i]),
             "origin": ORIGINS[int(pool.origin[i])],
+            "imported": bool(pool.imported[i]),
             "stabiliser": int(orders[i]),
+            "id": names[i],
         }
         for i in range(len(pool))
     ]

@@ -7,8 +7,10 @@ from typing import Any
 
 import click
 
-from pipeline.cli.common import json_option, print_json, runs_option, writable
+from pipeline.cli.common import echo, json_option, print_json, runs_option, writable
+from pipeline.cli.help import Choice, Sections
 from pipeline.cli.play import words
+from pipeline.config import DEVICES
 from pipeline.errors import UsageError
 
 _TASK = "TASK is a name (see `pipeline lab list`), a rule as s[3]=s[-1], or a file as my-rule.py."
@@ -17,7 +19,7 @@ _DEVICES = {"small": "cpu", "lecture": "auto"}
 _CHANGED = ("steps", "batch", "strings", "samples", "learning_rate", "weight_decay")
 
 
-@click.group()
+@click.group(cls=Sections)
 def lab() -> None:
     """Repeat, vary and look at every experiment of the lecture.
 
@@ -36,6 +38,7 @@ def scale_option(function: Any) -> Any:
     """Add ``--scale``."""
     return click.option(
         "--scale",
+        type=Choice(("small", "lecture")),
         default="small",
         help="small: a minute or two on a core; lecture: as large as the lecture's, hours.  "
         "[default: small]",
@@ -81,11 +84,13 @@ def list_(scale: str, as_json: bool) -> None:
 @click.option("--weight-decay", type=float, help="On the matrices.")
 @click.option("--parameters", help="A model of about so many, as 27k or 1.5M.")
 @click.option("--checkpoints", help="Steps whose models are kept, as 1000,15000.")
-@click.option("--device", help="auto, cuda, mps or cpu.  [default: cpu; auto at lecture]")
+@click.option(
+    "--device", type=Choice(DEVICES), help="Of the model.  [default: cpu; auto at lecture]"
+)
 @runs_option
 @json_option
 def run(task: str, **options: Any) -> None:
-    """Train the GPT on a task, have it write, and count how often it obeys the rule.
+    """Train the GPT on a task, and count how often it obeys the rule.
 
     TASK is a name (see `pipeline lab list`), a rule as s[3]=s[-1], or a file as my-rule.py with
     lengths = 20, 30, generate(rng) and check(s). Ends with the success rate beside the lecture's;
@@ -108,11 +113,13 @@ def run(task: str, **options: Any) -> None:
 @click.option("--parameters", "sizes", help="Values, as 5k,27k.")
 @click.option("--seeds", default=1, help="How many rng seeds, from 0.  [default: 1]")
 @click.option("--steps", type=int, help="Optimiser steps.")
-@click.option("--device", help="auto, cuda, mps or cpu.  [default: cpu; auto at lecture]")
+@click.option(
+    "--device", type=Choice(DEVICES), help="Of the model.  [default: cpu; auto at lecture]"
+)
 @runs_option
 @json_option
 def sweep(task: str, decays: str | None, rates: str | None, sizes: str | None, **options: Any):
-    """Train on a task over several values and rng seeds, and print a table.
+    """Train over several values and rng seeds, and print a table.
 
     What is finished is not done again.
     """
@@ -150,17 +157,20 @@ def sweep(task: str, decays: str | None, rates: str | None, sizes: str | None, *
 @click.option("--seed", default=0, help="The rng seed.  [default: 0]")
 @click.option("--only", help="These tasks alone, as equal-13-22,gcd.")
 @click.option("-o", "out", metavar="FILE", help="Write it there too, with how it was made.")
-@click.option("--device", help="auto, cuda, mps or cpu.  [default: cpu; auto at lecture]")
+@click.option(
+    "--device", type=Choice(DEVICES), help="Of the model.  [default: cpu; auto at lecture]"
+)
 @runs_option
 @json_option
 def all_(out: str | None, only: str | None, **options: Any) -> None:
-    """Run every task, and print one table: measured beside the lecture's figure.
+    """Run every task, and print what came beside the lecture's.
 
     What is finished is not done again, so that a table that was stopped goes on. It is printed in
     Markdown, with --json as JSON.
     """
     from pipeline.errors import nearest
     from pipeline.lab.registry import entries
+    from pipeline.runs import write_file
 
     file = writable("-o", Path(out)) if out else None
     chosen = entries(options["scale"])
@@ -179,7 +189,7 @@ def all_(out: str | None, only: str | None, **options: Any) -> None:
     rows = [row for made in runs for row in rows_of(made)]
     table = markdown(rows)
     if file is not None:
-        file.write_text(document(rows, words(), runs), encoding="utf-8")
+        write_file(file, document(rows, words(), runs).encode())
     if options["as_json"]:
         print_json({"scale": options["scale"], "rows": rows})
     else:
@@ -192,6 +202,7 @@ def all_(out: str | None, only: str | None, **options: Any) -> None:
 @click.option("--steps", help="Steps whose models were kept, as 1000,15000.  [default: all]")
 @click.option("--position", type=int, help="The position whose writing is shown over the steps.")
 @click.option("--cell", help="Of a board task, as 5,4 (row, column): drawn on the board.")
+@click.option("--file", metavar="FILE.py", help="A task of your own runs only if named here.")
 @runs_option
 @json_option
 def attention(
@@ -200,10 +211,11 @@ def attention(
     steps: str | None,
     position: int | None,
     cell: str | None,
+    file: str | None,
     runs: str | None,
     as_json: bool,
 ) -> None:
-    """Draw what each layer and head of a lab run looks at, and how that changed.
+    """Draw what each layer and head of a lab run looks at.
 
     RUN is a path, a unique prefix of its name, or latest. Pictures go to its folder and into its
     page.html.
@@ -214,19 +226,26 @@ def attention(
     opened = find_lab_run(run_, runs_root(runs))
     from pipeline.lab.looking import look
 
-    told = look(opened, string=string, steps=_steps(steps), position=position, cell=_cell(cell))
+    told = look(
+        opened,
+        string=string,
+        steps=_steps(steps),
+        position=position,
+        cell=_cell(cell),
+        file=file,
+    )
     if as_json:
         print_json({"run": str(opened.path), **told})
         return
     for step, lines in told["sharpest"].items():
         for line in lines:
             at = "the beginning" if not line["looks at"] else f"position {line['looks at']}"
-            click.echo(
+            echo(
                 f"step {int(step):,}: writing position {line['writes']}, layer {line['layer']} "
                 f"head {line['head']} looks at {at} with weight {line['weight']:.2f}"
             )
     for name in told["files"]:
-        click.echo(str(opened.path / name))
+        echo(str(opened.path / name))
 
 
 # ------------------------------------------------------------------------------- helpers
@@ -329,7 +348,7 @@ def _perform(
         def begun(run: Any, what: dict[str, Any] = what, late: "_Late" = late) -> None:
             late.log = run
             if not options["as_json"]:
-                click.echo(str(run.path), err=True)
+                echo(str(run.path), err=True)
             err.print(
                 f"{_name(entry, what.get('label', ''))}, scale {what['scale']}, seed "
                 f"{what['seed']}, {what['device']}",

@@ -94,7 +94,7 @@ class Live:
             self._previous[number] = signal.signal(number, self._on_signal)
         if self._console.is_terminal:
             self._bars = Progress(
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(bar_width=24),
                 MofNCompleteColumn(),
                 TimeElapsedColumn(),
@@ -205,5 +205,7 @@ class Live:
         if "sampled" in stats:
             parts.append(f"{100 * stats['validity']:.0f} % of samples valid")
         if "searched" in stats:
-            parts.append(f"{stats['kept_from_proposals']} kept come from proposals")
+            by = "the model" if "sampled" in stats else "proposals"
+            made, again = stats["kept_from_proposals"], stats["rediscovered"]
+            parts.append(f"{made} new kept from {by}, {again} rediscovered")
         self._console.print(f"{', '.join(parts)} ({seconds:.0f} s)")

@@ -5,75 +5,98 @@ from typing import Any
 
 import click
 
-from pipeline.cli.common import json_option, open_run, print_json, problem_of, runs_option
+from pipeline.cli.common import (
+    collection_of,
+    echo,
+    json_option,
+    open_run,
+    pick_options,
+    print_json,
+    problem_of,
+    problem_option,
+    runs_option,
+)
 
 
 @click.command()
 @runs_option
 @json_option
 def ls(runs: str | None, as_json: bool) -> None:
-    """List the runs, oldest first."""
-    from pipeline.errors import PipelineError
-    from pipeline.runs import Run, all_runs, runs_root
+    """List the runs, oldest first.
+
+    With state, rounds, best score, time played and size on the disk. A run is running, done (its
+    budget is used or its target reached), stopped (`pipeline resume` goes on with it) or damaged.
+    """
+    from pipeline.listing import UNBOUNDED, listing
+    from pipeline.runs import runs_root
 
     root = runs_root(runs)
-    rows: list[dict[str, Any]] = []
-    for path in all_runs(root):
-        row: dict[str, Any] = {"run": path.name, "path": str(path)}
-        try:
-            opened = Run(path)
-            done = opened.rounds()
-            best = opened.stats(done[-1])["pool"][str(opened.config.n)]["max"] if done else None
-            row |= {
-                "problem": opened.config.problem,
-                "n": opened.config.n,
-                "rounds": len(done) - 1 if done else None,
-                "of": opened.config.budget.rounds,
-                "best": best,
-            }
-        except PipelineError as error:
-            row["error"] = str(error)
-        rows.append(row)
+    rows = listing(root)
+    for row in rows:
+        if "error" in row:
+            echo(f"damaged: {row['error']}", err=True)
     if as_json:
         print_json({"runs": rows})
         return
     if not rows:
-        click.echo(f"no runs in {root}; start one with: pipeline run isosceles --n 16")
+        echo(f"no runs in {root}; start one with: pipeline run isosceles --n 16")
         return
     from rich.table import Table
+    from rich.text import Text
 
-    from pipeline.report.terminal import console
+    from pipeline.report.terminal import bytes_text, console, span
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("run", no_wrap=True)
-    for name in ("rounds", "best"):
-        table.add_column(name, justify="right")
+    table.add_column("problem", overflow="fold")
+    table.add_column("state", no_wrap=True)
+    for name in ("rounds", "best", "time", "size"):
+        table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
+        name, state, size = Text(row["run"]), row["state"], bytes_text(row["bytes"])
         if "error" in row:
-            table.add_row(row["run"], "damaged", "-")
+            table.add_row(name, "-", state, "-", "-", "-", size)
             continue
-        done = "-" if row["rounds"] is None else row["rounds"]
-        table.add_row(row["run"], f"{done} of {row['of']}", str(row["best"] or "-"))
+        rounds = "-" if row["rounds"] is None else str(row["rounds"])
+        if state != "done" and row["of"] < UNBOUNDED:
+            rounds += f" of {row['of']}"
+        # Of a plugin's path the file and the class say enough; --json has all of it.
+        problem = Text(f"{Path(row['problem']).name}, n={row['n']}")
+        best = "-" if row["best"] is None else str(row["best"])
+        table.add_row(name, problem, state, rounds, best, span(row["seconds"]), size)
     console().print(table)
 
 
 @click.command()
 @click.argument("run_", metavar="RUN")
+@pick_options
+@problem_option
 @runs_option
 @json_option
-def show(run_: str, runs: str | None, as_json: bool) -> None:
-    """Show a run: what it was told, its rounds, its best construction.
+def show(
+    run_: str,
+    rank: int | None,
+    id_: str | None,
+    problem: str | None,
+    runs: str | None,
+    as_json: bool,
+) -> None:
+    """Show a run: its command, its rounds, its best construction.
 
-    RUN is a path, a unique prefix of its name, or latest.
+    --rank and --id pick another construction. RUN is a path, a unique prefix of its name, or
+    latest.
     """
+    from pipeline.collection import of_run
     from pipeline.report.terminal import console
-    from pipeline.results import best_of
+    from pipeline.results import read_round
 
     opened = open_run(run_, runs)
-    plugin = problem_of(opened)
+    plugin, best = problem_of(opened, problem), None
+    if opened.rounds():
+        held = of_run(opened, plugin)
+        best = held.described(held.pick(rank, id_))
     if as_json:
-        rounds = [opened.stats(k) for k in opened.rounds()]
-        best = best_of(opened, plugin) if rounds else None
+        rounds = [read_round(opened, plugin, k, opened.config.n)[0] for k in opened.rounds()]
         info = {key: opened.info[key] for key in ("id", "problem", "n", "seed", "identity")}
         sessions = opened.info["sessions"]
         print_json(
@@ -87,8 +110,8 @@ def show(run_: str, runs: str | None, as_json: bool) -> None:
         out.print(f"{session['started']}  {command}", soft_wrap=True, markup=False)
         if not session["reproducible"]:
             out.print(f"not reproducible: {session['reason']}", soft_wrap=True, markup=False)
-    if opened.rounds():
-        print_summary(opened, plugin, best_of(opened, plugin), out)
+    if best is not None:
+        print_summary(opened, plugin, best, out)
     else:
         out.print(f"no finished round yet; play it with: pipeline resume {opened.name}")
 
@@ -97,20 +120,29 @@ def show(run_: str, runs: str | None, as_json: bool) -> None:
 @click.argument("run_", metavar="RUN")
 @click.option("--round", "round_", type=int, help="Which round.  [default: the last]")
 @click.option("--n", type=int, help="Which size.  [default: the one searched for]")
+@problem_option
 @runs_option
 @json_option
-def hist(run_: str, round_: int | None, n: int | None, runs: str | None, as_json: bool) -> None:
-    """Draw the histogram of scores of a round, failures as bars of their own.
+def hist(
+    run_: str,
+    round_: int | None,
+    n: int | None,
+    problem: str | None,
+    runs: str | None,
+    as_json: bool,
+) -> None:
+    """Draw the histogram of the scores of a round.
 
-    RUN is a path, a unique prefix of its name, or latest.
+    Failures have bars of their own. RUN is a path, a unique prefix of its name, or latest.
     """
     from pipeline.errors import UsageError
     from pipeline.report.terminal import console, histogram, parts, statistics_table
+    from pipeline.results import read_round
 
     opened = open_run(run_, runs)
     number = opened.last_round() if round_ is None else round_
     size = opened.config.n if n is None else n
-    stats = opened.stats(number)
+    stats, _ = read_round(opened, problem_of(opened, problem), number, size)
     found = parts(stats, size)
     if not found:
         there = ", ".join(stats["pool"])
@@ -125,16 +157,28 @@ def hist(run_: str, round_: int | None, n: int | None, runs: str | None, as_json
 
 
 @click.command()
-@click.argument("what", metavar="RUN|PROBLEM")
+@click.argument("what", metavar="FILE|RUN|PROBLEM")
 @click.option("--n", type=int, help="Which size.  [default, of a run: the one searched for]")
 @click.option("--convention", help="Of a PROBLEM: one of its conventions.  [default: its first]")
+@pick_options
+@problem_option
 @runs_option
 @json_option
-def best(what: str, n: int | None, convention: str | None, runs: str | None, as_json: bool) -> None:
-    """Show the best construction of a run, or of all runs of a problem, verified anew.
+def best(
+    what: str,
+    n: int | None,
+    convention: str | None,
+    rank: int | None,
+    id_: str | None,
+    problem: str | None,
+    runs: str | None,
+    as_json: bool,
+) -> None:
+    """Show the best construction of a run, a file or a problem.
 
-    RUN is a path, a unique prefix of its name, or latest. A word that is the name of a problem
-    means the problem, all of whose runs are looked through, and needs --n.
+    It is verified anew. RUN is a path, a unique prefix of its name, or latest; FILE is whatever
+    `verify` reads. A word that is the name of a problem means the problem, all of whose runs are
+    looked through, and needs --n.
     """
     from pipeline.errors import UsageError
     from pipeline.report.terminal import console
@@ -143,16 +187,17 @@ def best(what: str, n: int | None, convention: str | None, runs: str | None, as_
     if not _is_problem(what):
         if convention is not None:
             raise UsageError("--convention goes with a PROBLEM; a run has its own")
-        from pipeline.results import best_of
-
-        opened = open_run(what, runs)
-        plugin = problem_of(opened)
-        found = best_of(opened, plugin, n) | {"run": opened.name, "path": str(opened.path)}
+        held = collection_of(what, runs, problem, n)
+        found = held.described(held.pick(rank, id_))
+        if held.run is not None:
+            found |= {"run": held.run.name, "path": str(held.run.path)}
         if as_json:
             print_json(found)
         else:
-            print_best(plugin, found, console())
+            print_best(held.problem, found, console())
         return
+    if rank is not None or id_ is not None or problem is not None:
+        raise UsageError("--rank, --id and --problem go with a RUN or FILE, not with a PROBLEM")
     from pipeline.problem import load_problem
     from pipeline.records import best_over_runs
     from pipeline.runs import runs_root
@@ -188,14 +233,24 @@ def _is_problem(word: str) -> bool:
 
 def print_summary(opened: Any, plugin: Any, found: dict[str, Any], out: Any) -> None:
     """Print the statistics of every round, the last histogram, and the best construction."""
-    from pipeline.report.terminal import histogram, parts, statistics_table
+    from pipeline.report.terminal import (
+        from_proposals,
+        histogram,
+        imported,
+        parts,
+        statistics_table,
+    )
+    from pipeline.results import read_round
 
-    rounds = [opened.stats(k) for k in opened.rounds()]
+    read = [read_round(opened, plugin, k, opened.config.n) for k in opened.rounds()]
+    rounds, pool = [stats for stats, _ in read], read[-1][1]
     out.print(statistics_table(rounds, opened.config.n))
     out.print()
     what, distribution = parts(rounds[-1], opened.config.n)[0]
     number = rounds[-1]["round"]
     out.print(histogram(distribution, what, f"round {number}, n={opened.config.n}", out.width))
+    for line in filter(None, (from_proposals(pool, rounds[-1]), imported(pool))):
+        out.print(f"{line}\n", soft_wrap=True, markup=False)
     print_best(plugin, found, out)
 
 
@@ -203,6 +258,7 @@ def print_best(plugin: Any, found: dict[str, Any], out: Any) -> None:
     """Print a construction, its place beside the best known, and where it came from."""
     import numpy as np
 
+    from pipeline.plugins import judge
     from pipeline.report.board import board_text
 
     coords = plugin.ground(found["n"]).coords
@@ -212,13 +268,14 @@ def print_best(plugin: Any, found: dict[str, Any], out: Any) -> None:
     if drawing is not None and 2 * found["n"] - 1 <= out.width:
         out.print(drawing, markup=False)
         out.print()
-    unit = "point" if found["score"] == 1 else "points"
     convention = "" if len(plugin.conventions) == 1 else f" ({plugin.convention})"
     out.print(
-        f"{plugin.name}{convention}, n={found['n']}: {found['score']} {unit}, verified",
+        f"{plugin.name}{convention}, n={found['n']}: {plugin.score_text(found['score'])}, "
+        f"verified{judge(plugin)}",
         soft_wrap=True,
+        markup=False,
     )
-    where = f"found in round {found['round']} by {_origin(found)}"
+    where = f"read from {found['file']}" if "file" in found else _origin(found)
     out.print(f"{_place(found)}; {where}", soft_wrap=True, markup=False)
 
 
@@ -239,7 +296,9 @@ def _origin(found: dict[str, Any]) -> str:
         "seed": "local search alone",
         "search": "local search",
         "model": "search on a sample of the model",
-        "import": "the file given with --start",
         "proposal": "search on a proposal made without a model",
     }
-    return words[found["origin"]]
+    if found["origin"] == "import":
+        return "imported: it was in the file given with --start"
+    descent = ", which goes back to the file given with --start" if found["imported"] else ""
+    return f"found in round {found['round']} by {words[found['origin']]}{descent}"

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from pipeline.cli.common import BEGAN, interrupted, print_json
+from pipeline.cli.common import BEGAN, echo, interrupted, print_json
 
 
 def words() -> list[str]:
@@ -35,13 +35,31 @@ def begin(config: Any, plugin: Any, runs: str | None, files: dict[str, bytes] | 
     """
     load()
     from pipeline import inputs
+    from pipeline.plugin_check import check_first_use
+    from pipeline.plugins import kept_files
     from pipeline.runs import Run, runs_root
-    from pipeline.session import check
+    from pipeline.session import check, settled
 
+    check_first_use(plugin)
     named = inputs.read_files(config)
     check(plugin, config, inputs.arrays(named))
+    config = settled(config)
     config, kept = inputs.bound(config, named)
-    return Run.create(runs_root(runs), config, plugin.name, words(), {**(files or {}), **kept})
+    files = {**(files or {}), **kept, **kept_files(plugin)}
+    return Run.create(runs_root(runs), config, plugin.name, words(), files)
+
+
+def tell_processor(another: str) -> None:
+    """Warn of a processor that is another than that of the session before."""
+    from pipeline.report.terminal import console
+
+    if another:
+        console(stderr=True).print(
+            f"another processor than before ({another}): what follows may not be the same, to the "
+            "last bit, as it would have been there",
+            soft_wrap=True,
+            markup=False,
+        )
 
 
 def play(
@@ -65,7 +83,7 @@ def play(
     try:
         with Live(opened, err) as live:
             if not quiet:
-                click.echo(str(opened.path))
+                echo(str(opened.path))
             if opened.config.proposer == "model":
                 from pipeline.model.device import describe, prepare
 
@@ -89,7 +107,9 @@ def play(
         executor.kill()
         done = opened.rounds()
         kept = f"rounds 0 to {done[-1]} are kept" if done else "no round was finished yet"
-        err.print(f"stopped; {kept}. Go on with: pipeline resume {opened.name}", soft_wrap=True)
+        named = f" --problem {plugin.plugin}" if plugin.plugin else ""
+        again = f"pipeline resume {opened.name}{named}"
+        err.print(f"stopped; {kept}. Go on with: {again}", soft_wrap=True, markup=False)
         sys.exit(130)
     return best_of(opened, plugin)
 

@@ -18,11 +18,12 @@ from pipeline.cli.common import json_option, parse_sizes, print_json, runs_optio
 def records(
     problem: str | None, sizes: str | None, convention: str | None, runs: str | None, as_json: bool
 ) -> None:
-    """Table of the best known values, with source and date, beside ours and where ours lie.
+    """List the best known values, with their sources, beside ours.
 
     Ours are the certificates that come with this program (records/), and whatever the runs on this
-    disk hold that is better. PROBLEM is a name (see `pipeline problems`) or a plugin, as in
-    ./mine.py:MyProblem; without it all that are installed.
+    disk hold that is better. What was given to a run with --start, or found from it, is not ours:
+    where it is above ours it stands in a column of its own. PROBLEM is a name (see `pipeline
+    problems`) or a plugin, as in ./mine.py:MyProblem; without it all that are installed.
     """
     from pipeline.errors import UsageError
     from pipeline.problem import load_problem, problem_names
@@ -84,20 +85,27 @@ def _print(plugin: Any, rows: Sequence[Any], here: Path | None, out: Any) -> Non
     made.add_column("source")
     made.add_column("ours", justify="right")
     made.add_column("gap", justify="right")
+    foreign = any(row.imported is not None for row in rows)
+    if foreign:
+        made.add_column("imported", justify="right")
     made.add_column("where", overflow="fold")
     for row in rows:
         made.add_row(
             str(row.n),
             _or_dash(row.best_known),
             "proved" if row.proved else "",
-            f"\\[{sources[_source(row)]}]" if row.source else "-",
+            f"[{sources[_source(row)]}]" if row.source else "-",
             _or_dash(row.ours),
             _or_dash(row.gap),
+            *([_or_dash(row.imported)] if foreign else []),
             {"record": "records", "run": Path(row.where).name, "": "-"}[row.held],
         )
     out.print(made)
     for text, i in sources.items():
         out.print(f"[{i}] {text}", markup=False)
+    if foreign:
+        text = "imported: given to a run with --start, or found from what was; not counted as ours"
+        out.print(text, soft_wrap=True, markup=False)
     if here is not None and any(row.held == "record" for row in rows):
         out.print(f"records: certificates in {here}", soft_wrap=True, markup=False)
 

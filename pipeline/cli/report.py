@@ -6,7 +6,19 @@ from typing import Any
 
 import click
 
-from pipeline.cli.common import json_option, open_run, print_json, problem_of, runs_option
+from pipeline.cli.common import (
+    as_file,
+    collection_of,
+    echo,
+    json_option,
+    open_run,
+    pick_options,
+    print_json,
+    problem_of,
+    problem_option,
+    runs_option,
+    writable,
+)
 from pipeline.errors import UsageError
 
 _WHAT = ("scores", "progress", "board", "heatmap")
@@ -14,77 +26,101 @@ _SUFFIXES = (".svg", ".pdf", ".png", ".tex")
 
 
 @click.command()
-@click.argument("runs_named", metavar="RUN...", nargs=-1, required=True)
+@click.argument("targets", metavar="FILE|RUN...", nargs=-1, required=True)
 @click.option("-o", "file", metavar="FILE", help="Where to.  [default: report.html in the run]")
+@click.option("--n", type=int, help="Of a FILE: which size, and that of what names none.")
 @click.option("--force", is_flag=True, help="Replace FILE.")
 @click.option("--open", "open_", is_flag=True, help="Open it in a browser.")
+@problem_option
 @runs_option
 @json_option
 def report(
-    runs_named: tuple[str, ...],
+    targets: tuple[str, ...],
     file: str | None,
+    n: int | None,
     force: bool,
     open_: bool,
+    problem: str | None,
     runs: str | None,
     as_json: bool,
 ) -> None:
-    """Make a page of a run: its rounds, boards, progress, model, pool, and how to repeat it.
+    """Make a page of a run, or one that compares several.
 
-    One HTML file that needs no network. Several runs of one problem and size are laid over each
-    other, by default in comparison.html where runs lie. RUN is a path, a unique prefix of its
-    name, or latest.
+    One HTML file that needs no network: rounds, boards, progress, model, pool, and how to repeat
+    it. Several runs of one problem and size are laid over each other, by default in
+    comparison.html where runs lie. RUN is a path, a unique prefix of its name, or latest. Of a
+    FILE, whatever `verify` reads, the page shows boards and scores; it needs -o.
     """
     from pipeline.report.gathering import Story
-    from pipeline.report.page import comparison_page, run_page
+    from pipeline.report.page import comparison_page, file_page, run_page
     from pipeline.runs import runs_root, write_file
 
-    there = None if file is None else new_file(file, force)
-    opened = [open_run(name, runs) for name in runs_named]
-    stories = [Story(run, problem_of(run)) for run in opened]
-    if len(stories) == 1:
-        text = run_page(stories[0])
-        there = there or opened[0].path / "report.html"
+    there = None if file is None else writable("-o", Path(file), force)
+    sources, opened = [word for word in targets if as_file(word) is not None], []
+    if sources and len(targets) > 1:
+        raise UsageError(f"{sources[0]} is a file, which has no progress to compare; name it alone")
+    if sources and there is None:
+        raise UsageError(f"{sources[0]} is a file: say where its page goes, as in -o report.html")
+    if n is not None and not sources:
+        raise UsageError("--n goes with a FILE; a RUN is told at the size it searches for")
+    if not sources:
+        opened = [open_run(name, runs) for name in targets]
+    if there is None:
+        alone = len(opened) == 1
+        usual = opened[0].path / "report.html" if alone else runs_root(runs) / "comparison.html"
+        there = writable("-o", usual)
+    stories = [Story(run, problem_of(run, problem)) for run in opened]
+    if sources:
+        text = file_page(collection_of(sources[0], runs, problem, n))
     else:
-        text = comparison_page(stories)
-        there = there or runs_root(runs) / "comparison.html"
+        text = run_page(stories[0]) if len(stories) == 1 else comparison_page(stories)
     write_file(there, text.encode())
     if as_json:
-        told = {"runs": [str(run.path) for run in opened]}
+        told: dict[str, Any] = {"runs": [str(run.path) for run in opened]}
+        told = {"from": sources[0]} if sources else told
         print_json({"file": str(there), "bytes": there.stat().st_size, **told})
     else:
-        click.echo(str(there))
+        echo(str(there))
     if open_ and not webbrowser.open(there.resolve().as_uri()):
-        click.echo("no browser was found; open the file in one yourself", err=True)
+        echo("no browser was found; open the file in one yourself", err=True)
 
 
 @click.command()
-@click.argument("run_", metavar="RUN")
+@click.argument("target", metavar="FILE|RUN")
 @click.option(
     "--what",
     type=click.Choice(_WHAT),
     required=True,
     help="Scores of a round, progress, the best board, or how often cells are used.",
 )
-@click.option("--round", "round_", type=int, help="Which round.  [default: the last]")
+@click.option("--round", "round_", type=int, help="Of a RUN: which round.  [default: the last]")
+@click.option("--n", type=int, help="Of a FILE: which size, and that of what names none.")
 @click.option(
     "-o", "file", metavar="FILE", required=True, help="A .svg, .pdf or .png; a board also .tex."
 )
 @click.option("--force", is_flag=True, help="Replace FILE.")
+@pick_options
+@problem_option
 @runs_option
 @json_option
 def plot(
-    run_: str,
+    target: str,
     what: str,
     round_: int | None,
+    n: int | None,
     file: str,
     force: bool,
+    rank: int | None,
+    id_: str | None,
+    problem: str | None,
     runs: str | None,
     as_json: bool,
 ) -> None:
-    """Draw one figure of a run, for a paper.
+    """Draw one figure of a run or a file, for a paper.
 
-    The suffix of FILE says in which format; .pdf and .png need matplotlib. RUN is a path, a
-    unique prefix of its name, or latest.
+    The suffix of the FILE after -o says in which format; .pdf and .png need matplotlib. RUN is a
+    path, a unique prefix of its name, or latest; FILE is whatever `verify` reads. --rank and --id
+    pick the board to draw.
     """
     from pipeline.report.rendering import check_renderer, render
     from pipeline.runs import write_file
@@ -96,23 +132,67 @@ def plot(
         raise UsageError(f"-o {file}: .tex draws a board alone; use .svg or .pdf for --what {what}")
     if round_ is not None and what == "progress":
         raise UsageError("--round: --what progress shows all rounds; leave it out")
+    if what != "board" and (rank is not None or id_ is not None):
+        raise UsageError(f"--rank and --id pick a board; --what {what} shows all constructions")
     if suffix in (".pdf", ".png"):
         check_renderer()
-    there = new_file(file, force)
-    opened = open_run(run_, runs)
-    drawn = _figure(opened, problem_of(opened), what, round_, suffix)
+    there, source = writable("-o", Path(file), force), as_file(target)
+    if source is not None:
+        if what == "progress" or round_ is not None:
+            raise UsageError(
+                f"{target} is a file, which has no rounds: draw its board, heatmap or scores"
+            )
+        held = collection_of(target, runs, problem, n)
+        drawn, told = _figure_of(held, what, suffix, rank, id_), {"from": str(source)}
+    else:
+        if n is not None:
+            raise UsageError("--n goes with a FILE; a RUN is drawn at the size it searches for")
+        opened = open_run(target, runs)
+        plugin = problem_of(opened, problem)
+        drawn = _figure(opened, plugin, what, round_, suffix, (rank, id_))
+        told = {"run": str(opened.path)}
     data = render(drawn, suffix[1:]) if suffix in (".pdf", ".png") else drawn.encode()
     write_file(there, data)
     if as_json:
-        print_json({"file": str(there), "run": str(opened.path), "what": what})
+        print_json({"file": str(there), **told, "what": what})
     else:
-        click.echo(str(there))
+        echo(str(there))
 
 
-def _figure(opened: Any, plugin: Any, what: str, number: int | None, suffix: str) -> str:
+def _figure_of(held: Any, what: str, suffix: str, rank: int | None, id_: str | None) -> str:
+    """Return a figure of constructions that no run tells of, as SVG, or a board as TikZ."""
+    from pipeline.report import figures
+    from pipeline.report.gathering import usage
+    from pipeline.statistics import distribution
+
+    plugin, pool = held.problem, held.pool
+    if what == "board":
+        return _board(held, held.pick(rank, id_), suffix)
+    if what == "scores":
+        limits = int(pool.score.min()), int(pool.score.max())
+        return figures.histogram_svg(distribution(pool.score), held.where, limits)
+    used, _ = usage(pool)
+    label = f"{plugin.name}, n={held.n}: cells used by the best fifth of {held.where}"
+    return _heatmap(plugin, held.n, used, label)
+
+
+def _board(held: Any, index: int, suffix: str) -> str:
+    from pipeline.report import exporting
+
+    row, coords = held.described(index), held.problem.ground(held.n).coords
+    return exporting.to_tikz(row, coords) if suffix == ".tex" else exporting.to_svg(row, coords)
+
+
+def _figure(
+    opened: Any,
+    plugin: Any,
+    what: str,
+    number: int | None,
+    suffix: str,
+    picked: tuple[int | None, str | None],
+) -> str:
     """Return a figure as SVG, or a board as TikZ."""
-    from pipeline.report import exporting, figures
-    from pipeline.report.board import heatmap_svg
+    from pipeline.report import figures
     from pipeline.report.gathering import Story
 
     story = Story(opened, plugin)
@@ -122,30 +202,20 @@ def _figure(opened: Any, plugin: Any, what: str, number: int | None, suffix: str
     if what == "scores":
         return figures.histograms_svg(story, found)
     if what == "board":
-        row, coords = story.best_after(found.number), story.ground.coords
-        return exporting.to_tikz(row, coords) if suffix == ".tex" else exporting.to_svg(row, coords)
+        held = story.after(found.number)
+        return _board(held, held.pick(*picked), suffix)
     label = f"{plugin.name}, n={story.n}: cells used by the best fifth after round {found.number}"
-    most = float(found.usage.max())
-    drawn = heatmap_svg(story.ground.coords, found.usage, most, f"{label}, {most:.0%} at most")
+    return _heatmap(plugin, story.n, found.usage, label)
+
+
+def _heatmap(plugin: Any, n: int, used: Any, label: str) -> str:
+    from pipeline.report.board import heatmap_svg
+
+    most = float(used.max())
+    drawn = heatmap_svg(plugin.ground(n).coords, used, most, f"{label}, {most:.0%} at most")
     if drawn is None:
         raise UsageError(
             f"--what heatmap: the elements of {plugin.name} have no board to be drawn on; use "
             "--what scores or progress"
         )
     return drawn
-
-
-def new_file(file: str, force: bool) -> Path:
-    """Return the path of a file that may be written.
-
-    Raises:
-        UsageError: it exists and ``force`` is not set, or its folder does not.
-    """
-    there = Path(file)
-    if there.is_dir():
-        raise UsageError(f"-o {file}: is a folder; name a file in it")
-    if there.exists() and not force:
-        raise UsageError(f"-o {file}: exists; add --force to replace it, or name another file")
-    if not there.absolute().parent.is_dir():
-        raise UsageError(f"-o {file}: there is no folder {there.parent}; make it first")
-    return there

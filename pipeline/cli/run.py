@@ -12,12 +12,17 @@ from pipeline.cli.common import (
     parse_sizes,
     parse_time,
     problem_of,
+    problem_option,
     runs_option,
 )
-from pipeline.cli.play import begin, finish, load, play, words
+from pipeline.cli.help import CLASSES, FIELDS, Choice, Words
+from pipeline.cli.play import begin, finish, load, play, tell_processor, words
+from pipeline.config import DEVICES, FEEDBACKS, PROPOSERS, SEEDINGS, TOKENS
 from pipeline.errors import UsageError
 
 _STOP = "[default: none]"
+KEEP = ("last", "all")
+_KEPT = "Models to keep: all, or of the last two rounds and of each new best."
 
 
 @click.command()
@@ -30,29 +35,34 @@ _STOP = "[default: none]"
 @click.option("--target", type=int, help=f"Stop at this score.  {_STOP}")
 @click.option("--seed", type=int, help="The rng seed.  [default: 0]")
 @click.option("--convention", help="A convention of the problem; see `pipeline problems`.")
-@click.option("--proposer", help="model, perturb, restart or none.  [default: model]")
-@click.option("--field", help="What pulls search at first: border, learnt, none, a .npy file.")
+@click.option("--proposer", type=Choice(PROPOSERS), help="What makes candidates.  [default: model]")
 @click.option(
-    "--seeding", help="Search of round 0: portfolio, anneal or greedy.  [default: portfolio]"
+    "--field",
+    type=Words(FIELDS),
+    help="What pulls search at first: border, learnt, none, a .npy file.",
 )
-@click.option("--symmetry", help="Symmetry classes to seed in, as mirror,half-turn.")
-@click.option("--start", metavar="FILE", help="Constructions to begin with, JSON or Parquet.")
-@click.option("--tokens", help="points, dense or orbits.  [default: points]")
+@click.option("--seeding", type=Choice(SEEDINGS), help="Search of round 0.  [default: portfolio]")
+@click.option(
+    "--symmetry", type=Words(CLASSES), help="Symmetry classes to seed in, as mirror,half-turn."
+)
+@click.option("--start", metavar="FILE", help="Constructions to begin with, as `verify` reads.")
+@click.option("--tokens", type=Words(TOKENS), help="points, dense or orbits.  [default: points]")
 @click.option("--free", is_flag=True, help="Let the model write blocked elements too.")
 @click.option("--from-scratch", is_flag=True, help="A new model in each round.")
 @click.option("--temperature", type=float, help="Of the sampling.  [default: 1.0]")
 @click.option("--top-p", type=float, help="Sample from the likeliest tokens alone.  [default: 1.0]")
-@click.option("--feedback", help="After search: none, prefer or policy.  [default: none]")
-@click.option("--device", help="auto, cuda, mps or cpu.  [default: auto]")
+@click.option("--feedback", type=Choice(FEEDBACKS), help="After search.  [default: none]")
+@click.option("--device", type=Choice(DEVICES), help="Of the model.  [default: auto]")
 @click.option("--workers", type=int, help="Search processes.  [default: one for each core]")
 @click.option("--config", "file", metavar="FILE", help="A TOML file; the options go over it.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any key of a config.")
 @click.option("--tensorboard", is_flag=True, help="Write each round for TensorBoard, too.")
+@click.option("--keep-models", type=Choice(KEEP), help=f"{_KEPT}  [default: last]")
 @click.option("--print-config", is_flag=True, help="Print the complete configuration and stop.")
 @runs_option
 @json_option
 def run(problem: str, file: str | None, settings: tuple[str, ...], **options: Any) -> None:
-    """Search for constructions of PROBLEM at size n, with a model that learns from the best.
+    """Search with a model that learns from the best constructions.
 
     PROBLEM is a name (see `pipeline problems`) or a plugin, as in ./mine.py:MyProblem.
     """
@@ -61,14 +71,14 @@ def run(problem: str, file: str | None, settings: tuple[str, ...], **options: An
 
     config, plugin = configure(problem, file, settings, options)
     if options["print_config"]:
-        click.echo(to_toml(config), nl=False)
+        click.echo(to_toml(config).encode(), nl=False)  # TOML is UTF-8
         return
     if options["tensorboard"]:
         check_tensorboard()
     start = existing_file(options["start"]) if options["start"] else None
     files: dict[str, bytes] = {}
     if start is not None:
-        kind = ".parquet" if start.suffix == ".parquet" else ".json"
+        kind = start.suffix if start.suffix in (".parquet", ".json") else ".txt"
         files = {f"start{kind}": start.read_bytes()}
         _check_start(plugin, config, start)
     made = begin(config, plugin, options["runs"], files)
@@ -84,6 +94,8 @@ def run(problem: str, file: str | None, settings: tuple[str, ...], **options: An
 @click.option("--target", type=int, help="A new target; 0 for none.")
 @click.option("--workers", type=int, help="Search processes; the results are the same.")
 @click.option("--tensorboard", is_flag=True, help="Write each round for TensorBoard, too.")
+@problem_option
+@click.option("--keep-models", type=Choice(KEEP), help=_KEPT)
 @runs_option
 @json_option
 def resume(
@@ -93,16 +105,20 @@ def resume(
     target: int | None,
     workers: int | None,
     tensorboard: bool,
+    problem: str | None,
+    keep_models: str | None,
     runs: str | None,
     as_json: bool,
 ) -> None:
-    """Go on with RUN: a path, a unique prefix of its name, or latest.
+    """Go on with a run.
 
-    Only the budget may change. Without options the run goes on to the rounds it was given.
+    RUN is a path, a unique prefix of its name, or latest. Only the budget may change, and which
+    models are kept. Without options the run goes on to the rounds it was given.
     """
     from dataclasses import replace
 
-    from pipeline.config import with_budget
+    from pipeline.config import StoreConfig, with_budget
+    from pipeline.plugins import check_unchanged
     from pipeline.report.tensorlog import check_tensorboard
 
     if tensorboard:
@@ -117,9 +133,12 @@ def resume(
         )
         if workers is not None:
             config = replace(config, compute=replace(config.compute, workers=workers))
-        plugin = problem_of(opened)
+        if keep_models is not None:
+            config = replace(config, store=StoreConfig(keep_models))
+        plugin = problem_of(opened, problem)
+        check_unchanged(opened.path, plugin)
         opened.set_budget(config)
-        opened.add_session(words())
+        tell_processor(opened.add_session(words()))
         load()
         finish(opened, plugin, play(opened, plugin, as_json, tensorboard), as_json)
 
@@ -161,7 +180,7 @@ def _rounds(text: str | None, opened: Any) -> int | None:
         return None
     done = max(opened.rounds(), default=0)
     try:
-        number = int(text)
+        number = int(text) if len(text) < 100 else -1
     except ValueError:
         number = -1
     if number < 0:
@@ -186,6 +205,7 @@ def _overlay(data: dict[str, Any], options: dict[str, Any]) -> None:
         "device": ("compute", "device"),
         "feedback": ("feedback", "kind"),
         "workers": ("compute", "workers"),
+        "keep_models": ("store", "keep_models"),
         "keep": ("select", "keep"),
         "field": ("search", "field"),
         "mask": ("search", "mask"),
@@ -220,7 +240,8 @@ def _overlay(data: dict[str, Any], options: dict[str, Any]) -> None:
 def _check_start(plugin: Any, config: Any, start: Path) -> None:
     from pipeline.session import import_starts
 
-    extra = sorted(set(import_starts(plugin, start)) - set(config.sizes))
+    found = import_starts(plugin, start, config.problem, config.n)
+    extra = sorted(set(found) - set(config.sizes))
     if extra:
         raise UsageError(
             f"--start {start} has constructions of size {extra[0]}, which is not among the sizes "

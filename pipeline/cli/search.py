@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from pipeline.cli.common import existing_file, json_option, parse_sizes, print_json, runs_option
+from pipeline.cli.help import CLASSES, FIELDS, METHODS, Words
 from pipeline.cli.play import begin, finish, play
 from pipeline.cli.run import configure
 from pipeline.errors import UsageError
@@ -25,10 +26,16 @@ _TIME = "60"
 @click.option("--budget-cpu-seconds", type=float, help="Of all processes, not by the clock.")
 @click.option("--target", type=int, help="Stop at this score.  [default: what is proved]")
 @click.option(
-    "--method", help="tabu, enumerate, grow, anneal, greedy, cover.  [default: a portfolio]"
+    "--method",
+    type=Words(METHODS),
+    help="tabu, enumerate, grow, anneal, greedy, cover.  [default: a portfolio]",
 )
-@click.option("--symmetry", help="Symmetry classes, as mirror,half-turn.  [default: all]")
-@click.option("--field", help="What pulls at first: border, learnt, none, a .npy file.")
+@click.option(
+    "--symmetry", type=Words(CLASSES), help="Symmetry classes, as mirror,half-turn.  [default: all]"
+)
+@click.option(
+    "--field", type=Words(FIELDS), help="What pulls at first: border, learnt, none, a .npy file."
+)
 @click.option("--mask", metavar="FILE", help="Use these elements alone: a .npy file of 0 and 1.")
 @click.option("--keep", type=int, help="Constructions to keep, no two equal.  [default: 2000]")
 @click.option("--seed", type=int, help="The rng seed.  [default: 0]")
@@ -49,7 +56,7 @@ def search(
     runs: str | None,
     **options: Any,
 ) -> None:
-    """Search for constructions of PROBLEM at size n with local search alone, on all cores.
+    """Search with local search alone, on all cores.
 
     A portfolio of tabu searches, enumerations and annealings in all symmetry classes, each given
     the more time the more it brings. A search bounded by --rounds is the same everywhere. Of
@@ -101,11 +108,12 @@ def search(
 def _start(config: Any, plugin: Any, before: dict[str, Any]) -> dict[str, bytes]:
     """Return a file with the best of the size before, to begin with where it fits."""
     from pipeline.constructions import at_larger_size
+    from pipeline.runs import SMALLER
 
     if not before["points"] or config.search.mask:
         return {}
     larger = at_larger_size(before, plugin, config.n)
-    return {"start.json": json.dumps(larger).encode()} if larger else {}
+    return {SMALLER: json.dumps(larger).encode()} if larger else {}
 
 
 def _told(file: str | None, settings: tuple[str, ...]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from pipeline.cli.common import json_option, parse_time, print_json, writable
+from pipeline.cli.help import CLASSES, Words
 from pipeline.errors import UsageError
 
 _BEFORE_ETA = 0.002  # of the work; before that an estimate is worth nothing
@@ -20,7 +21,9 @@ _LINE_EVERY = 10.0  # seconds between lines where there is no terminal
 @click.argument("problem")
 @click.option("--n", type=int, help="The size, such as the side of the grid.")
 @click.option("--time", "time_", help="Stop with bounds after 90, 2m or 1h.  [default: never]")
-@click.option("--symmetry", default="trivial", help="Only sets with this symmetry.")
+@click.option(
+    "--symmetry", type=Words(CLASSES), default="trivial", help="Only sets with this symmetry."
+)
 @click.option("--convention", help="A convention of the problem; see `pipeline problems`.")
 @click.option("--workers", type=int, default=0, help="Processes.  [default: one for each core]")
 @click.option("--all", "all_", is_flag=True, help="Find every set of the largest size, and count.")
@@ -39,7 +42,7 @@ def solve(
     output: str | None,
     as_json: bool,
 ) -> None:
-    """Find the most elements a set can have for PROBLEM at size n, and prove it by exhaustion.
+    """Find the largest set, and prove that there is no larger one.
 
     PROBLEM is a name (see `pipeline problems`) or a plugin, as in ./mine.py:MyProblem. Stopped by
     --time or Ctrl-C (exit code 130), it says between which bounds the largest size lies.
@@ -57,14 +60,19 @@ def solve(
     seconds = parse_time(time_) if time_ else float("inf")
     path = _writable(output) if output else None
     from pipeline.constructions import as_json as construction
-    from pipeline.problem import load_problem, problem_spec
+    from pipeline.problem import check_objective, load_problem, problem_spec
     from pipeline.report.terminal import console
 
     plugin = load_problem(problem, convention)
+    check_objective(plugin, problem, n)
     plugin.ground(n)
     err = console(stderr=True)
     err.print("loading (the first time also compiling, about twenty seconds)")
+    from pipeline.plugin_check import check_first_use
+
+    check_first_use(plugin)
     from pipeline.executor import make_executor
+    from pipeline.runs import write_file
     from pipeline.search.proof import Question, solve
 
     spec = problem_spec(problem)
@@ -88,7 +96,7 @@ def solve(
         return
     found = construction(plugin, spec, n, answer.cells)
     if path:
-        path.write_text(json.dumps(found) + "\n", encoding="utf-8")
+        write_file(path, (json.dumps(found) + "\n").encode())
     if as_json:
         print_json(
             found
@@ -118,11 +126,12 @@ def _finish_all(
     from pipeline.cli.every import print_every, rows_of
     from pipeline.report.exporting import to_json
     from pipeline.report.terminal import console
+    from pipeline.runs import write_file
 
     n = found["n"]
     if path:
         kept = cells[census(cells, plugin.ground(n)).first] if inequivalent else cells
-        path.write_text(to_json(rows_of(plugin, found["problem"], n, kept)), encoding="utf-8")
+        write_file(path, to_json(rows_of(plugin, found["problem"], n, kept)).encode())
     if as_json:
         print_json(found)
     else:
@@ -214,12 +223,12 @@ class _Progress:
             from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
             self._bars = Progress(
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(bar_width=24),
                 TextColumn("{task.percentage:>5.1f} %"),
                 TimeElapsedColumn(),
                 TextColumn("ETA {task.fields[eta]}"),
-                TextColumn("{task.fields[note]}"),
+                TextColumn("{task.fields[note]}", markup=False),
                 console=self._console,
                 transient=True,
             )

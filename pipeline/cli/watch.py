@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from pipeline.cli.common import json_option, open_run, print_json, runs_option
+from pipeline import files
+from pipeline.cli.common import echo, json_option, open_run, print_json, runs_option
 from pipeline.runs import parse_events
 
 _EVERY = 0.5  # seconds between two looks
@@ -18,10 +19,11 @@ _EVERY = 0.5  # seconds between two looks
 @runs_option
 @json_option
 def watch(run_: str, runs: str | None, as_json: bool) -> None:
-    """Watch a run from another terminal: what it is at, its best, its rounds.
+    """Watch a run from another terminal.
 
-    Reads the run's log and touches nothing; ends when the run does, or at Ctrl-C. RUN is a path, a
-    unique prefix of its name, or latest. With --json each event is a line, as it happens.
+    Reads the run's log and touches nothing. It ends when the run does, or when the process that
+    held it is gone or has given no sign for a minute, and says which; or at Ctrl-C. RUN is a path,
+    a unique prefix of its name, or latest. With --json each event is a line, as it happens.
     """
     from rich.live import Live
 
@@ -36,35 +38,37 @@ def watch(run_: str, runs: str | None, as_json: bool) -> None:
     if not out.is_terminal:
         out.print(opened.name)
         while True:
-            alive = opened.is_held()
+            ended = opened.why_free()
             for event in tail.new():
                 line = story.take(event)
                 if line:
                     out.print(line, markup=False, soft_wrap=True)
-            if not alive:
+            if ended:
                 break
             time.sleep(_EVERY)
-        out.print("not running")
+        out.print(ended, soft_wrap=True, markup=False)
         return
     with Live(console=out, auto_refresh=False) as live:
         while True:
-            alive = opened.is_held()
+            ended = opened.why_free()
             for event in tail.new():
                 story.take(event)
-            live.update(story.view(alive), refresh=True)
-            if not alive:
-                return
+            live.update(story.view(not ended), refresh=True)
+            if ended:
+                break
             time.sleep(_EVERY)
+    out.print(ended, soft_wrap=True, markup=False)
 
 
 def _stream(opened: Any) -> None:
     """Print each event as a JSON object on a line of its own, until the run ends."""
     tail = Tail(opened.path)
     while True:
-        alive = opened.is_held()
+        ended = opened.why_free()
         for event in tail.new():
             print_json({"run": opened.name, **event})
-        if not alive:
+        if ended:
+            echo(ended, err=True)
             return
         time.sleep(_EVERY)
 
@@ -79,10 +83,8 @@ class Tail:
     def new(self) -> Iterator[dict[str, Any]]:
         """Yield the events written since; a line in the making waits, a damaged one is skipped."""
         try:
-            with open(self._path, "rb") as log:
-                log.seek(self._place)
-                data = log.read()
-        except FileNotFoundError:
+            data = files.read(self._path, self._place)
+        except OSError:
             return
         whole = data[: data.rfind(b"\n") + 1]
         self._place += len(whole)

@@ -23,7 +23,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pipeline import __version__
+from pipeline import __version__, files
 from pipeline.errors import PipelineError, RunError
 
 SCHEMA = 1
@@ -104,11 +104,8 @@ class LabRun:
     def event(self, kind: str, **particulars: Any) -> None:
         """Append a line to events.jsonl; a log that cannot be written stops nothing."""
         line = json.dumps({"time": round(time.time(), 3), "event": kind, **particulars})
-        with (
-            contextlib.suppress(OSError),
-            open(self.path / "events.jsonl", "a", encoding="utf-8") as log,
-        ):
-            log.write(line + "\n")
+        with contextlib.suppress(OSError):
+            files.append(self.path / "events.jsonl", f"{line}\n".encode())
 
     def model(self, step: int) -> Path:
         """Return the path of the model of a step."""
@@ -177,11 +174,9 @@ def put(path: Path, data: bytes) -> None:
     Raises:
         PipelineError: the disk is full or cannot be written.
     """
-    beside = path.with_name(f".writing-{path.name}")
     try:
         path.parent.mkdir(exist_ok=True)
-        beside.write_bytes(data)
-        beside.replace(path)
+        files.write(path, data)
     except OSError as error:
         raise PipelineError(f"cannot write {path}: {error.strerror or error}") from error
 

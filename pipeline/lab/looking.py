@@ -25,7 +25,7 @@ def draw(run: LabRun, report: Callable[..., None]) -> None:
         report("note", text=f"no pictures of attention: {error}")
         return
     report("note", text="drawing attention")
-    look(run)
+    look(run, file=run.info["asked"].get("spec"))  # typed for this very run
 
 
 def look(
@@ -35,6 +35,7 @@ def look(
     steps: Sequence[int] = (),
     position: int | None = None,
     cell: tuple[int, int] | None = None,
+    file: str | None = None,
 ) -> dict[str, Any]:
     """Draw a run's maps into its folder and its page.
 
@@ -44,6 +45,7 @@ def look(
         position: the one whose writing is drawn over the steps, 1-based; by default the last that
             the rule decides, or that of the cell.
         cell: row and column of a board, 1-based.
+        file: of a task of one's own, as it was typed.
 
     Returns:
         The files, the steps, and which head looks hardest where at positions the rule decides.
@@ -54,7 +56,7 @@ def look(
         PipelineError: matplotlib is missing.
     """
     figure_class()
-    task = task_of(run)
+    task = task_of(run, file)
     if cell is not None and not task.side:
         raise UsageError(f"--cell: the strings of {task.name} are no boards")
     strings = some(task) if string is None else task.read([string])

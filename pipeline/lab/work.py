@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.errors import RunError
+from pipeline.errors import RunError, UsageError
 from pipeline.lab.folder import LabRun, finished
 from pipeline.lab.learning import learn
 from pipeline.lab.own import Own
@@ -104,15 +104,26 @@ def perform(
     return run
 
 
-def task_of(run: LabRun) -> Task:
+def task_of(run: LabRun, file: str | None = None) -> Task:
     """Return the task a lab run was trained on.
 
+    Args:
+        file: the user's own, as it was typed; one that only the run names is not run.
+
     Raises:
+        UsageError: the task is in a file that was not typed.
         RunError: it is an experiment's, or the user's file has changed since.
     """
     what = run.info["asked"]
     if "experiment" in what:
         raise RunError(f"{run.path.name} is an experiment of its own; it keeps no model")
+    if str(what["spec"]).endswith(".py") and (
+        file is None or Path(file).resolve() != Path(what["spec"]).resolve()
+    ):
+        raise UsageError(
+            f"{run.path.name} names the file {what['spec']}; data never loads code: if you trust "
+            f"that file, add --file {what['spec']}"
+        )
     entry = find(what["spec"], what["scale"], tuple(what["lengths"]))
     if "file" in what and what["file"] != hashlib.sha256(_bytes(what["spec"])).hexdigest():
         raise RunError(f"{what['spec']} has changed since {run.path.name}; run it anew")

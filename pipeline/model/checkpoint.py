@@ -16,6 +16,7 @@ from pipeline.errors import PipelineError, RunError
 from pipeline.model.gpt import GPT, GPTConfig
 from pipeline.model.places import Places
 from pipeline.model.vision import Vision, VisionConfig
+from pipeline.untrusted import parse_json
 
 Model = TypeVar("Model", GPT, Vision)
 
@@ -139,9 +140,9 @@ def _open(path: Path | str, kind: str) -> tuple[dict, dict[str, tuple[tuple[int,
         reason = str(error).splitlines()[0]
         raise RunError(f"{path}: is truncated or no safetensors file ({reason})") from None
     try:
-        about = json.loads(metadata[_KEY])
+        about = parse_json(metadata[_KEY], "its metadata")
         found = about["kind"], about["format"]
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, PipelineError):
         raise RunError(f"{path}: has no config of pipeline's in its metadata") from None
     if found != (kind, FORMAT):
         raise RunError(

@@ -9,10 +9,10 @@ from functools import cache
 import torch
 from torch import Tensor, nn
 
+from pipeline.config import DEVICES
 from pipeline.errors import UsageError, nearest
 
 PRECISIONS = ("auto", "fp32", "bf16")
-DEVICES = ("auto", "cuda", "mps", "cpu")
 _LEAST_WIDTH = 64  # from which bfloat16 pays on a CPU, to sample and to train
 _FULL_NAMES = {"cuda": "CUDA", "mps": "MPS"}
 
@@ -54,6 +54,11 @@ def pick_dtype(precision: str, device: torch.device, width: int) -> torch.dtype:
     else:
         pays = device.type == "cuda"
     return torch.bfloat16 if pays else torch.float32
+
+
+def settled_precision(device: torch.device, width: int) -> str:
+    """Return what the precision "auto" comes to on this machine: fp32 or bf16."""
+    return "bf16" if pick_dtype("auto", device, width) is torch.bfloat16 else "fp32"
 
 
 def _multiplies_bf16() -> bool:

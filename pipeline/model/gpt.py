@@ -128,8 +128,9 @@ class Block(nn.Module):
         """
         q, k, v = self.project(x)
         if x.device.type == "cpu":  # where torch's own is ten times slower in bfloat16
+            wide = torch.promote_types(q.dtype, torch.float32)
             with torch.autocast("cpu", enabled=False):
-                y = self._attend(q.float(), k.float(), v.float(), classes, seen)
+                y = self._attend(q.to(wide), k.to(wide), v.to(wide), classes, seen)
         else:
             y = self._attend(q, k, v, classes, seen)
         return self.close(x, y)

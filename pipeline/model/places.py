@@ -104,6 +104,11 @@ def distinct_places(
         UsageError: as for `elements`; a token for other coordinates at another size.
     """
     known = [np.column_stack(part) for part in elements(encoder, key, value, fallback).values()]
+    if len({part.shape[1] for part in known}) > 1:
+        raise UsageError(
+            f"{key} {value!r}: elements have another number of coordinates at each size; use "
+            f"{key.partition('.')[2]} {fallback!r}, or one size alone"
+        )
     found = np.unique(np.concatenate(known).astype(np.int64), axis=0)
     tokens = found[:, 0]
     twice = tokens[1:][tokens[1:] == tokens[:-1]]

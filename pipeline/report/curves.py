@@ -37,7 +37,7 @@ class Chart(NamedTuple):
     lines: Sequence[Line]
     target: int | None = None  # drawn as a dotted line
     across: str = "CPU seconds"
-    up: str = "best, points"
+    up: str = "best score"
     logarithmic: bool = True  # the axis across
     whole: bool = True  # the axis up goes by whole numbers
     steps: bool = True  # a value holds until the next; otherwise they are joined

@@ -48,13 +48,15 @@ def _histogram(found: Distribution, title: str, limits: tuple[int, int], failure
     """Return the inside of a histogram."""
     low, high = limits
     step = max(1, -(-(high - low + 1) // _BARS))
-    counts = {int(score): count for score, count in found["histogram"].items()}
+    counts: dict[int, int] = {}
+    for score, count in found["histogram"].items():
+        place = (int(score) - low) // step
+        counts[place] = counts.get(place, 0) + count
     bars: list[tuple[str, int, str, str]] = []
-    for first in range(low, high + 1, step):
+    for place, first in enumerate(range(low, high + 1, step)):
         last = first + step - 1
         name = str(first) if step == 1 else f"{first} to {last}"
-        count = sum(counts.get(score, 0) for score in range(first, last + 1))
-        bars.append((name, count, "bar", _SCORE))
+        bars.append((name, counts.get(place, 0), "bar", _SCORE))
     scores = len(bars)
     if failures:
         bars.append(("invalid", found["invalid"], "bar-invalid", _INVALID))
@@ -87,7 +89,7 @@ def _histogram(found: Distribution, title: str, limits: tuple[int, int], failure
             f"<title>{escape(name)}: {count:,}</title></rect>"
         )
     drawn += f'<path d="M{left} {bottom}H{right}" stroke="{GREY}" fill="none"/>'
-    drawn += text_svg(left + (right - left - apart) / 2, bottom + 29, "points", "middle")
+    drawn += text_svg(left + (right - left - apart) / 2, bottom + 29, "score", "middle")
     if failures:
         drawn += text_svg(right - apart / 2 + 6, bottom + 29, "failures", "middle")
     for name, dash in (("mean", "4 3"), ("top20", "1 2")):
@@ -178,13 +180,18 @@ def _bests(story: Story, axis: str, ended: Sequence[tuple[Round, float]]) -> Cha
     """Chart the best that each origin has brought so far."""
     at, lines = _place(axis), []
     for origins, title in (
-        (("seed", "search", "import"), "by search alone"),
+        (("import",), "given with --start"),
+        (("seed", "search"), "by search alone"),
         (("model", "proposal"), "from proposals"),
     ):
         found = [
             (x, max((r.new[o]["max"] or 0 for o in origins if o in r.new), default=0))
             for r, x in ended
         ]
+        if "proposal" in origins:  # what they led to counts, though it had been found before
+            found = [
+                (x, r.parts["searched"]["max"] or 0) for r, x in ended if "searched" in r.parts
+            ]
         if axis != "rounds":
             # The log knows the moment of what was the best of all; the rest is known by round.
             found += [
@@ -192,6 +199,8 @@ def _bests(story: Story, axis: str, ended: Sequence[tuple[Round, float]]) -> Cha
                 for find in story.finds
                 if find.origin in origins and (x := at(0, find.at)) is not None
             ]
+        if not any(score for _, score in found):
+            continue
         best, points = 0, []
         for x, score in sorted(found):
             best = max(best, score)
@@ -265,7 +274,7 @@ def progress_svg(story: Story) -> str:
 
 
 def _chart(title: str, lines: Sequence[Line], axis: str, steps: bool = False) -> Chart:
-    return Chart(title, lines, None, AXES[axis], "points", False, True, steps)
+    return Chart(title, lines, None, AXES[axis], "score", False, True, steps)
 
 
 def _place(axis: str) -> Callable[[int, Moment | None], Any]:

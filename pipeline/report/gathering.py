@@ -1,7 +1,6 @@
 """All that a stored run has to tell, gathered for pictures: nothing is played again.
 
-Scores come from the pools in its rounds: those of the last are verified anew, and files of earlier
-ones are what was committed, by their digests.
+Scores come from the pools in its rounds, each verified anew.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,16 +13,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pipeline.errors import PipelineError, RunError
-from pipeline.packing import ids, unpack
+from pipeline.collection import Collection, id_texts, ranking
+from pipeline.errors import RunError
+from pipeline.packing import unpack
 from pipeline.population import ORIGINS, Population
 from pipeline.problem import Problem
 from pipeline.report.terminal import parts
-from pipeline.results import check_population, described, load_pool
+from pipeline.results import described, load_pool, load_samples, read_round
 from pipeline.runs import Run
 from pipeline.search.blocking import blocked_by
 from pipeline.statistics import Distribution, distribution
-from pipeline.symmetry import canonical, class_name, find_class, orbits, stabiliser
+from pipeline.symmetry import class_name, find_class, orbits, stabiliser
 
 #: The share of a pool that counts as its elite, as in the four statistics.
 _ELITE = 5
@@ -77,6 +77,7 @@ class Member(NamedTuple):
     symmetry: str  # the name of their class
     origin: str
     round: int
+    imported: bool
 
 
 class Story:
@@ -86,8 +87,7 @@ class Story:
         """Read the rounds and the log.
 
         Raises:
-            RunError: no finished round, or a damaged file.
-            VerificationError: a construction of the last round is not what it claims.
+            RunError: no finished round, a damaged file, or a pool that no round keeps.
         """
         self.run, self.problem, self.n = run, problem, run.config.n
         last = run.last_round()
@@ -95,24 +95,19 @@ class Story:
         self.finds, ended = _timeline(run)
         self.rounds = [self._round(number, ended.get(number)) for number in run.rounds()]
         self.pools = {n: load_pool(run, problem, last, n) for n in run.sizes(last)}
-        for n, pool in self.pools.items():
-            check_population(problem, pool, str(run.folder(last) / f"n{n}.parquet"))
         self.pool = self.pools[self.n]
 
     def _round(self, number: int, ended: Moment | None) -> Round:
-        stats = self.run.stats(number)
-        pool = load_pool(self.run, self.problem, number, self.n)
+        stats, pool = read_round(self.run, self.problem, number, self.n)
         fresh = pool.take(np.flatnonzero(pool.round == number))
         new = {
             origin: distribution(fresh.score[fresh.came_from(origin)])
             for origin in ORIGINS
             if fresh.came_from(origin).any()
         }
-        elite = pool.top(max(len(pool) // _ELITE, 1))
-        used = unpack(elite.cells, pool.m).sum(axis=0)
-        usage = used / max(len(elite), 1)
+        used, elite = usage(pool)
         found = dict(parts(dict(stats), self.n))
-        return Round(number, stats, found, new, usage, len(elite), ended)
+        return Round(number, stats, found, new, used, elite, ended)
 
     def round(self, number: int | None) -> Round:
         """Return a round, the last for None.
@@ -127,9 +122,7 @@ class Story:
     @cached_property
     def order(self) -> np.ndarray:
         """The indices of the last pool, best first, that of ``pipeline best`` at its head."""
-        scores = np.lexsort((self.pool.ids(), -self.pool.score.astype(np.int64)))
-        best = self.pool.best() if len(self.pool) else -1
-        return np.concatenate([scores[scores == best], scores[scores != best]])
+        return ranking(self.pool)
 
     @cached_property
     def best(self) -> dict[str, Any] | None:
@@ -143,8 +136,8 @@ class Story:
             return None
         return described(self.problem, self.run.config, pool.take([pool.best()]))
 
-    def best_after(self, number: int) -> dict[str, Any]:
-        """Return the best construction after a round, verified anew.
+    def after(self, number: int) -> Collection:
+        """Return what was kept after a round, at least one, verified anew.
 
         Raises:
             RunError: there was none yet.
@@ -154,24 +147,11 @@ class Story:
             raise RunError(
                 f"{self.run.path} had found no construction of size {self.n} by round {number}"
             )
-        top = pool.take([pool.best()])
-        check_population(self.problem, top, str(self.run.folder(number) / f"n{self.n}.parquet"))
-        return described(self.problem, self.run.config, top)
+        return Collection(self.problem, self.run.config.problem, pool, run=self.run)
 
     def members(self, most: int) -> Iterator[Member]:
         """Yield the constructions of the last pool, best first, ``most`` at most."""
-        pool = self.pool.take(self.order[:most])
-        names = ids(canonical(pool.cells, self.ground))
-        for i in range(len(pool)):
-            fixing = stabiliser(pool.cells[i], self.ground)
-            yield Member(
-                f"{int(names[i]) & (2**64 - 1):016x}",
-                int(pool.score[i]),
-                len(fixing),
-                class_name(self.ground, fixing) or f"order {len(fixing)}",
-                ORIGINS[int(pool.origin[i])],
-                int(pool.round[i]),
-            )
+        yield from members(self.problem, self.pool, self.order[:most])
 
     def sample_behind_best(self) -> np.ndarray | None:
         """Return the elements of what the model wrote for the best; None if it did not, or is lost.
@@ -186,10 +166,7 @@ class Story:
         there = parent and (self.run.folder(number) / "samples.parquet").exists()
         if not there:
             return None
-        try:
-            samples, _ = Population.read(self.run.file(number, "samples.parquet"))
-        except PipelineError as error:
-            raise RunError(str(error)) from error
+        samples = load_samples(self.run, self.problem, number)
         (index,) = np.nonzero(samples.ids() == parent)
         return samples.points(int(index[0])) if len(index) else None
 
@@ -216,6 +193,29 @@ class Story:
             found += [(before + step, loss, held) for step, loss, held in stats["curve"]]
             before += stats["steps"]
         return found
+
+
+def members(problem: Problem, pool: Population, order: np.ndarray) -> Iterator[Member]:
+    """Yield some constructions of a pool, by their indices."""
+    pool, ground = pool.take(order), problem.ground(pool.n)
+    names = id_texts(problem, pool)
+    for i in range(len(pool)):
+        fixing = stabiliser(pool.cells[i], ground)
+        yield Member(
+            names[i],
+            int(pool.score[i]),
+            len(fixing),
+            class_name(ground, fixing) or f"order {len(fixing)}",
+            ORIGINS[int(pool.origin[i])],
+            int(pool.round[i]),
+            bool(pool.imported[i]),
+        )
+
+
+def usage(pool: Population) -> tuple[np.ndarray, int]:
+    """Return the share of a pool's elite that uses each element, and how many are its elite."""
+    elite = pool.top(max(len(pool) // _ELITE, 1))
+    return unpack(elite.cells, pool.m).sum(axis=0) / max(len(elite), 1), len(elite)
 
 
 def _timeline(run: Run) -> tuple[list[Find], dict[int, Moment]]:

@@ -15,11 +15,14 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from pipeline import __version__
+from pipeline.collection import Collection, digest
 from pipeline.config import to_toml
 from pipeline.errors import UsageError
 from pipeline.report import figures
 from pipeline.report.board import board_svg, geometry, heatmap_svg, is_board, mirrors
-from pipeline.report.gathering import Member, Story
+from pipeline.report.gathering import Member, Story, members, usage
+from pipeline.report.terminal import from_proposals, imported
+from pipeline.statistics import distribution
 from pipeline.symmetry import stabiliser
 
 #: Constructions that are drawn, and that the table lists.
@@ -38,8 +41,8 @@ _STEPS = 255  # of the share of an elite, in the heat maps
 
 def run_page(story: Story) -> str:
     """Return the page of one run."""
-    members = list(story.members(_LISTED))
-    boards = _boards(story, members)
+    listed = list(story.members(_LISTED))
+    boards = _boards(story, listed)
     rounds = [
         {
             "number": r.number,
@@ -64,7 +67,7 @@ def run_page(story: Story) -> str:
             "most": most,
             "orbits": story.orbits().tolist(),
         },
-        "pool": [list(m._replace(origin=_ORIGINS[m.origin])) for m in members],
+        "pool": [[*m[:4], _found_by(m), m.round] for m in listed],
     }
     loss, rates = figures.loss_chart(story), figures.rates_chart(story)
     return _render(
@@ -85,11 +88,44 @@ def run_page(story: Story) -> str:
         source=_source(story),
         most=most,
         sizes=_sizes(story),
-        listed=len(members),
+        listed=len(listed),
         sessions=_sessions(story),
         config=to_toml(story.run.config),
         origins=figures.ORIGIN_TITLES,
         part_titles=figures.TITLES,
+        imported=imported(story.pool),
+        proposed=from_proposals(story.pool, last.stats),
+    )
+
+
+def file_page(held: Collection) -> str:
+    """Return the page of constructions that were read from a file."""
+    assert held.file is not None
+    problem, pool, ground = held.problem, held.pool, held.problem.ground(held.n)
+    listed = list(members(problem, pool, held.order[:_LISTED]))
+    boards = []
+    for i, member in zip(held.order[:_BOARDS].tolist(), listed, strict=False):
+        points = pool.points(i)
+        name = f"{problem.score_text(member.score)}, symmetry {member.symmetry}"
+        svg = _svg(board_svg(ground.coords, points, label=name))
+        boards.append({"svg": svg, "name": name, "points": ground.coords[points].tolist()})
+    limits = int(pool.score.min()), int(pool.score.max())
+    used, _ = usage(pool)
+    most, best = float(used.max()), held.described(held.pick())
+    label = "How often each is used by the best fifth"
+    return _render(
+        "file.html",
+        {"kind": "file"},
+        title=f"{problem.name}, n={held.n}",
+        problem=problem,
+        held=held,
+        digest=digest(held.file),
+        best=best,
+        place=_place(best),
+        boards=boards,
+        histogram=Markup(figures.histogram_svg(distribution(pool.score), "All", limits)),
+        heatmap=_svg(heatmap_svg(ground.coords, used, most, label)) if most else None,
+        members=listed,
     )
 
 
@@ -126,6 +162,11 @@ def comparison_page(stories: Sequence[Story]) -> str:
         finals=finals,
         rows=[_summary(s) for s in stories],
     )
+
+
+def _found_by(member: Member) -> str:
+    descent = ", from what was given" if member.imported and member.origin != "import" else ""
+    return _ORIGINS[member.origin] + descent
 
 
 def _summary(story: Story) -> dict[str, Any]:
@@ -165,10 +206,10 @@ def _render(name: str, data: dict[str, Any], **more: Any) -> str:
     )
 
 
-def _boards(story: Story, members: Sequence[Member]) -> list[dict[str, Any]]:
+def _boards(story: Story, listed: Sequence[Member]) -> list[dict[str, Any]]:
     """Return the best constructions: how they look, and what their points block."""
     boards, room = [], _BLOCKED
-    for i, member in zip(story.order[:_BOARDS].tolist(), members, strict=False):
+    for i, member in zip(story.order[:_BOARDS].tolist(), listed, strict=False):
         points = story.pool.points(i)
         fixing = stabiliser(story.pool.cells[i], story.ground)
         axes = mirrors(story.ground.coords, story.ground.group[list(fixing)])
@@ -177,15 +218,17 @@ def _boards(story: Story, members: Sequence[Member]) -> list[dict[str, Any]]:
         if boards and size > room:  # that of the best comes in any case
             blocked = None
         room -= size if blocked is not None else 0
-        label = f"{member.score} points, symmetry {member.symmetry}"
+        name = story.problem.score_text(member.score)
+        label = f"{name}, symmetry {member.symmetry}"
         drawn = board_svg(story.ground.coords, points, axes=axes, label=label)
         boards.append(
             {
                 "svg": _svg(drawn),
                 "member": member,
+                "name": name,
                 "axes": len(axes),
                 "points": story.ground.coords[points].tolist(),
-                "data": {"points": points.tolist(), "blocked": blocked},
+                "data": {"name": name, "points": points.tolist(), "blocked": blocked},
             }
         )
     return boards

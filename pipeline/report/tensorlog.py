@@ -15,7 +15,7 @@ from pipeline.errors import PipelineError
 from pipeline.problem import Problem
 from pipeline.report.board import layout
 from pipeline.report.terminal import parts
-from pipeline.results import load_pool
+from pipeline.results import load_pool, read_round
 from pipeline.runs import Run
 from pipeline.statistics import Distribution
 
@@ -23,7 +23,11 @@ FOLDER = "tensorboard"
 _PIXELS = 512  # that the longer side of a board may take
 _POINT, _PLACE = 32, 225  # shades of grey
 _RATES = ("validity", "novelty", "duplicates", "temperature")
-_COUNTS = ("kept_from_proposals", "kept_from_search")
+_COUNTS = {
+    "kept_from_proposals": "proposals",
+    "rediscovered": "rediscovered",
+    "kept_from_search": "search",
+}
 
 
 def check_tensorboard() -> None:
@@ -63,11 +67,12 @@ class TensorLog:
     def add(self, number: int) -> None:
         """Write one round."""
         events = _proto("event_pb2")
-        stats, n = self._run.stats(number), self._run.config.n
+        n = self._run.config.n
+        stats, _ = read_round(self._run, self._problem, number, n)
         moment = (self._run.folder(number) / "stats.json").stat().st_mtime
         made = [s for name, part in parts(stats, n) for s in _of_scores(f"scores/{name}", part)]
         made += [_scalar(f"samples/{key}", stats[key]) for key in _RATES if key in stats]
-        made += [_scalar(f"kept/{key[10:]}", stats[key]) for key in _COUNTS if key in stats]
+        made += [_scalar(f"kept/{name}", stats[k]) for k, name in _COUNTS.items() if k in stats]
         made += self._losses(stats)
         drawn = self._board(number)
         made += [] if drawn is None else [drawn]

@@ -1,14 +1,22 @@
 """What a run looks like in a terminal: the lecture's statistics, histograms, a run on one line."""
 
+import sys
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from pipeline.printable import printable
+from pipeline.report.encoding import drawable
 from pipeline.statistics import Distribution
 
 _BLOCKS = " ▏▎▍▌▋▊▉█"
+_BARS = 40  # about so many of a histogram
+_EMPTY = 4  # bars without anything that are shown in a row; more are a gap
+_GAP = "…"
 
 
 def statistics_table(rounds: list[dict[str, Any]], n: int) -> Table:
@@ -52,6 +60,37 @@ def parts(stats: dict[str, Any], n: int) -> list[tuple[str, Distribution]]:
     return found
 
 
+def from_proposals(pool: Any, stats: Mapping[str, Any]) -> str:
+    """Say how much of a pool came from proposals, and how much of it they found again.
+
+    Args:
+        pool: a population, after the round of ``stats``.
+
+    Returns:
+        Nothing for a round that made no proposals.
+    """
+    if "searched" not in stats:
+        return ""
+    made = int((pool.came_from("model") | pool.came_from("proposal")).sum())
+    by = "the model" if "sampled" in stats else "proposals"
+    text = f"{made:,} of the {len(pool):,} kept constructions came from {by}"
+    if "rediscovered" not in stats:  # of an older release
+        return text
+    return f"{text}; round {stats['round']} rediscovered {stats['rediscovered']:,} more"
+
+
+def imported(pool: Any) -> str:
+    """Say how many of a population are not this program's own; nothing of none."""
+    many = int(pool.imported.sum())
+    if not many:
+        return ""
+    are = "is" if many == 1 else "are"
+    return (
+        f"{many:,} of the {len(pool):,} kept constructions {are} imported: given with --start, or "
+        "found from what was"
+    )
+
+
 def histogram(found: Distribution, what: str, title: str, width: int = 80) -> Text:
     """Draw one bar for each score; what a model wrote has two more, for its failures.
 
@@ -59,13 +98,7 @@ def histogram(found: Distribution, what: str, title: str, width: int = 80) -> Te
         what: "sampled" for what a model wrote, which alone can fail.
     """
     scores = {int(score): count for score, count in found["histogram"].items()}
-    rows: list[tuple[str, int, str]] = []
-    if scores:
-        low, high = min(scores), max(scores)
-        step = max(1, -(-(high - low + 1) // 40))
-        for first in range(low, high + 1, step):
-            label = str(first) if step == 1 else f"{first}-{min(first + step - 1, high)}"
-            rows.append((label, sum(scores.get(first + i, 0) for i in range(step)), "cyan"))
+    rows: list[tuple[str, int, str]] = [(label, count, "cyan") for label, count in _bars(scores)]
     if what == "sampled":
         rows.append(("invalid", found["invalid"], "red"))
         rows.append(("wrong format", found["wrong_format"], "magenta"))
@@ -74,6 +107,9 @@ def histogram(found: Distribution, what: str, title: str, width: int = 80) -> Te
     margin = max((len(label) for label, _, _ in rows), default=0)
     room = max(width - margin - len(f"{most:,}") - 4, 10)
     for label, count, colour in rows:
+        if label == _GAP:
+            text.append(f"{label:>{margin}}\n", style="default")
+            continue
         text.append(f"{label:>{margin}} ", style="default")
         text.append(_bar(count / most * room), style=colour)
         text.append(f" {count:,}\n", style="default")
@@ -84,8 +120,72 @@ def histogram(found: Distribution, what: str, title: str, width: int = 80) -> Te
 
 def console(stderr: bool = False) -> Console:
     """Return a console that honours NO_COLOR and wraps nothing where there is no terminal."""
-    made = Console(stderr=stderr, highlight=False)
-    return made if made.is_terminal else Console(stderr=stderr, highlight=False, width=100)
+    file = drawable(sys.stderr if stderr else sys.stdout)
+    made = _Console(file=file, stderr=stderr, highlight=False, markup=False, emoji=False)
+    if not made.is_terminal:
+        made.width = 100
+    return made
+
+
+class _Console(Console):
+    """A console on which a text is that text: no markup, no control characters."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(printable(text), **options)
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterator[Segment]:
+        for segment in super().render(renderable, options):
+            if segment.control:
+                yield segment
+            else:
+                yield Segment(printable(segment.text), segment.style)
+
+
+def span(seconds: float) -> str:
+    """Write a time in at most two units."""
+    seconds = max(round(seconds), 0)
+    if seconds < 60:
+        return f"{seconds} s"
+    if seconds < 3600:
+        return f"{seconds // 60} min {seconds % 60} s"
+    return f"{seconds // 3600} h {seconds % 3600 // 60} min"
+
+
+def bytes_text(size: int) -> str:
+    """Write a number of bytes with the prefix that suits it: 1 kB is 1000 bytes."""
+    value, units = float(size), ["bytes", "kB", "MB", "GB"]
+    while value >= 999.5 and len(units) > 1:
+        value, units = value / 1000, units[1:]
+    whole = value >= 9.95 or units[0] == "bytes"
+    return f"{value:,.0f} {units[0]}" if whole else f"{value:.1f} {units[0]}"
+
+
+def _bars(scores: dict[int, int]) -> Iterator[tuple[str, int]]:
+    """Yield the label and count of each bar, a few dozen whatever the scores.
+
+    Few scores have a bar each, many share one with their neighbours. Of what lies empty between
+    two bars a little is shown, and a lot is one gap.
+    """
+    if not scores:
+        return
+    low, high = min(scores), max(scores)
+    step = 1 if len(scores) <= _BARS else -(-(high - low + 1) // _BARS)
+    counts: dict[int, int] = {}
+    for score in sorted(scores):
+        first = low + (score - low) // step * step
+        counts[first] = counts.get(first, 0) + scores[score]
+    before = low
+    for first, count in counts.items():
+        far = (first - before) // step > _EMPTY
+        if far:
+            yield _GAP, 0
+        empty = [] if far else [(begin, 0) for begin in range(before, first, step)]
+        for begin, many in [*empty, (first, count)]:
+            last = min(begin + step - 1, high)
+            yield (str(begin) if step == 1 else f"{begin}-{last}"), many
+        before = first + step
 
 
 def _bar(length: float) -> str:

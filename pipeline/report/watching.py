@@ -9,6 +9,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from pipeline.report.terminal import span
+
 _ROUNDS = 8  # of those that ended, shown
 _BLOCKS = "▁▂▃▄▅▆▇█"
 
@@ -77,7 +79,7 @@ class Story:
         moment = time.time() if now is None else now
         state = Text.assemble((self.name, "bold"), "  ", "running" if alive else "not running")
         if self.last:
-            state.append(f", last heard of {_span(moment - self.last)} ago")
+            state.append(f", last heard of {span(moment - self.last)} ago")
         parts: list[RenderableType] = [state]
         if alive:
             parts.append(self._bar(moment))
@@ -97,7 +99,7 @@ class Story:
             row += [ProgressBar(total=total, completed=done, width=24), f"{done:,}/{total:,}"]
             left = self.remaining()
             if left is not None:
-                row.append(f"ETA {_span(max(left - (moment - self.progress['time']), 0))}")
+                row.append(f"ETA {span(max(left - (moment - self.progress['time']), 0))}")
         grid.add_row(*row)
         return grid
 
@@ -124,12 +126,3 @@ def sparks(scores: list[int | None]) -> str:
         " " if s is None else _BLOCKS[top if high == low else (s - low) * top // (high - low)]
         for s in scores
     )
-
-
-def _span(seconds: float) -> str:
-    seconds = max(round(seconds), 0)
-    if seconds < 60:
-        return f"{seconds} s"
-    if seconds < 3600:
-        return f"{seconds // 60} min {seconds % 60} s"
-    return f"{seconds // 3600} h {seconds % 3600 // 60} min"

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from pipeline.errors import UsageError
 from pipeline.packing import unpack
 from pipeline.symmetry import GroundSet, orbits, symmetry_classes
 
@@ -67,6 +68,11 @@ def _carried(usage: np.ndarray, small: GroundSet, ground: GroundSet) -> np.ndarr
 
     The usage is the same for all of an orbit, and so one element stands for its own.
     """
+    if small.coords.shape[1] != ground.coords.shape[1]:
+        raise UsageError(
+            f"a learnt field goes by places, and elements have {small.coords.shape[1]} coordinates "
+            f"at n={small.n} and {ground.coords.shape[1]} at n={ground.n}; use --field none"
+        )
     _, stands, of = np.unique(_whole_orbits(ground), return_index=True, return_inverse=True)
     here, there = _normalised(ground.coords)[stands], _normalised(small.coords)
     side = int((small.coords.max(axis=0) - small.coords.min(axis=0)).max())

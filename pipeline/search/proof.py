@@ -24,7 +24,7 @@ from pipeline import compiling, packing, streams
 from pipeline.compiling import njit
 from pipeline.errors import PipelineError, UsageError
 from pipeline.executor import Executor
-from pipeline.problem import Problem, crashes_raised, load_problem
+from pipeline.problem import Problem, check_objective, crashes_raised, load_problem
 from pipeline.search import exact, kernels
 from pipeline.search.portfolio import make_arms
 from pipeline.search.shards import Shard, run_shard
@@ -157,11 +157,13 @@ def solve(
     Ctrl-C ends the work as the time does.
 
     Raises:
-        UsageError: an unknown class or one that no set can have, n too small, too many choices.
+        UsageError: an unknown class or one that no set can have, n too small, too many choices,
+            or a problem that maximises something else than size.
         PipelineError: the problem's hook raises or is wrong.
     """
     began, compiled = time.monotonic(), compiling.kept_files()
     problem = load_problem(question.problem, question.convention or None)
+    check_objective(problem, question.problem, question.n)
     check_size(problem, question)
     ground = problem.ground(question.n)
     answer = Answer(0, ground.m, np.zeros(packing.width(ground.m), np.uint8), method="counting")
@@ -191,6 +193,7 @@ def every(question: Question, size: int) -> Iterator[tuple[np.ndarray, int, bool
         UsageError: see ``solve``.
     """
     problem = load_problem(question.problem, question.convention or None)
+    check_objective(problem, question.problem, question.n)
     check_size(problem, question)
     here, used = planted(question), 0
     whole = Piece(np.zeros(0, np.int64), _bits(np.arange(len(here.tree.choice)), here))

@@ -7,7 +7,7 @@ import numpy as np
 
 from pipeline.config import SearchConfig
 from pipeline.errors import UsageError
-from pipeline.packing import pack, popcounts, unpack, width
+from pipeline.packing import pack, unpack, width
 from pipeline.problem import Problem, crashes_raised, load_problem
 from pipeline.search import kernels
 from pipeline.search.cover import cover
@@ -162,7 +162,7 @@ def _from_starts(
 ) -> np.ndarray:
     """Repair each start, search on from it among the orbits, and add what fits beside them.
 
-    A start that is larger than what comes of it stays: it may hold orbits tabu goes without.
+    A start that is better than what comes of it stays: it may hold orbits tabu goes without.
     """
     rng, starts = shard.rng.copy(), np.ascontiguousarray(shard.cells).copy()
     kernels.complete_many(orbits_, rng, starts)
@@ -181,8 +181,9 @@ def _from_starts(
         cells = pack(np.where(of >= 0, unpack(sets, len(sizes))[:, of], False))
     cells = _filled_up(plain, rng, cells)
     starts = _filled_up(plain, rng, starts)
-    larger = popcounts(starts) > popcounts(cells)
-    return np.where(larger[:, None], starts, cells)
+    score = _problem(shard.problem, shard.convention).score
+    better = score(starts, shard.n) > score(cells, shard.n)
+    return np.where(better[:, None], starts, cells)
 
 
 def _filled_up(plain: kernels.Space, rng: np.ndarray, cells: np.ndarray) -> np.ndarray:

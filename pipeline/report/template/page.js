@@ -155,8 +155,8 @@ function viewer() {
     under = svg("g", {});
     drawing.querySelector(".points").before(under);
     over = svg("g", { "pointer-events": "none" }, drawing);
-    const [id, score, order, symmetry, origin, round] = data.pool[index];
-    byId("board-name").textContent = score === 1 ? "1 point" : `${score} points`;
+    const [id, , order, symmetry, origin, round] = data.pool[index];
+    byId("board-name").textContent = board.name;
     const facts = { "symmetry class": `${symmetry} (${order})`, "found by": origin, round, id };
     byId("board-facts").replaceChildren(
       ...Object.entries(facts).map(([term, told]) => {

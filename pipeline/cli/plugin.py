@@ -1,0 +1,38 @@
+"""The command check: a plugin held against itself, before anything is searched with it."""
+
+from typing import Any
+
+import click
+
+from pipeline.cli.common import echo, json_option, print_json
+
+
+@click.command()
+@click.argument("problem", metavar="FILE.py:CLASS")
+@click.option("--n", type=int, help="The one size to check at.  [default: some small ones]")
+@click.option("--convention", help="One of the problem's conventions.  [default: its first]")
+@json_option
+def check(problem: str, n: int | None, convention: str | None, as_json: bool) -> None:
+    """Check that the parts of a problem of your own agree.
+
+    Hook, checker, symmetries, tables and definition are held against each other: the quick part of
+    the contract, on small and random sets, in a process of its own, which may die; pytest is not
+    needed. Exit code 3 where a check fails.
+    """
+    from pipeline.plugin_check import check_plugin
+    from pipeline.report.terminal import console
+
+    if not as_json:
+        console(stderr=True).print("checking (the first time also compiling)", markup=False)
+    found: list[dict[str, Any]] = []
+    for one in check_plugin(problem, convention, n):
+        found.append({"what": one.what, "sizes": list(one.sizes), "wrong": one.wrong})
+        if not as_json:
+            sizes = ", ".join(map(str, one.sizes))
+            at = f" (n = {sizes})" if sizes else ""
+            echo(f"BAD  {one.what}: {one.wrong}" if one.wrong else f"ok   {one.what}{at}")
+    bad = sum(bool(one["wrong"]) for one in found)
+    if as_json:
+        print_json({"problem": problem, "ok": not bad, "checks": found})
+    if bad:
+        raise SystemExit(3)

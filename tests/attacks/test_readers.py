@@ -1,0 +1,209 @@
+"""Damaged and hostile files for every reader: a PipelineError or a value, and nothing else.
+
+Each reader gets bytes that it accepts, and changes of them. While it reads, no process is
+started, no socket made, and no file outside its folder is written. ATTACK_EXAMPLES sets how many
+changes the long part tries for each reader (5000).
+"""
+
+import io
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pipeline.certificates import certificate, verifier
+from pipeline.config import config_from, read_toml
+from pipeline.constructions import read_constructions, read_population
+from pipeline.errors import PipelineError
+from pipeline.inputs import arrays
+from pipeline.problem import load_problem
+from pipeline.results import best_of
+from pipeline.runs import Run, parse_events
+
+EXAMPLES = int(os.environ.get("ATTACK_EXAMPLES", "5000"))
+
+
+class Reader(NamedTuple):
+    """What reads a file of that name, and where a valid one lies in a played run."""
+
+    file: str
+    read: Callable[[Path], Any]
+    seed: Callable[[Path], bytes]
+
+
+def judged(path: Path) -> None:
+    for one in read_constructions(path):
+        one.witness()
+        one.score()
+
+
+def model(path: Path) -> None:
+    from pipeline.model.checkpoint import load_model
+
+    load_model(path)
+
+
+def optimizer(path: Path) -> None:
+    from pipeline.model.checkpoint import load_optimizer
+
+    load_optimizer(path)
+
+
+def opened(path: Path) -> None:
+    run = Run(path.parent)
+    for number in run.rounds():
+        run.stats(number)
+
+
+def written(text: str) -> Callable[[Path], bytes]:
+    return lambda _: text.encode()
+
+
+def last(name: str) -> Callable[[Path], bytes]:
+    return lambda run: (run / "rounds" / "0002" / name).read_bytes()
+
+
+def array(_: Path) -> bytes:
+    file = io.BytesIO()
+    np.save(file, np.eye(6))
+    return file.getvalue()
+
+
+def checked(path: Path) -> None:
+    """Read as verify.py does, which knows nothing of this program."""
+    names: dict[str, Any] = {"__name__": "verify"}
+    exec(verifier(load_problem("isosceles")), names)
+    try:
+        names["check"](path)
+    except ValueError as error:
+        raise PipelineError(str(error)) from error
+
+
+def a_certificate(played: Path) -> bytes:
+    problem, run = load_problem("isosceles"), Run(played)
+    return certificate(problem, best_of(run, problem), {})
+
+
+POINTS = {"problem": "isosceles", "n": 5, "points": [[0, 0], [0, 1], [3, 2]]}
+READERS = {
+    "a construction": Reader("one.json", judged, written(json.dumps(POINTS))),
+    "constructions": Reader("many.json", judged, written(json.dumps([POINTS] * 3))),
+    "CSV": Reader("points.csv", judged, written("row,column\n0,0\n0,1\n3,2\n")),
+    "a board": Reader("board.txt", judged, written("O O . .\n. . . .\n. . O .\n. . . .\n")),
+    "a best construction": Reader(
+        "best.json", judged, lambda run: (run / "best" / "n6.json").read_bytes()
+    ),
+    "a certificate": Reader("n006.json", checked, a_certificate),
+    "Parquet": Reader("pool.parquet", read_population, last("n6.parquet")),
+    "Parquet, constructions": Reader("pool.parquet", judged, last("n6.parquet")),
+    "a model": Reader("model.safetensors", model, last("model.safetensors")),
+    "an optimiser": Reader("optimizer.safetensors", optimizer, last("optimizer.safetensors")),
+    "an array": Reader("field.npy", lambda path: arrays({"it": path.read_bytes()}), array),
+    "a configuration": Reader(
+        "config.toml",
+        lambda path: config_from(read_toml(path), str(path)),
+        lambda run: (run / "config.toml").read_bytes(),
+    ),
+    "events": Reader(
+        "events.jsonl",
+        lambda path: list(parse_events(path.read_bytes())),
+        lambda run: (run / "events.jsonl").read_bytes(),
+    ),
+    "run.json": Reader("run.json", opened, lambda run: (run / "run.json").read_bytes()),
+    "a run's configuration": Reader(
+        "config.toml", opened, lambda run: (run / "config.toml").read_bytes()
+    ),
+}
+
+_WORDS = [
+    *(b"", b"\0", b"\xff\xfe", b"-1", b"1e999", b"NaN", b"null", b"true", b"[]", b"{}", b'""'),
+    *(b"9" * 30, b"9" * 5000, b"[" * 5000, b'{"a":' * 5000, b"../../x", b"/dev/null", b"\x1b[2J"),
+    *(b"evil.py:Evil", b"2147483648", b"18446744073709551616", b"1e22", b"\n", b"\xf0\x9f"),
+]
+
+
+@st.composite
+def changes(draw: st.DrawFn) -> list[tuple[float, int, bytes]]:
+    """Return places (as parts of the whole), how many bytes go there, and what comes instead."""
+    one = st.tuples(
+        st.floats(0, 1), st.integers(0, 40), st.sampled_from(_WORDS) | st.binary(max_size=8)
+    )
+    return draw(st.lists(one, min_size=1, max_size=4))
+
+
+def changed(data: bytes, edits: list[tuple[float, int, bytes]]) -> bytes:
+    for part, gone, word in edits:
+        at = int(part * len(data))
+        data = data[:at] + word + data[at + gone :]
+    return data
+
+
+_watched: list[Path] = []
+
+
+def _hook(event: str, arguments: tuple[Any, ...]) -> None:
+    if not _watched:
+        return
+    if event in ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "socket.connect"):
+        raise AssertionError(f"a reader caused {event} {arguments}")
+    if event == "open" and isinstance(arguments[0], str):
+        path, _, flags = arguments
+        outside = not Path(path).resolve().is_relative_to(_watched[0])
+        if flags & (os.O_WRONLY | os.O_RDWR) and outside and not path.startswith("/dev/"):
+            raise AssertionError(f"a reader wrote {path}")
+
+
+sys.addaudithook(_hook)
+
+
+def attack(name: str, played: Path, folder: Path, examples: int) -> None:
+    reader, path = READERS[name], folder / READERS[name].file
+    shutil.copytree(played, folder, dirs_exist_ok=True)
+    seed = reader.seed(played)
+    path.write_bytes(seed)
+
+    def survives(data: bytes) -> None:
+        path.write_bytes(data)
+        _watched.append(folder.resolve())
+        try:
+            reader.read(path)
+        except PipelineError:
+            pass
+        finally:
+            _watched.clear()
+
+    survives(seed)
+
+    @settings(
+        max_examples=examples,
+        database=None,
+        derandomize=True,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+        deadline=None,
+    )
+    @given(changes())
+    def fuzz(edits: list[tuple[float, int, bytes]]) -> None:
+        survives(changed(seed, edits))
+
+    fuzz()
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_some_changes_of_a_file_are_refused_in_one_line(name, played, tmp_path, record_property):
+    record_property("tried", 25)
+    attack(name, played, tmp_path / "it", 25)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", READERS)
+def test_any_change_of_a_file_is_refused_in_one_line(name, played, tmp_path, record_property):
+    record_property("tried", EXAMPLES)
+    attack(name, played, tmp_path / "it", EXAMPLES)
