@@ -267,11 +267,17 @@ class Problem(ABC):
             cells: packed uint8 ``(B, ceil(m / 8))``.
 
         Returns:
-            bool ``(B,)``, True where nothing forbidden is in the set.
+            bool ``(B,)``, True where nothing forbidden is in the set, nor a bit beyond the last
+            element, for which the checker has no room.
         """
         ground = self.ground(n)
+        cells, inside = np.ascontiguousarray(cells), np.ones(len(cells), np.bool_)
+        if ground.m % 8:
+            inside = cells[:, -1] >> ground.m % 8 == 0
+        if not inside.all():
+            cells = cells * inside[:, None]
         with crashes_raised(f"the checker of {self.name}"):
-            return _validate(self.checker, np.ascontiguousarray(cells), ground.m, ground.coords)
+            return inside & _validate(self.checker, cells, ground.m, ground.coords)
 
     def score(self, cells: np.ndarray, n: int) -> np.ndarray:
         """Return the score of each construction, int32 ``(B,)``, from raw cells: its size.
