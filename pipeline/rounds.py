@@ -12,6 +12,7 @@ import numpy as np
 
 from pipeline import streams
 from pipeline.errors import UsageError
+from pipeline.executor import never
 from pipeline.packing import ids, pack, unpack, width
 from pipeline.population import Population
 from pipeline.search.portfolio import Arm
@@ -63,6 +64,7 @@ class Rounds(Workshop):
             for n in config.sizes:  # the smaller ones first, since larger ones learn from them
                 smaller = {k: pools[k] for k in config.sizes if k < n}
                 pools[n], arms = self.explore(n, 0, pools[n], [], smaller, "seed")
+            pools[config.n] = self._at_least_one(pools[config.n])
             made = {n: pool.score[pool.came_from("seed")] for n, pool in pools.items()}
         else:
             found = self._search(self._seed_shards(), 0, "seed", "seed")
@@ -100,6 +102,15 @@ class Rounds(Workshop):
         }
         temperature = told.get("next_temperature", last.temperature)
         return State(number, pools, temperature, stats=stats, **learnt)
+
+    def _at_least_one(self, pool: Population) -> Population:
+        """Fill up an empty pool by one greedy construction: what little time can give."""
+        if len(pool) or not self.clock.cut_short:
+            return pool
+        rng = streams.state(self.config.seed, 0, "seed", 0)
+        cells = np.zeros((1, width(pool.m)), np.uint8)
+        shard = self.shard(pool.n, "trivial", "greedy", cells, rng, self.config.seeding, 0)
+        return self.keep(pool.n, *self.run([shard], 0, "seed", over=never))
 
     # --------------------------------------------------------------------------- proposals
 
