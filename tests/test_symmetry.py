@@ -168,7 +168,7 @@ STAY = np.array([[0, 1]], np.int32)
         ((2, TWO[:, 0], STAY), "coords: expected int32"),
         ((2, TWO[:0], STAY), "coords: expected int32"),
         ((2, TWO * 0, STAY), "coords: expected distinct rows"),
-        ((2, TWO, STAY.astype(np.int64)), r"group: expected int32 \(g, 2\), got int64 \(1, 2\)"),
+        ((2, TWO, STAY.astype(float)), r"group: expected int32 \(g, 2\), got float64 \(1, 2\)"),
         ((2, TWO, ONE), r"group: expected int32 \(g, 2\), got int32 \(1, 1\)"),
         ((2, TWO, STAY[:, ::-1]), "group: expected the identity as row 0"),
         ((2, TWO, np.array([[0, 1], [1, 1]], np.int32)), "group: expected permutations.*row 1"),
