@@ -189,7 +189,7 @@ def test_bounds_hold_the_truth_between_them_wherever_the_search_is_stopped(monke
         def __init__(self, after):
             self.left = after
 
-        def map(self, function, tasks):
+        def map(self, function, tasks, over=None):
             for task in tasks:
                 self.left -= 1
                 if self.left < 0:

@@ -214,9 +214,9 @@ class Watched(Serial):
     def __init__(self) -> None:
         self.shards: list[Shard] = []
 
-    def map(self, function: Any, tasks: Any) -> Any:
+    def map(self, function: Any, tasks: Any, *more: Any) -> Any:
         self.shards += [task if isinstance(task, Shard) else task[1] for task in tasks]
-        return super().map(function, tasks)
+        return super().map(function, tasks, *more)
 
 
 def seeded(monkeypatch: Any, executor: Any = None, **changes: Any) -> tuple[Loop, State, list[Any]]:

@@ -449,8 +449,7 @@ def test_a_round_that_runs_out_of_time_keeps_what_is_there(looks):
     done = [p["done"] for event, p in told if event == "progress"]
     assert done == list(range(1, len(done) + 1))
     assert len(done) <= looks
-    assert (len(done) > 0) == (looks > 0)
-    assert (len(state.pools[9]) > 0) == (looks > 0)
+    assert len(state.pools[9])  # one greedy construction where there was time for nothing
     assert sum(row["shards"] for row in state.stats["arms"]) == len(done)
 
 
