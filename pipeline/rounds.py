@@ -64,12 +64,12 @@ class Rounds(Workshop):
             for n in config.sizes:  # the smaller ones first, since larger ones learn from them
                 smaller = {k: pools[k] for k in config.sizes if k < n}
                 pools[n], arms = self.explore(n, 0, pools[n], [], smaller, "seed")
-            pools[config.n] = self._at_least_one(pools[config.n])
             made = {n: pool.score[pool.came_from("seed")] for n, pool in pools.items()}
         else:
             found = self._search(self._seed_shards(), 0, "seed", "seed")
             made = {n: part.score for n, part in found.items()}
             pools = {n: self.keep(n, pool, found.get(n, self.none(n))) for n, pool in pools.items()}
+        pools[config.n] = self._at_least_one(pools[config.n])
         seeded = {str(n): distribution(score) for n, score in made.items()}
         stats = self.stats(0, pools) | {"seeded": seeded, "arms": arms}
         return State(0, pools, config.sample.temperature, stats=stats)
