@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from pipeline.config import Config, config_from
 from pipeline.errors import PipelineError, UsageError
-from pipeline.executor import Processes, Serial
+from pipeline.executor import Processes, Serial, never
 from pipeline.loop import Loop, State
 from pipeline.packing import ids
 from pipeline.population import ORIGINS, Population
@@ -214,9 +214,9 @@ class Watched(Serial):
     def __init__(self) -> None:
         self.shards: list[Shard] = []
 
-    def map(self, function: Any, tasks: Any, *more: Any) -> Any:
+    def map(self, function: Any, tasks: Any, over: Any = never) -> Any:
         self.shards += [task if isinstance(task, Shard) else task[1] for task in tasks]
-        return super().map(function, tasks, *more)
+        return super().map(function, tasks, over)
 
 
 def seeded(monkeypatch: Any, executor: Any = None, **changes: Any) -> tuple[Loop, State, list[Any]]:

@@ -430,14 +430,14 @@ class Looks(Clock):
 
     def __init__(self, looks: float = float("inf"), told: Any = None) -> None:
         super().__init__()
-        self.left, self.told = looks, told
+        self.looks, self.told = looks, told
 
     def over(self) -> bool:
         if self.told is not None:
             self.told.append(("asked", {}))
-        self.left -= 1
-        self.cut_short = self.cut_short or self.left < 0
-        return self.left < 0
+        self.looks -= 1
+        self.cut_short = self.cut_short or self.looks < 0
+        return self.looks < 0
 
 
 @pytest.mark.parametrize("looks", [0, 1, 5, 20])

@@ -378,12 +378,12 @@ class Looks(Clock):
 
     def __init__(self, looks: float) -> None:
         super().__init__()
-        self.left = looks
+        self.looks = looks
 
     def over(self) -> bool:
-        self.left -= 1
-        self.cut_short = self.cut_short or self.left < 0
-        return self.left < 0
+        self.looks -= 1
+        self.cut_short = self.cut_short or self.looks < 0
+        return self.looks < 0
 
 
 def test_seeds_and_proposals_stop_with_the_clock_and_keep_what_is_there():
