@@ -21,7 +21,7 @@ def shown():
                 yield code, command.removeprefix("$ pipeline "), line
 
 
-@pytest.mark.parametrize(("code", "command", "line"), shown())
+@pytest.mark.parametrize(("code", "command", "line"), list(shown()))
 def test_the_line_and_the_exit_code_are_those_of_the_page(
     code, command, line, cli, tmp_path, monkeypatch
 ):
