@@ -30,7 +30,7 @@ from pipeline.search.shards import Shard, run_shard
 from pipeline.search.space import make_space, usable_classes
 from pipeline.session import check
 from pipeline.symmetry import GroundSet, canonical, orbits, symmetry_classes
-from pipeline.workshop import State
+from pipeline.workshop import State, Workshop
 
 PLUGINS = Path(__file__).parent / "plugins"
 FOUR_CYCLE = f"{PLUGINS / 'four_cycle_free.py'}:FourCycleFree"
@@ -373,43 +373,67 @@ def test_what_workers_spend_is_reported_to_the_clock(two):
     assert apart.cpu() >= sum(apart.parts)
 
 
-class Looks(Clock):
-    """Is over after so many looks."""
+class Parts(Clock):
+    """Is over once so many parts have been told of."""
 
-    def __init__(self, looks: float) -> None:
+    def __init__(self, parts: int, told: list[Any]) -> None:
         super().__init__()
-        self.looks = looks
+        self.parts, self.told = parts, told
 
     def over(self) -> bool:
-        self.looks -= 1
-        self.cut_short = self.cut_short or self.looks < 0
-        return self.looks < 0
+        passed = sum(event == "progress" for event, _ in self.told) >= self.parts
+        self.cut_short = self.cut_short or passed
+        return passed
 
 
-def test_seeds_and_proposals_stop_with_the_clock_and_keep_what_is_there():
+def test_seeds_and_proposals_stop_with_the_clock_and_are_not_cut_at_their_end():
     config = tiny("perturb", sizes=[8], sample={"count": 120}, seeding={"count": 2500})
-    state = player_of(config, clock=Looks(0)).seed({})
-    assert len(state.pools[8])
     before = rounds_of(config, 0)[0]
-    clock = Looks(0)
-    after = player_of(config, clock=clock).next(before)
-    assert clock.cut_short
-    assert after.best(8) >= before.best(8)
+    for parts in (1, 2, 3, 4):
+        told: list[Any] = []
+        clock = Parts(parts, told)
+        state = player_of(config, told=told, clock=clock).seed({})
+        done = [p["done"] for event, p in told if event == "progress"]
+        assert done == list(range(1, min(parts, 3) + 1))
+        assert clock.cut_short == (parts < 3)
+        assert len(state.pools[8])
+    for parts in (1, 4, 5, 6):
+        told = []
+        clock = Parts(parts, told)
+        after = player_of(config, told=told, clock=clock).next(before)
+        done = [p["done"] for event, p in told if event == "progress"]
+        assert done == list(range(1, min(parts, 5) + 1))
+        assert clock.cut_short == (parts < 5)
+        assert after.best(8) >= before.best(8)
+
+
+def test_seeding_without_any_time_keeps_one_construction():
+    told: list[Any] = []
+    config = tiny("perturb", sizes=[8], seeding={"count": 2500})
+    state = player_of(config, told=told, clock=Parts(0, told)).seed({})
+    assert len(state.pools[8])
+    assert sum(event == "progress" for event, _ in told) <= 1
 
 
 @pytest.mark.parametrize("proposer", ["perturb", "none"])
 def test_a_limit_of_cpu_seconds_ends_a_run_and_says_what_it_cut(
     tmp_path, cli, monkeypatch, proposer
 ):
-    spent = iter(range(0, 10**6, 10))  # ten CPU seconds between two looks
-    monkeypatch.setattr("pipeline.clock.time.process_time", lambda: float(next(spent)))
+    seen, done = Workshop.seen, []
+
+    def counted(self, *what):
+        done.append(what)
+        return seen(self, *what)
+
+    monkeypatch.setattr(Workshop, "seen", counted)
+    monkeypatch.setattr(Clock, "cpu", lambda _: 80.0 * len(done))  # that is what a task takes
     options = [*QUICK, "--sizes", 8, "--seeding", "portfolio", "--proposer", proposer]
     options += ["--rounds", 9, "--budget-cpu-seconds", 200, "--runs", tmp_path]
     assert cli("run", "isosceles", "--n", 8, *options).code == 0
     run = only_run(tmp_path)
     assert rounds_in(run) == ["0000"]
     stats = json.loads((run / "rounds" / "0000" / "stats.json").read_text())
-    assert sum(row["shards"] for row in stats["arms"]) < BATCH
+    assert sum(row["shards"] for row in stats["arms"]) == 3 < BATCH
     (session,) = json.loads((run / "run.json").read_text())["sessions"]
     assert session["reproducible"] is False
     assert session["reason"] == "round 0 was cut short by the clock"
