@@ -124,7 +124,6 @@ class Processes:
                 return
             except BrokenProcessPool as error:
                 how = self._death()
-                self.kill()
                 left, deaths = left[done:], deaths + 1
                 if deaths > _RETRIES:
                     raise PipelineError(f"worker processes died {deaths} times: {how}") from error
@@ -159,25 +158,30 @@ class Processes:
 
     def close(self) -> None:
         """Stop the workers: tasks that have not begun are dropped, others told to come back."""
-        if self._pool is None:
-            return
-        self._flag[0] = 1
-        workers = self._processes()
-        self._pool.shutdown(wait=False, cancel_futures=True)
-        self._pool = None
-        until = time.monotonic() + _GRACE
-        for worker in workers:
-            worker.join(max(until - time.monotonic(), 0))
-            worker.kill()
-            worker.join()
+        if self._pool is not None:
+            self._flag[0] = 1
+            self._end(_GRACE)
 
     def kill(self) -> None:
         """End the workers in the midst of their tasks."""
         for worker in self._processes():
             worker.kill()
-        if self._pool is not None:
-            self._pool.shutdown(wait=True)
-            self._pool = None
+        self._end(0)
+
+    def _end(self, grace: float) -> list[Any]:
+        """Let go of the pool, kill workers that outlast ``grace`` seconds, and return them all.
+
+        The pool's own thread alone waits for the processes: of two that do, one may take a process
+        that has ended for one that still runs.
+        """
+        pool, workers, self._pool = self._pool, self._processes(), None
+        if pool is not None:
+            late = threading.Timer(grace, lambda: [worker.kill() for worker in workers])
+            late.daemon = True
+            late.start()
+            pool.shutdown(wait=True, cancel_futures=grace > 0)
+            late.cancel()
+        return workers
 
     def _started(self) -> ProcessPoolExecutor:
         if self._pool is None:
@@ -197,10 +201,8 @@ class Processes:
         return list((getattr(self._pool, "_processes", None) or {}).values())
 
     def _death(self) -> str:
-        """Say what ended the worker that died first."""
-        for worker in self._processes():
-            worker.join(timeout=_GRACE)
-        codes = [worker.exitcode for worker in self._processes()]
+        """Let go of a broken pool and say what ended the worker that died first."""
+        codes = [worker.exitcode for worker in self._end(_GRACE)]
         if -signal.SIGSEGV in codes:
             return (
                 "a segmentation fault; the problem's hook or checker writes outside its arrays: "
