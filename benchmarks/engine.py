@@ -22,16 +22,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pipeline.config import TrainConfig
+from pipeline.core.bitset import width as bytes_of
 from pipeline.model.device import describe, peak_flops, prepare
 from pipeline.model.gpt import GPT, Block, GPTConfig
 from pipeline.model.sample import sample
+from pipeline.model.tokens import EOS, PAD, make_encoder
 from pipeline.model.train import train
-from pipeline.packing import width as bytes_of
 from pipeline.problem import load_problem
 from pipeline.search import kernels
-from pipeline.search.guide import Guide
 from pipeline.search.space import make_space
-from pipeline.tokens import EOS, PAD, make_encoder
+from pipeline.search.token_mask import Guide
 
 N, SIZES, LAYERS, LENGTH = 16, range(12, 17), 4, 34
 HEADS = {64: 4, 256: 8}

@@ -15,12 +15,12 @@ from collections.abc import Callable
 import numpy as np
 from numba import njit
 
-from pipeline.packing import width
-from pipeline.population import Population
+from pipeline.core.bitset import width
+from pipeline.core.population import Population
+from pipeline.core.symmetry import find_class
 from pipeline.problem import load_problem
 from pipeline.search import kernels
 from pipeline.search.space import make_space
-from pipeline.symmetry import find_class
 
 #: Measured on a 2-core machine like the one of RESULTS.md: the strongest peer's own class.
 PEER = {16: 9_800, 32: 4_800, 64: 830}

@@ -20,13 +20,13 @@ from statistics import median
 
 import numpy as np
 
+from pipeline.core.symmetry import find_class
 from pipeline.problem import load_problem
 from pipeline.search import kernels
-from pipeline.search.cover import cover
+from pipeline.search.exact_cover import cover
+from pipeline.search.pair_tables import with_tables
 from pipeline.search.space import make_space
-from pipeline.search.tables import with_tables
 from pipeline.search.tabu import Tabu, tabu
-from pipeline.symmetry import find_class
 
 ROUNDS, SECONDS = 5, 2
 #: Isosceles: n and the size a tabu search begins at.

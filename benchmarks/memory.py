@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.packing import width
-from pipeline.population import Population
+from pipeline.core.bitset import width
+from pipeline.core.population import Population
 
 COUNT, N = 200_000, 64
 

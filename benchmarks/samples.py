@@ -18,16 +18,16 @@ from typing import Any
 import numpy as np
 
 from pipeline.config import config_from
-from pipeline.executor import Serial
+from pipeline.core.bitset import pack, popcounts, unpack, width
+from pipeline.core.population import Population
+from pipeline.core.symmetry import canonical
+from pipeline.executors.local import Serial
 from pipeline.loop import Loop
-from pipeline.packing import pack, popcounts, unpack, width
-from pipeline.population import Population
 from pipeline.problem import load_problem
-from pipeline.search.cover import cover
-from pipeline.search.density import learnt_field
-from pipeline.search.fields import make_field
-from pipeline.search.shards import Shard, run_shard
-from pipeline.symmetry import canonical
+from pipeline.search.exact_cover import cover
+from pipeline.search.learned_weights import learnt_field
+from pipeline.search.tasks import Shard, run_shard
+from pipeline.search.weights import make_field
 from pipeline.workshop import State
 
 NODES = 100_000

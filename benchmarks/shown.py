@@ -16,9 +16,9 @@ from dataclasses import replace
 from statistics import mean, stdev
 from typing import Any
 
-from pipeline.compare import merged
+from pipeline.benchmarking.experiment import merged
 from pipeline.config import config_from
-from pipeline.executor import Serial
+from pipeline.executors.local import Serial
 from pipeline.loop import Loop
 from pipeline.problem import load_problem
 from pipeline.workshop import State

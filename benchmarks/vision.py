@@ -20,16 +20,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from pipeline import streams
 from pipeline.config import Config, config_from
-from pipeline.executor import Serial
+from pipeline.core import streams
+from pipeline.core.population import Population
+from pipeline.executors.local import Serial
 from pipeline.loop import Loop
-from pipeline.model.filling import example, next_loss
-from pipeline.population import Population
+from pipeline.model.masked_decoding import example, next_loss
+from pipeline.model.tokens import EOS, PAD
 from pipeline.problem import load_problem
-from pipeline.search.guide import Guide
-from pipeline.search.shards import Shard, run_shard
-from pipeline.tokens import EOS, PAD
+from pipeline.search.tasks import Shard, run_shard
+from pipeline.search.token_mask import Guide
 from pipeline.writers import BoardWriter, TokenWriter, Writer, make_writer
 
 PROBLEM = load_problem("isosceles")

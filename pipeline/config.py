@@ -13,8 +13,8 @@ from typing import Any, get_type_hints
 
 import tomli_w
 
+from pipeline.core.untrusted import read_bytes
 from pipeline.errors import PipelineError, UsageError, nearest
-from pipeline.untrusted import read_bytes
 
 
 def _need(ok: bool, name: str, value: object, rule: str) -> None:
@@ -459,7 +459,9 @@ def resolved(config: Config) -> Config:
     """
     if config.compute.threads:
         return config
-    from pipeline.executor import cores  # loads processes, which looking at runs has no need of
+    from pipeline.executors.local import (
+        cores,  # loads processes, which looking at runs has no need of
+    )
 
     return replace(config, compute=replace(config.compute, threads=min(max(cores() // 2, 1), 4)))
 

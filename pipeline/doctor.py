@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import __version__
-from pipeline.compiling import FOLDER
-from pipeline.executor import cores
+from pipeline.core.jit import FOLDER
+from pipeline.executors.local import cores
 from pipeline.model.device import describe, pick_device
 from pipeline.problem import load_problem, memory_bytes, problem_names, readable
 
@@ -71,7 +71,7 @@ def _check(name: str) -> dict[str, Any]:
     """Try a problem at a small size: greedy sets must pass its validator."""
     import numpy as np
 
-    from pipeline.packing import width
+    from pipeline.core.bitset import width
     from pipeline.search import kernels
     from pipeline.search.space import make_space
 

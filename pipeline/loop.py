@@ -6,16 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.clock import Clock
 from pipeline.config import Config
+from pipeline.core.bitset import ids
+from pipeline.core.population import Population, distinct
+from pipeline.core.score_stats import Distribution, distribution
+from pipeline.core.symmetry import canonical, find_class
 from pipeline.errors import PipelineError, UsageError
-from pipeline.executor import Executor
-from pipeline.packing import ids
-from pipeline.population import Population, distinct
+from pipeline.executors.local import Executor
 from pipeline.problem import Problem
 from pipeline.rounds import Rounds
-from pipeline.statistics import Distribution, distribution
-from pipeline.symmetry import canonical, find_class
+from pipeline.stopping import Clock
 from pipeline.workshop import Report, State
 from pipeline.writers import make_writer
 

@@ -23,8 +23,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pipeline import packing
-from pipeline.compiling import FOLDER
+from pipeline.core import bitset
+from pipeline.core.jit import FOLDER
 from pipeline.errors import PipelineError, UsageError, VerificationError
 from pipeline.plugin_files import place_in_plugin
 from pipeline.plugins import digest_of
@@ -192,7 +192,7 @@ def _list(
 
         def expected_score(self, n: int, points: list[tuple[int, ...]]) -> int:
             chosen = np.array([_index(problem, n)[p] for p in points], np.int64)
-            return int(problem.score(packing.from_points([chosen], problem.elements(n)), n)[0])
+            return int(problem.score(bitset.from_points([chosen], problem.elements(n)), n)[0])
 
     Own.problem, Own.sizes = lambda *_: problem, sizes  # type: ignore[assignment]
     own = Own()
@@ -265,7 +265,7 @@ def _definition(problem: Problem, sizes: tuple[int, ...]) -> None:
         chosen = list(combinations(range(len(points)), problem.arity))
         if not chosen:
             continue
-        cells = packing.from_points([np.array(c) for c in chosen], len(points))
+        cells = bitset.from_points([np.array(c) for c in chosen], len(points))
         valid = problem.validate(cells, n)
         for several, said in zip(chosen, valid, strict=True):
             named = [points[v] for v in several]

@@ -21,11 +21,11 @@ from numba import types
 from numba.core.ccallback import CFunc
 from numba.core.errors import NumbaError
 
-from pipeline.compiling import inlined, kept, njit
+from pipeline.core.bitset import mismatch, popcounts, row_points
+from pipeline.core.jit import inlined, kept, njit
+from pipeline.core.symmetry import GroundSet
 from pipeline.errors import PipelineError, UsageError, nearest
-from pipeline.packing import mismatch, popcounts, row_points
 from pipeline.plugin_files import has_neighbours, place_in_plugin, run_file
-from pipeline.symmetry import GroundSet
 
 _I32 = types.Array(types.int32, 1, "C")
 _U8 = types.Array(types.uint8, 1, "C")

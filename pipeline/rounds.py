@@ -10,16 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import streams
+from pipeline.core import streams
+from pipeline.core.bitset import ids, pack, unpack, width
+from pipeline.core.population import Population
+from pipeline.core.score_stats import distribution
+from pipeline.core.symmetry import canonical
 from pipeline.errors import UsageError
-from pipeline.executor import never
-from pipeline.packing import ids, pack, unpack, width
-from pipeline.population import Population
+from pipeline.executors.local import never
 from pipeline.search.portfolio import Arm
-from pipeline.search.shards import Shard
 from pipeline.search.space import usable_classes
-from pipeline.statistics import distribution
-from pipeline.symmetry import canonical
+from pipeline.search.tasks import Shard
 from pipeline.workshop import State, Workshop
 
 #: Constructions in one shard, by method: a fraction of a second of work.

@@ -12,24 +12,25 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import compiling, inputs
-from pipeline.clock import Clock
 from pipeline.config import Config
-from pipeline.constructions import Named, read_constructions
+from pipeline.core import jit
+from pipeline.core.bitset import unpack
+from pipeline.core.population import Population
+from pipeline.core.symmetry import find_class
+from pipeline.core.untrusted import read_json
 from pipeline.errors import PipelineError, UsageError
-from pipeline.executor import Executor, Serial
+from pipeline.executors.local import Executor, Serial
 from pipeline.footprint import check_memory
-from pipeline.packing import unpack
-from pipeline.population import Population
 from pipeline.problem import Problem
-from pipeline.pruning import prune
 from pipeline.report.board import board_svg
-from pipeline.results import described, load_pool, metadata_of
 from pipeline.rounds import Rounds
-from pipeline.runs import MODEL_FILES, SMALLER, Run
 from pipeline.search.space import make_space
-from pipeline.symmetry import find_class
-from pipeline.untrusted import read_json
+from pipeline.stopping import Clock
+from pipeline.storage import inputs
+from pipeline.storage.construction_files import Named, read_constructions
+from pipeline.storage.pruning import prune
+from pipeline.storage.round_files import described, load_pool, metadata_of
+from pipeline.storage.run import MODEL_FILES, SMALLER, Run
 from pipeline.workshop import Report, State, Workshop
 
 
@@ -62,7 +63,7 @@ def play(
 
 def _play(run: Run, problem: Problem, executor: Executor, report: Report, spent: float) -> State:
     config = run.config
-    began, compiled = time.monotonic() - spent, compiling.kept_files()
+    began, compiled = time.monotonic() - spent, jit.kept_files()
     clock = Clock(config.budget.time, config.budget.cpu)
     given = inputs.arrays(inputs.stored_files(config, run.path))
     timed = _Timed(report, clock, config)
@@ -74,7 +75,7 @@ def _play(run: Run, problem: Problem, executor: Executor, report: Report, spent:
     if not _finished(config, state, clock, 0.0):
         player.prepare()
     # A limit counts what loading takes, but not compiling, which happens once on a machine.
-    fresh = compiling.kept_files() > compiled
+    fresh = jit.kept_files() > compiled
     clock.start(0.0 if fresh else time.monotonic() - began)
     longest = 0.0
     while not _finished(config, state, clock, longest):

@@ -6,14 +6,21 @@ from typing import ClassVar
 
 import numpy as np
 
-from pipeline import packing
+from pipeline.brute_force import SETS, Truth, find_truth
+from pipeline.core import bitset
+from pipeline.core.symmetry import (
+    SymmetryClass,
+    apply,
+    canonical,
+    invariant,
+    orbits,
+    symmetry_classes,
+)
 from pipeline.errors import UsageError
+from pipeline.model.tokens import ENCODERS, ORDERS, PAD, make_encoder
 from pipeline.problem import Problem, load_problem
 from pipeline.search import kernels
 from pipeline.search.space import make_space, usable_classes
-from pipeline.symmetry import SymmetryClass, apply, canonical, invariant, orbits, symmetry_classes
-from pipeline.tokens import ENCODERS, ORDERS, PAD, make_encoder
-from pipeline.truth import SETS, Truth, find_truth
 
 _STEPS, _CHOICES = 30, 8
 
@@ -79,10 +86,10 @@ class ProblemContract:
                 images = np.sort(np.append(permutation, t.ground.m)[t.forbidden], axis=1).tolist()
                 stray = next((row for row in images if tuple(row) not in known), None)
                 assert stray is None, f"{t}: group[{g}] maps a forbidden set to the valid {stray}"
-            for row in packing.pack(t.sets()):
+            for row in bitset.pack(t.sets()):
                 g = np.arange(len(t.ground.group))
                 moved = apply(np.repeat(row[None], len(g), axis=0), t.ground, g)
-                valid = [t.valid(packing.points(image, t.ground.m)) for image in moved]
+                valid = [t.valid(bitset.points(image, t.ground.m)) for image in moved]
                 assert len(set(valid)) == 1, f"{t}: group[{valid.index(not valid[0])}] does not act"
 
     def test_hook_counts_match_the_oracle(self) -> None:
@@ -120,20 +127,20 @@ class ProblemContract:
 
     def test_greedy_sets_are_valid_and_maximal(self) -> None:
         for t, space, cls in self._spaces():
-            cells = np.zeros((SETS, packing.width(t.ground.m)), np.uint8)
+            cells = np.zeros((SETS, bitset.width(t.ground.m)), np.uint8)
             kernels.greedy_many(space, t.stream(), cells)
             self._assert_maximal(t, space, cls, cells)
 
     def test_completed_sets_are_valid_and_maximal(self) -> None:
         for t, space, cls in self._spaces():
             of = orbits(t.ground, cls).of
-            cells = packing.pack(t.rng().random((SETS, of.max() + 1))[:, of] < 0.4)
+            cells = bitset.pack(t.rng().random((SETS, of.max() + 1))[:, of] < 0.4)
             kernels.complete_many(space, t.stream(), cells)
             self._assert_maximal(t, space, cls, cells)
 
     def _assert_maximal(self, t, space, cls, cells) -> None:
         assert invariant(cells, t.ground, cls).all(), f"{t}: search lost the symmetry {cls.name}"
-        for inside in packing.unpack(cells, t.ground.m):
+        for inside in bitset.unpack(cells, t.ground.m):
             assert t.valid(np.flatnonzero(inside)), f"{t}: search made {t.show(inside)}, not valid"
             for choice in range(len(space.start) - 1):
                 joined = inside | _cells_of(space, choice, t.ground.m)
@@ -152,10 +159,10 @@ class ProblemContract:
 
     def test_validator_agrees_with_the_oracle(self) -> None:
         for t in self._truths():
-            small = packing.from_points([np.array(s, np.int64) for s in t.small], t.ground.m)
+            small = bitset.from_points([np.array(s, np.int64) for s in t.small], t.ground.m)
             sets = t.sets()
             valid = np.array([t.valid(np.flatnonzero(s)) for s in sets])
-            cells = packing.pack(sets)
+            cells = bitset.pack(sets)
             batches = [(small, t.small_valid), (cells, valid), (cells[::-1], valid[::-1])]
             batches += [(cells[i : i + 1], valid[i : i + 1]) for i in range(len(sets))]
             for batch, true in batches:
@@ -164,7 +171,7 @@ class ProblemContract:
                 i = int(np.argmax(said != true))
                 assert said[i] == true[i], (
                     f"{t}: the validator says {bool(said[i])} of "
-                    f"{t.show(packing.unpack(batch[i : i + 1], t.ground.m)[0])}, the oracle not"
+                    f"{t.show(bitset.unpack(batch[i : i + 1], t.ground.m)[0])}, the oracle not"
                 )
 
     def test_witness_shows_a_violation_inside_the_set(self) -> None:
@@ -185,9 +192,9 @@ class ProblemContract:
             true = np.array([self.expected_score(t.n, t.at(np.flatnonzero(s))) for s in sets])
             # Batches of one shape in one array, in turn: a score that is remembered by anything
             # but the cells is wrong at the second.
-            batch = np.empty_like(packing.pack(sets))
+            batch = np.empty_like(bitset.pack(sets))
             for order in (np.arange(len(sets)), np.arange(len(sets))[::-1]) * 2:
-                batch[:] = packing.pack(sets[order])
+                batch[:] = bitset.pack(sets[order])
                 said = t.problem.score(batch, t.n)
                 assert said.shape == true.shape, f"{t}: score gives the shape {said.shape}"
                 i = int(np.argmax(said != true[order]))
@@ -200,7 +207,7 @@ class ProblemContract:
             known = t.problem.known(t.n)
             if known is not None:
                 assert known.source, f"{t}: a known value needs its source"
-                best = t.problem.score(packing.pack(t.greedy()), t.n).max()
+                best = t.problem.score(bitset.pack(t.greedy()), t.n).max()
                 assert not known.proved or best <= known.value, f"{t}: {best} beats the proved"
 
     def test_encoders_read_back_what_they_wrote(self) -> None:
@@ -210,7 +217,7 @@ class ProblemContract:
             of = orbits(t.ground, cls).of
             random = t.rng().random((SETS, of.max() + 1))[:, of] < 0.4
             trivial = cls.order == 1
-            cells = packing.pack(np.concatenate([t.sets(), random]) if trivial else random)
+            cells = bitset.pack(np.concatenate([t.sets(), random]) if trivial else random)
             for kind in {**ENCODERS, **own}:
                 found = 0
                 for order in ORDERS:

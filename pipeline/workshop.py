@@ -8,16 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import streams
-from pipeline.clock import Clock
 from pipeline.config import Config
+from pipeline.core import streams
+from pipeline.core.bitset import pack, unpack, width
+from pipeline.core.population import Population, distinct
+from pipeline.core.score_stats import distribution
+from pipeline.core.symmetry import SymmetryClass, canonical, find_class, orbits
 from pipeline.errors import PipelineError
-from pipeline.executor import Executor, Over, cores, never
-from pipeline.packing import pack, unpack, width
-from pipeline.population import Population, distinct
+from pipeline.executors.local import Executor, Over, cores, never
 from pipeline.problem import Problem
-from pipeline.search.density import learnt_field
-from pipeline.search.fields import LEARNT, make_field, make_mask
+from pipeline.search.learned_weights import learnt_field
 from pipeline.search.portfolio import (
     BATCH,
     Arm,
@@ -27,10 +27,10 @@ from pipeline.search.portfolio import (
     make_arms,
     tabu_notes,
 )
-from pipeline.search.shards import NO_TARGET, Shard, run_shard
 from pipeline.search.space import usable_classes, usable_orbits
-from pipeline.statistics import distribution
-from pipeline.symmetry import SymmetryClass, canonical, find_class, orbits
+from pipeline.search.tasks import NO_TARGET, Shard, run_shard
+from pipeline.search.weights import LEARNT, make_field, make_mask
+from pipeline.stopping import Clock
 
 #: Called with the name of what happened and its particulars; may raise to stop the round.
 Report = Callable[..., None]

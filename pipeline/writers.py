@@ -8,26 +8,26 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import streams
-from pipeline.conditions import ABOVE, BEST, ConditionedEncoder
 from pipeline.config import Config, resolved
+from pipeline.core import streams
+from pipeline.core.bitset import popcounts
+from pipeline.core.population import Population
+from pipeline.core.symmetry import GroundSet, find_class
 from pipeline.errors import UsageError
-from pipeline.model import checkpoint, filling
+from pipeline.model import checkpoint, masked_decoding
+from pipeline.model.attention_bias import among, relations
+from pipeline.model.conditions import ABOVE, BEST, ConditionedEncoder
+from pipeline.model.coordinate_embedding import Places, places, usual_embedding
 from pipeline.model.device import prepare
 from pipeline.model.feedback import FeedbackResult, feedback
-from pipeline.model.geometry import among, relations
 from pipeline.model.gpt import GPT, GPTConfig
-from pipeline.model.places import Places, places, usual_embedding
 from pipeline.model.sample import sample
+from pipeline.model.tokens import EOS, PAD, make_encoder
 from pipeline.model.train import TrainResult, train
 from pipeline.model.vision import View, Vision, VisionConfig, view
-from pipeline.packing import popcounts
-from pipeline.population import Population
 from pipeline.problem import Problem
-from pipeline.search.board import Board
-from pipeline.search.guide import Guide
-from pipeline.symmetry import GroundSet, find_class
-from pipeline.tokens import EOS, PAD, make_encoder
+from pipeline.search.orbit_grid import Board
+from pipeline.search.token_mask import Guide
 
 #: Called as (step, steps, loss) after every step; may raise.
 Stepped = Callable[[int, int, float], None]
@@ -389,7 +389,7 @@ class BoardWriter(Writer):
         shown: Mapping[int, Population],
         progress: Stepped,
     ) -> TrainResult:
-        return filling.train(
+        return masked_decoding.train(
             model,
             self.boards,
             self.seen,
@@ -411,7 +411,7 @@ class BoardWriter(Writer):
         progress: Callable[[int, int], None],
     ) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
         config, n = self.config.sample, self.config.n
-        members = filling.fill(
+        members = masked_decoding.fill(
             model,
             self.boards[n],
             self.seen,

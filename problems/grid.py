@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from pipeline.core.symmetry import GroundSet
 from pipeline.problem import helper
-from pipeline.symmetry import GroundSet
 
 
 @helper

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from pipeline.core.symmetry import GroundSet
 from pipeline.problem import Definition, Known, Problem, blocking_hook, checker, helper
-from pipeline.symmetry import GroundSet
 from problems.grid import bump, on_the_grid, padded, read, square_grid, walk
 
 FLAT_FORBIDDEN, FLAT_ALLOWED = "flat-forbidden", "flat-allowed"

@@ -20,10 +20,10 @@ import pyarrow.parquet
 import safetensors.torch
 
 from pipeline.errors import PipelineError
-from pipeline.executor import Serial
+from pipeline.executors.local import Serial
 from pipeline.problem import load_problem
-from pipeline.runs import Run
 from pipeline.session import play
+from pipeline.storage.run import Run
 
 FAULT = os.environ.get("FAULT", "")
 

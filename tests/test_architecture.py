@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import compiling
+from pipeline.core import jit
 
 ROOT = Path(__file__).parent.parent
 FILES = sorted(p for part in ("pipeline", "problems") for p in (ROOT / part).rglob("*.py"))
@@ -47,9 +47,9 @@ def inside(name: str, *folders: str) -> bool:
         ("safetensors", ("pipeline/model/", "pipeline/lab/")),
         ("click", ("pipeline/cli/",)),
         ("rich", ("pipeline/cli/", "pipeline/report/")),
-        ("ray", ("pipeline/executor.py",)),
+        ("ray", ("pipeline/executors/local.py",)),
         ("pipeline.cli", ("pipeline/cli/", "pipeline/__main__.py")),
-        ("filelock", ("pipeline/runs.py",)),
+        ("filelock", ("pipeline/storage/run.py",)),
     ],
 )
 def test_a_library_is_used_in_its_own_room_alone(module, homes):
@@ -57,13 +57,13 @@ def test_a_library_is_used_in_its_own_room_alone(module, homes):
 
 
 def test_every_file_with_compiled_code_names_the_compile_cache():
-    kept = {str(p.relative_to(ROOT)) for p in compiling.kernel_files()}
+    kept = {str(p.relative_to(ROOT)) for p in jit.kernel_files()}
     compiled = {n for n in NAMES if re.search(r"^@(njit|kernel|inlined|helper)$", text(n), re.M)}
     assert compiled <= kept
 
 
 def test_compiled_code_takes_no_constant_from_a_file_that_the_cache_does_not_know():
-    kept = {str(p.relative_to(ROOT)) for p in compiling.kernel_files()}
+    kept = {str(p.relative_to(ROOT)) for p in jit.kernel_files()}
     found = []
     for name in sorted(kept):
         for node in ast.walk(ast.parse(text(name))):
@@ -83,33 +83,20 @@ def test_nothing_is_pickled(module):
 
 #: For each file or folder, what it must not import.
 LOWER = {
-    "pipeline/packing.py": ["problem", "population", "symmetry", "search", "model", "loop"],
-    "pipeline/population.py": ["problem", "search", "model", "loop", "runs", "config"],
-    "pipeline/symmetry.py": ["problem", "search", "model", "loop", "runs", "config"],
-    "pipeline/problem.py": ["search", "model", "loop", "runs", "config", "tokens"],
-    "pipeline/tokens.py": ["search", "model", "loop", "runs", "config"],
-    "pipeline/config.py": ["problem", "search", "model", "loop", "runs", "session"],
-    "pipeline/inputs.py": ["problem", "search", "model", "loop", "runs", "session", "cli"],
-    "pipeline/workshop.py": [
-        "model",
-        "loop",
-        "rounds",
-        "runs",
-        "session",
-        "results",
-        "cli",
-        "report",
+    "pipeline/core/": [
+        *("problem", "search", "model", "generators", "loop", "storage", "config", "session"),
+        *("executors", "publish", "benchmarking", "report", "cli", "lab"),
     ],
-    "pipeline/search/": ["model", "loop", "runs", "session", "cli"],
-    "pipeline/model/": ["search", "loop", "runs", "session", "cli", "problem"],
-    "pipeline/writers.py": ["loop", "rounds", "workshop", "runs", "session", "cli", "report"],
-    "pipeline/loop.py": ["runs", "session", "results", "constructions", "cli", "report"],
-    "pipeline/runs.py": ["loop", "model", "search", "session", "results", "cli"],
-    "pipeline/readers.py": ["problem", "population", "constructions", "runs", "cli"],
-    "pipeline/collection.py": ["loop", "model", "session", "report", "cli"],
-    "pipeline/results.py": ["loop", "model", "session", "cli"],
-    "pipeline/constructions.py": ["loop", "model", "session", "results", "runs", "cli"],
+    "pipeline/problem.py": ["search", "model", "loop", "storage", "config"],
+    "pipeline/config.py": ["problem", "search", "model", "loop", "storage", "session"],
+    "pipeline/workshop.py": ["model", "loop", "rounds", "storage", "session", "cli", "report"],
+    "pipeline/search/": ["model", "loop", "storage", "session", "publish", "benchmarking", "cli"],
+    "pipeline/model/": ["search", "loop", "storage", "session", "cli", "problem"],
+    "pipeline/writers.py": ["loop", "rounds", "workshop", "storage", "session", "cli", "report"],
+    "pipeline/loop.py": ["storage", "session", "cli", "report"],
+    "pipeline/storage/": ["loop", "model", "session", "publish", "benchmarking", "report", "cli"],
     "pipeline/report/": ["loop", "model", "session", "cli"],
+    "pipeline/publish/": ["loop", "model", "session", "cli"],
     "pipeline/lab/": ["cli"],
     "pipeline/session.py": ["cli"],
 }
@@ -129,7 +116,7 @@ def test_the_framework_knows_no_problem():
 
 
 def test_problems_know_the_plugin_interface_alone():
-    allowed = ("pipeline.problem", "pipeline.symmetry", "pipeline.population", "problems")
+    allowed = ("pipeline.problem", "pipeline.core.symmetry", "pipeline.core.population", "problems")
     for name in NAMES:
         if inside(name, "problems/"):
             for found in imports(name):

@@ -8,12 +8,12 @@ import numpy as np
 import oracles
 import pytest
 
-from pipeline import packing
-from pipeline.census import census
+from pipeline.core import bitset
+from pipeline.core.symmetry import apply, stabiliser_names
 from pipeline.problem import load_problem
-from pipeline.search.cover import Found, cover_all
-from pipeline.search.proof import Question, every
-from pipeline.symmetry import apply, stabiliser_names
+from pipeline.search.equivalence_classes import census
+from pipeline.search.exact import Question, every
+from pipeline.search.exact_cover import Found, cover_all
 
 PLUGINS = Path(__file__).resolve().parent / "plugins"
 FOUR_CYCLE = f"{PLUGINS / 'four_cycle_free.py'}:FourCycleFree"
@@ -83,9 +83,9 @@ def test_the_largest_sets_are_those_of_all_sets_tried_one_by_one(spec, n, conven
     problem = load_problem(spec, convention or None)
     m = problem.ground(n).m
     numbers = np.arange(2**m, dtype=np.uint32)
-    cells = packing.pack((numbers[:, None] >> np.arange(m, dtype=np.uint32)) & 1 == 1)
+    cells = bitset.pack((numbers[:, None] >> np.arange(m, dtype=np.uint32)) & 1 == 1)
     valid = cells[problem.validate(cells, n)]
-    score = packing.popcounts(valid)
+    score = bitset.popcounts(valid)
     largest = valid[score == score.max()]
     found = collected(spec, n, int(score.max()), convention=convention)
     assert rows(found) == rows(largest)
@@ -157,7 +157,7 @@ def test_stopped_by_ctrl_c_it_keeps_what_it_has(cli, monkeypatch, tmp_path):
         yield Found(cells, 10, False, cells[0])
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pipeline.search.cover.sweep", stopped)
+    monkeypatch.setattr("pipeline.search.exact_cover.sweep", stopped)
     file = tmp_path / "three.json"
     found = cli("solve", "no-3-in-line", "--n", 5, "--all", "-o", file)
     assert (found.code, "stopped at Ctrl-C" in found.out) == (130, True)
@@ -194,7 +194,7 @@ def images(points, n):
 def test_a_census_counts_classes_and_stabilisers_as_a_naive_one_does():
     ground = load_problem("isosceles").ground(3)
     every_set = np.arange(1, 512)[:, None] >> np.arange(9) & 1 == 1
-    cells = packing.pack(every_set[::3])
+    cells = bitset.pack(every_set[::3])
     found = census(cells, ground)
     naive = {}
     for row in every_set[::3]:
@@ -213,7 +213,7 @@ def test_a_census_counts_classes_and_stabilisers_as_a_naive_one_does():
     assert told == by_order
     firsts = [
         frozenset(images(map(lambda v: divmod(int(v), 3), np.flatnonzero(row)), 3))
-        for row in packing.unpack(cells[found.first], 9)
+        for row in bitset.unpack(cells[found.first], 9)
     ]
     assert len(set(firsts)) == len(firsts)
 
@@ -230,7 +230,7 @@ def test_stabilisers_have_one_name_whichever_image_is_looked_at():
         "trivial": [(0, 0), (0, 1), (1, 3)],
     }
     for name, points in sets.items():
-        row = packing.from_points([np.array([4 * r + c for r, c in points])], 16)
+        row = bitset.from_points([np.array([4 * r + c for r, c in points])], 16)
         moved = apply(np.repeat(row, 8, axis=0), ground, np.arange(8))
         assert set(stabiliser_names(moved, ground)) == {name}
 

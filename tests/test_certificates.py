@@ -13,11 +13,11 @@ import numpy as np
 import oracles
 import pytest
 
-from pipeline import certificates
-from pipeline.constructions import as_json
+from pipeline.core.bitset import from_points
 from pipeline.errors import VerificationError
-from pipeline.packing import from_points
 from pipeline.problem import load_problem
+from pipeline.publish import certificates
+from pipeline.storage.construction_files import as_json
 
 PLUGIN = Path(__file__).parent / "plugins" / "four_cycle_free.py"
 GRAPHS = f"{PLUGIN}:FourCycleFree"

@@ -16,9 +16,9 @@ from conftest import TINY, contents, only_run
 
 from pipeline import __version__
 from pipeline.cli.commands import cli as group
-from pipeline.clock import Clock
 from pipeline.config import Config, to_toml
-from pipeline.runs import Run
+from pipeline.stopping import Clock
+from pipeline.storage.run import Run
 
 PIPELINE = [sys.executable, "-m", "pipeline"]
 VALID = {"problem": "isosceles", "n": 4, "points": [[0, 0], [0, 1]]}

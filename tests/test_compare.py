@@ -24,16 +24,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import compare
-from pipeline.compare import Arm, Pairs, Plan, Result, Step
+from pipeline.benchmarking import experiment
+from pipeline.benchmarking.experiment import Arm, Pairs, Plan, Result, Step
 from pipeline.config import config_from, with_setting
+from pipeline.core.bitset import pack
+from pipeline.core.population import Population
 from pipeline.errors import RunError, UsageError
-from pipeline.packing import pack
-from pipeline.population import Population
 from pipeline.problem import load_problem
 from pipeline.report.curves import Chart, Line, curves_svg
-from pipeline.results import metadata_of
-from pipeline.runs import Run
+from pipeline.storage.round_files import metadata_of
+from pipeline.storage.run import Run
 
 #: The most there can be at n=6, so any part of it is valid.
 SIX = [(0, 0), (0, 1), (2, 0), (2, 4), (3, 0), (3, 4), (4, 5), (5, 1), (5, 5)]
@@ -104,7 +104,7 @@ def played_by_stand_in(
 ) -> Callable[[], list[str]]:
     """Have cells played by the stand-in; call it for the PROPOSER N SEED it was asked for."""
     log = tmp_path / "played.txt"
-    monkeypatch.setattr(compare, "PROGRAM", (sys.executable, "-S", "-c", STAND_IN))
+    monkeypatch.setattr(experiment, "PROGRAM", (sys.executable, "-S", "-c", STAND_IN))
     monkeypatch.setenv("MADE", str(made))
     monkeypatch.setenv("PLAYED", str(log))
     monkeypatch.setenv("PIPELINE_RUNS", str(tmp_path / "runs"))
@@ -124,15 +124,15 @@ def test_the_sign_test_is_that_of_all_coin_throws(count):
         far = abs(2 * ahead - count)
         as_far = [abs(2 * sum(throws) - count) >= far for throws in product((0, 1), repeat=count)]
         exact = sum(as_far) / len(as_far)
-        assert compare.sign_test(ahead, count - ahead) == pytest.approx(exact)
+        assert experiment.sign_test(ahead, count - ahead) == pytest.approx(exact)
 
 
 @given(st.integers(0, 40), st.integers(0, 40))
 def test_the_pairs_that_are_missing_are_the_fewest_that_decide(ahead, behind):
     missing = Pairs(ahead, 3, behind).missing
     high, low = max(ahead, behind), min(ahead, behind)
-    assert compare.sign_test(high + missing, low) < compare.LEVEL
-    assert missing == 0 or compare.sign_test(high + missing - 1, low) >= compare.LEVEL
+    assert experiment.sign_test(high + missing, low) < experiment.LEVEL
+    assert missing == 0 or experiment.sign_test(high + missing - 1, low) >= experiment.LEVEL
 
 
 def test_five_pairs_never_decide_and_six_do():
@@ -163,7 +163,7 @@ def test_five_pairs_never_decide_and_six_do():
     ],
 )
 def test_a_verdict_says_what_the_pairs_allow(pairs, sentence):
-    assert compare.verdict("model", "none", pairs) == sentence
+    assert experiment.verdict("model", "none", pairs) == sentence
 
 
 @pytest.mark.parametrize(
@@ -180,18 +180,18 @@ def test_a_verdict_says_what_the_pairs_allow(pairs, sentence):
 )
 def test_a_pair_goes_to_the_higher_best_then_to_the_clearly_faster(one, other, expected):
     a, b = result("a", one[0], cpu=one[1]), result("b", other[0], cpu=other[1])
-    assert compare.compared(a, b) == expected
-    assert compare.compared(b, a) == -expected
+    assert experiment.compared(a, b) == expected
+    assert experiment.compared(b, a) == -expected
 
 
 def test_without_a_trace_the_same_best_is_tied():
-    assert compare.compared(replace(result("a", 8), trace=()), result("b", 8)) == 0
+    assert experiment.compared(replace(result("a", 8), trace=()), result("b", 8)) == 0
 
 
 def test_pairs_are_of_the_same_size_and_rng_seed():
     arm = [result("model", 9, seed=k) for k in range(4)] + [result("model", 5, seed=0, n=7)]
     control = [result("none", 8, seed=k) for k in (1, 3, 5)] + [result("none", 5, seed=0, n=7)]
-    assert compare.pairs_of(arm, control) == Pairs(2, 1, 0)
+    assert experiment.pairs_of(arm, control) == Pairs(2, 1, 0)
 
 
 def test_a_panel_counts_reached_targets_and_time_to_the_median_of_the_control():
@@ -199,7 +199,7 @@ def test_a_panel_counts_reached_targets_and_time_to_the_median_of_the_control():
     steps = (Step(0.5, 7, "seed"), Step(2.0, 8, "search"), Step(6.0, 9, "model"))
     model = [replace(result("model", 9, seed=k), trace=steps) for k in range(2)]
     perturb = [result("perturb", s, seed=k) for k, s in enumerate((7, 7, 8))]
-    found = compare.panel([*none, *model, *perturb], 6, ["model", "perturb", "none"], "none", 9)
+    found = experiment.panel([*none, *model, *perturb], 6, ["model", "perturb", "none"], "none", 9)
     assert found.bar == 8
     by_arm = {standing.arm: standing for standing in found.standings}
     assert {arm: s.reached for arm, s in by_arm.items()} == {"model": 2, "perturb": 0, "none": 1}
@@ -213,25 +213,25 @@ def test_a_panel_counts_reached_targets_and_time_to_the_median_of_the_control():
 def test_several_sizes_have_a_verdict_together():
     order = product((("model", 9), ("none", 8)), range(3), (6, 7))
     results = [result(arm, score, seed, n=n) for (arm, score), seed, n in order]
-    panels = [compare.panel(results, n, ["model", "none"], "none", None) for n in (6, 7)]
-    found = compare.verdicts(panels, "none")
+    panels = [experiment.panel(results, n, ["model", "none"], "none", None) for n in (6, 7)]
+    found = experiment.verdicts(panels, "none")
     assert [(n, pairs.word) for n, _, pairs in found] == [
         (6, "not decided"),
         (7, "not decided"),
         (None, "ahead"),
     ]
-    assert len(compare.verdicts(panels[:1], "none")) == 1
+    assert len(experiment.verdicts(panels[:1], "none")) == 1
 
 
 def test_a_curve_is_the_median_and_range_of_the_best_so_far():
     first = replace(result("a", 9), trace=(Step(1.0, 5, "seed"), Step(4.0, 9, "model")))
     second = replace(result("a", 7), trace=(Step(2.0, 7, "seed"),))
-    assert compare.curve([first, second], 10.0) == [
+    assert experiment.curve([first, second], 10.0) == [
         (2.0, 5, 6.0, 7),
         (4.0, 7, 8.0, 9),
         (10.0, 7, 8.0, 9),
     ]
-    assert compare.curve([first, replace(second, trace=())], 10.0) == []
+    assert experiment.curve([first, replace(second, trace=())], 10.0) == []
 
 
 # ------------------------------------------------------------------------------ the result
@@ -239,7 +239,7 @@ def test_a_curve_is_the_median_and_range_of_the_best_so_far():
 
 def test_a_result_is_the_verified_best_and_when_each_best_was_reached(tmp_path):
     run = make_run(tmp_path, {"seed": 3}, [(0.5, 5), (2.25, 8)], cpu=5.5)
-    found = compare.result_of(run, load_problem("isosceles"), "model")
+    found = experiment.result_of(run, load_problem("isosceles"), "model")
     assert (found.n, found.seed, found.score, found.cpu) == (6, 3, 8, 5.5)
     assert found.trace == (Step(0.5, 5, "search"), Step(2.25, 8, "search"))
     assert [found.reached(k) for k in (4, 5, 6, 8, 9)] == [0.5, 0.5, 2.25, 2.25, inf]
@@ -252,14 +252,14 @@ def test_a_trace_leaves_out_torn_lines_other_sizes_and_what_was_not_kept(tmp_pat
     run.event("best", n=6, score=9, cpu=3.0, origin="model")  # of a round that was dropped
     with open(run.path / "events.jsonl", "a", encoding="utf-8") as log:
         log.write('[]\n{"event": "best", "n": 6, "sc')
-    found = compare.result_of(run, load_problem("isosceles"), "model")
+    found = experiment.result_of(run, load_problem("isosceles"), "model")
     assert [(step.cpu, step.score) for step in found.trace] == [(1.0, 6), (2.0, 8)]
 
 
 def test_a_run_without_events_has_a_best_and_no_trace(tmp_path):
     run = make_run(tmp_path, {}, [(1.0, 8)], cpu=5.0)
     (run.path / "events.jsonl").unlink()
-    found = compare.result_of(run, load_problem("isosceles"), "model")
+    found = experiment.result_of(run, load_problem("isosceles"), "model")
     assert (found.score, found.cpu, found.trace, found.reached(8)) == (8, 0.0, (), inf)
 
 
@@ -269,19 +269,19 @@ def test_a_best_that_is_not_valid_is_no_result(tmp_path):
         patch.setattr(sys.modules[__name__], "SIX", [(0, 0), (0, 1), (0, 2), *SIX])
         run = make_run(tmp_path, {}, [(1.0, 8)], cpu=5.0)
     with pytest.raises(RunError, match="not valid; witness"):
-        compare.result_of(run, load_problem("isosceles"), "model")
+        experiment.result_of(run, load_problem("isosceles"), "model")
 
 
 def test_a_stored_result_comes_back_and_a_damaged_one_does_not(tmp_path):
     file, kept = tmp_path / "cell.json", result("model", 8)
-    compare.write_result(file, kept)
-    assert compare.read_result(file) == kept
+    experiment.write_result(file, kept)
+    assert experiment.read_result(file) == kept
     assert list(tmp_path.iterdir()) == [file]
     whole = file.read_text()
     for text in (whole[:20], "[]", "{}", whole.replace("score", "sc")):
         file.write_text(text)
-        assert compare.read_result(file) is None
-    assert compare.read_result(tmp_path / "none.json") is None
+        assert experiment.read_result(file) is None
+    assert experiment.read_result(tmp_path / "none.json") is None
 
 
 # -------------------------------------------------------------------------------- the plan
@@ -343,7 +343,7 @@ def test_runs_may_end_at_a_target_of_each_size_and_are_then_kept_apart():
     ends = {cell.told["budget"]["target"] for cell in cells}
     assert ends == {9}  # which is proved, so that nothing can be better
     data = {"problem": "isosceles", "n": [6, 7], "arms": ["model", "none"]}
-    read = compare.plan_from(data | {"target": {"6": 8}, "stop_at_target": True}, "file.toml")
+    read = experiment.plan_from(data | {"target": {"6": 8}, "stop_at_target": True}, "file.toml")
     assert (read.goal(6), read.goal(7), read.stop_at_target) == (8, 0, True)
 
 
@@ -357,11 +357,11 @@ def test_a_cell_is_another_one_when_what_decides_its_result_changes():
 
 
 def test_files_of_an_arm_go_by_the_folder_of_the_spec_and_by_their_content(tmp_path):
-    def cell() -> compare.Cell:
+    def cell() -> experiment.Cell:
         np.save(tmp_path / "pull.npy", np.full(36, float(next(numbers))))
         data = {"problem": "isosceles", "n": 6, "seeds": 1}
         arms = {"drawn": {"proposer": "none", "search": {"field": "pull.npy"}}, "none": {}}
-        return compare.plan_from({**data, "arms": arms}, "test", tmp_path).cells(problem)[0]
+        return experiment.plan_from({**data, "arms": arms}, "test", tmp_path).cells(problem)[0]
 
     numbers, problem = iter((1, 2)), load_problem("isosceles")
     first, second = cell(), cell()
@@ -373,7 +373,7 @@ def test_a_problem_of_ones_own_goes_by_the_folder_of_the_spec_and_by_its_content
     plugin = Path(__file__).parent / "plugins" / "four_cycle_free.py"
     (tmp_path / "mine.py").write_bytes(plugin.read_bytes())
     data = {"problem": "mine.py:FourCycleFree", "n": 5, "budget_cpu_seconds": 5}
-    found = compare.plan_from(data, "test", tmp_path)
+    found = experiment.plan_from(data, "test", tmp_path)
     assert found.problem == f"{tmp_path}/mine.py:FourCycleFree"
     before = found.folder("mine")
     (tmp_path / "mine.py").write_bytes(plugin.read_bytes() + b"# changed\n")
@@ -381,11 +381,11 @@ def test_a_problem_of_ones_own_goes_by_the_folder_of_the_spec_and_by_its_content
 
 
 def test_the_control_is_none_or_the_last_or_the_one_asked_for():
-    assert compare.control_of(["none", "model"]) == "none"
-    assert compare.control_of(["model", "perturb"]) == "perturb"
-    assert compare.control_of(["model", "none"], "model") == "model"
+    assert experiment.control_of(["none", "model"]) == "none"
+    assert experiment.control_of(["model", "perturb"]) == "perturb"
+    assert experiment.control_of(["model", "none"], "model") == "model"
     with pytest.raises(UsageError, match="did you mean 'model'"):
-        compare.control_of(["model", "none"], "modl")
+        experiment.control_of(["model", "none"], "modl")
 
 
 @pytest.mark.parametrize(
@@ -419,7 +419,7 @@ def test_the_control_is_none_or_the_last_or_the_one_asked_for():
 def test_a_plan_that_cannot_be_is_refused(change, message):
     data = {"problem": "isosceles", "n": 6, "arms": ["model", "none"], **change}
     with pytest.raises(UsageError, match=rf"^file\.toml: .*{message}"):
-        compare.plan_from(data, "file.toml")
+        experiment.plan_from(data, "file.toml")
 
 
 def test_a_key_that_no_configuration_has_is_refused_before_anything_is_played():
@@ -465,7 +465,7 @@ def test_ctrl_c_ends_the_children_and_the_same_command_goes_on(
 ):
     monkeypatch.setenv("SLOW_FROM", "1")
     words = ["compare", *BASE, "--seeds", "2", "--arms", "model,none"]
-    code = f"from pipeline import compare; compare.PROGRAM = {compare.PROGRAM!r}; "
+    code = f"from pipeline import compare; experiment.PROGRAM = {experiment.PROGRAM!r}; "
     code += "from pipeline.cli import main; main()"
     process = subprocess.Popen(
         [sys.executable, "-c", code, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -497,7 +497,7 @@ def test_what_an_earlier_try_left_is_thrown_away(played_by_stand_in, cli, tmp_pa
     assert cli(*words).code == 0
     assert played_by_stand_in()[2:] == ["model 6 0"]
     assert not left.exists()
-    assert compare.read_result(cell) is not None
+    assert experiment.read_result(cell) is not None
 
 
 def test_a_run_that_fails_is_told_and_the_others_go_on(played_by_stand_in, cli, monkeypatch):
@@ -540,9 +540,9 @@ def test_when_every_run_fails_there_is_no_table(played_by_stand_in, cli, monkeyp
 
 def test_a_second_comparison_in_the_same_folder_waits_its_turn(tmp_path):
     pytest.importorskip("fcntl")
-    held = compare._locked(tmp_path)
+    held = experiment._locked(tmp_path)
     with held, pytest.raises(RunError, match="in use by another"):
-        compare.carry_out([], tmp_path, load_problem("isosceles"), 1, lambda *_, **__: None)
+        experiment.carry_out([], tmp_path, load_problem("isosceles"), 1, lambda *_, **__: None)
 
 
 # ---------------------------------------------------------------------------- what is told
@@ -698,14 +698,14 @@ def test_what_was_found_after_the_budget_does_not_count():
     traceless = replace(late, trace=())
     assert traceless.within(0.5) is traceless
     none = replace(result("none", 7), cpu=8.5)
-    (cut, other), budget, told = compare.at_equal_compute([late, none], [8.0, 8.0])
+    (cut, other), budget, told = experiment.at_equal_compute([late, none], [8.0, 8.0])
     assert (cut.score, other.score, budget) == (7, 7, 8.0)
     assert told == ["model used up to 30 CPU seconds of 8; what it found after them does not count"]
 
 
 def test_a_run_that_stopped_early_below_the_best_is_warned_of():
     early = [replace(result("model", 8), cpu=2.0), replace(result("none", 7), cpu=3.0)]
-    _, _, told = compare.at_equal_compute(early, [8.0, 8.0])
+    _, _, told = experiment.at_equal_compute(early, [8.0, 8.0])
     assert told == ["not at equal compute: none stopped after 3 CPU seconds of 8, not at the best"]
 
 

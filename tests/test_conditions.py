@@ -11,15 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_loop import loop_of, tiny
 
-from pipeline.conditions import ABOVE, BEST, LEVELS, ConditionedEncoder
 from pipeline.config import Config
+from pipeline.core.bitset import pack, unpack
+from pipeline.core.symmetry import classes_of, find_class, orbits, symmetry_classes
 from pipeline.errors import UsageError
+from pipeline.model.conditions import ABOVE, BEST, LEVELS, ConditionedEncoder
 from pipeline.model.gpt import GPT, GPTConfig
-from pipeline.packing import pack, unpack
+from pipeline.model.tokens import EOS, PAD, Encoder, make_encoder
 from pipeline.problem import load_problem
-from pipeline.search.guide import Guide
-from pipeline.symmetry import classes_of, find_class, orbits, symmetry_classes
-from pipeline.tokens import EOS, PAD, Encoder, make_encoder
+from pipeline.search.token_mask import Guide
 from pipeline.writers import TokenWriter
 
 PROBLEM = load_problem("isosceles")

@@ -10,11 +10,11 @@ import numpy as np
 import oracles
 import pytest
 
+from pipeline.core.symmetry import GroundSet, close_group
 from pipeline.errors import PipelineError
+from pipeline.model.tokens import PointEncoder
 from pipeline.problem import Known, Problem, blocking_hook, checker
-from pipeline.symmetry import GroundSet, close_group
 from pipeline.testing import ProblemContract
-from pipeline.tokens import PointEncoder
 from problems.grid import square_grid
 from problems.isosceles import FLAT_ALLOWED, Isosceles, check_flat_forbidden
 

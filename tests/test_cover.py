@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import packing
+from pipeline.core import bitset
+from pipeline.core.bitset import first_of_each
+from pipeline.core.symmetry import GroundSet, canonical, find_class, invariant, symmetry_classes
 from pipeline.errors import UsageError
-from pipeline.packing import first_of_each
 from pipeline.problem import Problem, Quotas, blocking_hook, checker, load_problem
-from pipeline.search.cover import cover, cover_all
-from pipeline.search.cover_tables import cover_tables
-from pipeline.symmetry import GroundSet, canonical, find_class, invariant, symmetry_classes
+from pipeline.search.exact_cover import cover, cover_all
+from pipeline.search.exact_cover_tables import cover_tables
 from problems.grid import square_grid
 from problems.no_three_in_line import NoThreeInLine
 
@@ -68,7 +68,7 @@ def test_quarter_turns_off_the_diagonals_are_all_found_at_odd_n(n):
     ground, every = LINES.ground(n), cover_all(LINES, n).cells
     row, column = ground.coords.T
     diagonal = (row == column) | (row + column == n - 1)
-    off = packing.pack(packing.unpack(every, n * n) & ~diagonal)
+    off = bitset.pack(bitset.unpack(every, n * n) & ~diagonal)
     symmetric = invariant(every, ground, find_class(ground, "half-turn"))
     symmetric &= invariant(off, ground, find_class(ground, "quarter-turn"))
     assert all_with(MIXED, n) == sets(every[symmetric])
@@ -197,7 +197,7 @@ def test_the_largest_set_on_the_way_is_valid_and_falls_short_until_one_is_found(
 def test_a_field_decides_what_random_choices_are_made_of():
     every = cover_all(LINES, 12, "quarter-turn").cells
     for wanted in every[:: max(len(every) // 8, 1)]:
-        pull = np.where(packing.unpack(wanted[None], 144)[0], 10, 0).astype(np.float32)
+        pull = np.where(bitset.unpack(wanted[None], 144)[0], 10, 0).astype(np.float32)
         # Six choices of four elements and the look that finds all classes full.
         found = cover(LINES, 12, "quarter-turn", nodes=7, cap=7, rng=rng_of(1), field=pull)
         assert sets(found.cells) == {wanted.tobytes()}
@@ -362,7 +362,7 @@ def test_any_pairs_triples_and_quotas_agree_with_brute_force(listed, classes, in
         found = cover_all(problem, 1, symmetry).cells
     except UsageError:
         found = np.zeros((0, 2), np.uint8)
-    assert sets(found) == sets(packing.pack(subsets[wanted]))
+    assert sets(found) == sets(bitset.pack(subsets[wanted]))
 
 
 # ----------------------------------------------------------------------------------------- refusals

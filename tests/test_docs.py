@@ -13,9 +13,9 @@ from documented import FEW_STEPS, ROOT, SMALL_RUN, commands, every_command, file
 
 from pipeline.cli.commands import cli as program
 from pipeline.config import Config
-from pipeline.executor import Serial
+from pipeline.executors.local import Serial
 from pipeline.problem import load_problem
-from pipeline.search.proof import Question, solve
+from pipeline.search.exact import Question, solve
 
 DOCS = ROOT / "docs"
 PAGES = {path.stem: path.read_text(encoding="utf-8") for path in sorted(DOCS.glob("*.md"))}
@@ -170,7 +170,7 @@ def queries(language):
 def test_the_queries_of_the_page_answer_what_it_says(sixteen, cli):
     duckdb = pytest.importorskip("duckdb", reason="needs duckdb: pip install -e '.[test]'")
     pytest.importorskip("pandas", reason="needs pandas: pip install -e '.[test]'")
-    from pipeline.population import Population
+    from pipeline.core.population import Population
 
     pools = [Population.read(sixteen / "rounds" / f"000{k}" / "n16.parquet")[0] for k in (0, 1)]
     spread, origins = (duckdb.sql(q.replace("RUN", str(sixteen))) for q in queries("sql"))
@@ -196,8 +196,8 @@ def test_the_columns_of_the_page_are_those_of_the_files(sixteen):
     schema = parquet.read_schema(sixteen / "rounds" / "0001" / "n16.parquet")
     table = re.findall(r"^\| (\w+) \| ([^|]+) \|", PAGES["tables"], re.MULTILINE)[1:]
     assert [name for name, _ in table] == schema.names
-    assert "extremal-pipeline.population" in PAGES["tables"]
-    assert b"extremal-pipeline.population" in schema.metadata
+    assert "extremal-pipeline.core.population" in PAGES["tables"]
+    assert b"extremal-pipeline.core.population" in schema.metadata
 
 
 def test_the_commands_of_the_tables_page_work(sixteen, cli):

@@ -12,17 +12,17 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from pipeline.config import TrainConfig
+from pipeline.core.bitset import pack, unpack
 from pipeline.errors import PipelineError, UsageError
-from pipeline.model import device, kernels
+from pipeline.model import decode_kernels, device
 from pipeline.model.decode import Batch, Lanes, as_numpy, decoder
+from pipeline.model.device_mask import TableGuide
 from pipeline.model.gpt import GPT, GPTConfig
-from pipeline.model.masks import TableGuide
 from pipeline.model.sample import _choose_there, choose, sample
+from pipeline.model.tokens import EOS, PAD, make_encoder
 from pipeline.model.train import _batches, train
-from pipeline.packing import pack, unpack
 from pipeline.problem import load_problem
-from pipeline.search.guide import Guide
-from pipeline.tokens import EOS, PAD, make_encoder
+from pipeline.search.token_mask import Guide
 
 FP32, BF16 = torch.float32, torch.bfloat16
 CPU = torch.device("cpu")
@@ -60,12 +60,12 @@ def test_gelu_and_norm_are_those_of_torch(dtype):
     x = 4 * numbers(37, 19)
     gain = numbers(37, seed=1)
     out = torch.empty(37, 19, dtype=dtype)
-    kernels.normalise(x.numpy(), gain.numpy(), np.empty(19, np.float32), as_numpy(out))
+    decode_kernels.normalise(x.numpy(), gain.numpy(), np.empty(19, np.float32), as_numpy(out))
     expected = F.rms_norm(x.T, (37,), gain).T.to(dtype)
     assert torch.allclose(out.float(), expected.float(), **tolerance(dtype))
     values = torch.cat([x.flatten(), torch.tensor([0.0, -0.0, 60.0, -60.0, 1e4, -1e4])]).to(dtype)
     expected = F.gelu(values.float(), approximate="tanh").to(dtype)
-    kernels.gelu(as_numpy(values))
+    decode_kernels.gelu(as_numpy(values))
     assert torch.allclose(values.float(), expected.float(), **tolerance(dtype))
 
 
@@ -82,7 +82,9 @@ def test_attention_is_that_of_torch(width, heads, positions, related, dtype):
     out = torch.empty(width, lanes, dtype=dtype)
     scratch = np.empty((positions + size + 2, lanes), np.float32)
     given = classes.numpy().astype(np.uint8)[: positions if related else 0]
-    kernels.attend(as_numpy(query), as_numpy(cache), bias.numpy(), given, scratch, as_numpy(out))
+    decode_kernels.attend(
+        as_numpy(query), as_numpy(cache), bias.numpy(), given, scratch, as_numpy(out)
+    )
     q = query.float().view(heads, size, 1, lanes).permute(3, 0, 2, 1)
     k, v = (
         half.float().view(positions, heads, size, lanes).permute(3, 1, 0, 2)
@@ -101,7 +103,7 @@ def test_bfloat16_is_rounded_as_torch_rounds_it():
     # A norm of equal features leaves the gain, exactly so for a power of two that is large.
     same = np.full((len(gain), 1), 4096, np.float32)
     out = torch.empty(len(gain), 1, dtype=BF16)
-    kernels.normalise(same, gain.numpy(), np.empty(1, np.float32), as_numpy(out))
+    decode_kernels.normalise(same, gain.numpy(), np.empty(1, np.float32), as_numpy(out))
     assert torch.equal(out[:, 0].view(torch.int16), gain.to(BF16).view(torch.int16))
 
 

@@ -13,16 +13,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipeline.core.bitset import from_points, pack, popcounts, unpack, width
+from pipeline.core.symmetry import find_class, invariant
 from pipeline.errors import UsageError
-from pipeline.executor import Serial, make_executor
-from pipeline.packing import from_points, pack, popcounts, unpack, width
+from pipeline.executors.local import Serial, make_executor
 from pipeline.problem import load_problem
-from pipeline.search import exact, kernels, proof
-from pipeline.search.neighbourhood import neighbourhood_many
-from pipeline.search.proof import Question, Task, solve
+from pipeline.search import branch_and_bound, exact, kernels
+from pipeline.search.exact import Question, Task, solve
+from pipeline.search.large_neighbourhood import neighbourhood_many
+from pipeline.search.pair_tables import with_tables
 from pipeline.search.space import make_space, usable_classes
-from pipeline.search.tables import with_tables
-from pipeline.symmetry import find_class, invariant
 
 PLUGINS = Path(__file__).parent / "plugins"
 FOUR_CYCLE = f"{PLUGINS / 'four_cycle_free.py'}:FourCycleFree"
@@ -110,10 +110,10 @@ def test_proved_values_are_proved_again(spec, n, convention, value):
 
 def without_symmetry(question, best):
     """Return the best of one search through the whole tree, nothing broken, no parts."""
-    here = proof.planted(question)
-    everyone = proof._bits(np.arange(len(here.tree.choice)), here)
-    found = proof.run_task(
-        Task(question, (proof.Piece(np.zeros(0, np.int64), everyone),), best, 2**62)
+    here = exact.planted(question)
+    everyone = exact._bits(np.arange(len(here.tree.choice)), here)
+    found = exact.run_task(
+        Task(question, (exact.Piece(np.zeros(0, np.int64), everyone),), best, 2**62)
     )
     assert not found.pieces
     return found.best
@@ -132,25 +132,25 @@ def without_symmetry(question, best):
 @pytest.mark.parametrize("gap", [1, 2])
 def test_breaking_symmetry_loses_no_optimum(spec, n, symmetry, gap):
     question = Question(spec, "", n, symmetry)
-    here = proof.planted(question)
+    here = exact.planted(question)
     best = without_symmetry(question, 0)
     assert without_symmetry(question, best) == best
     # From below the optimum some piece finds it; from the optimum none finds more.
     for start in (max(best - gap, 0), best):
-        pieces = proof.split(here, start, np.arange(len(here.tree.choice)))
-        found = [proof.run_task(Task(question, (piece,), start, 2**62)) for piece in pieces]
+        pieces = exact.split(here, start, np.arange(len(here.tree.choice)))
+        found = [exact.run_task(Task(question, (piece,), start, 2**62)) for piece in pieces]
         assert max((one.best for one in found), default=start) == best
     assert sum(piece.share for piece in pieces) == pytest.approx(1) or not pieces
 
 
 def test_every_small_set_has_an_image_in_some_piece():
     question = Question("isosceles", "", 4)
-    here = proof.planted(question)
-    pieces = proof.split(here, 2, np.arange(16))
+    here = exact.planted(question)
+    pieces = exact.split(here, 2, np.arange(16))
     reached = set()
     for piece in pieces:
-        allowed = [*piece.members, *proof._numbers(piece.left)]
-        for more in combinations(proof._numbers(piece.left), 1):
+        allowed = [*piece.members, *exact._numbers(piece.left)]
+        for more in combinations(exact._numbers(piece.left), 1):
             reached.add(frozenset([*piece.members, *more]))
         assert len(set(allowed)) == len(allowed)
     cells = here.tree.choice
@@ -165,20 +165,20 @@ def test_every_small_set_has_an_image_in_some_piece():
 @pytest.mark.parametrize(("spec", "n", "value"), [("isosceles", 9, 16), (FOUR_CYCLE, 8, 11)])
 def test_pieces_left_over_are_the_rest_of_the_search(spec, n, value):
     question = Question(spec, "", n)
-    here = proof.planted(question)
-    whole = proof.split(here, value, np.arange(len(here.tree.choice)))
-    at_once = proof.run_task(Task(question, tuple(whole), value, 2**62))
+    here = exact.planted(question)
+    whole = exact.split(here, value, np.arange(len(here.tree.choice)))
+    at_once = exact.run_task(Task(question, tuple(whole), value, 2**62))
     assert not at_once.pieces
     pieces, nodes, rounds = tuple(whole), 0, 0
     while pieces:
-        part = proof.run_task(Task(question, pieces, value, 700))
+        part = exact.run_task(Task(question, pieces, value, 700))
         open_ = sum(piece.share for piece in part.pieces)
         assert open_ < sum(piece.share for piece in pieces)
         pieces, nodes, rounds = part.pieces, nodes + part.nodes, rounds + 1
     assert rounds > 2
     # A level taken up again is visited once more.
     assert at_once.nodes <= nodes < 2 * at_once.nodes
-    lower = proof.run_task(Task(question, tuple(whole), value - 1, 2**62))
+    lower = exact.run_task(Task(question, tuple(whole), value - 1, 2**62))
     assert lower.best in (value, value - 1)
 
 
@@ -196,7 +196,7 @@ def test_bounds_hold_the_truth_between_them_wherever_the_search_is_stopped(monke
                     raise KeyboardInterrupt
                 yield function(task)
 
-    monkeypatch.setattr(proof, "_NODES", 64)
+    monkeypatch.setattr(exact, "_NODES", 64)
     seen = []
     for after in (0, 3, 8, 20, 40, 60, 80, 100, 10_000):
         answer = solve(question, Stops(after))
@@ -223,14 +223,14 @@ def test_the_truth_lies_within_the_bounds_however_short_the_time(spec, n, value,
 @pytest.mark.parametrize(("spec", "n", "value"), [("isosceles", 9, 16), (FOUR_CYCLE, 8, 11)])
 def test_an_interrupted_search_leaves_no_trace(spec, n, value, monkeypatch):
     question = Question(spec, "", n)
-    search, slices = exact.search, iter(range(10**9))
+    search, slices = branch_and_bound.search, iter(range(10**9))
 
     def interrupted(space, state, tree, nodes):
         if next(slices) == 40:
             raise KeyboardInterrupt
         return search(space, state, tree, min(nodes, 50))
 
-    monkeypatch.setattr(exact, "search", interrupted)
+    monkeypatch.setattr(branch_and_bound, "search", interrupted)
     answer = solve(question, Serial())
     assert answer.interrupted
     assert answer.lower <= value <= answer.upper
@@ -279,7 +279,7 @@ def test_a_completion_adds_as_much_as_can_be(spec, n, symmetry):
     space = make_space(problem, n, find_class(problem.ground(n), symmetry))
     choices = len(space.start) - 1
     state, rng = kernels.new_state(space), np.array([5], np.uint64)
-    tree = exact.new_tree(space, choices, problem.arity <= 3)
+    tree = branch_and_bound.new_tree(space, choices, problem.arity <= 3)
     order = np.empty(choices, np.int32)
     for _ in range(20):
         kernels.clear(state)
@@ -294,19 +294,19 @@ def test_a_completion_adds_as_much_as_can_be(spec, n, symmetry):
         ][:16]
         most = int(_most(problem, n, space, before, free))
         kept = state.counts.copy()
-        added, used = exact.complete_best(space, state, rng, most + 50, 2**40, tree)
+        added, used = branch_and_bound.complete_best(space, state, rng, most + 50, 2**40, tree)
         assert (added, set(state.chosen[: state.totals[1]].tolist())) == (0, before)
         assert np.array_equal(state.counts, kept)
         assert used >= 1
         size = state.totals[0]
-        added, _ = exact.complete_best(space, state, rng, 1, 2**40, tree)
+        added, _ = branch_and_bound.complete_best(space, state, rng, 1, 2**40, tree)
         assert state.totals[0] == size + added
         assert state.totals[2] == 0
         assert added >= most
         cells = pack(state.inside.astype(np.bool_)[None])
         assert problem.validate(cells, n)[0]
         assert before <= set(state.chosen[: state.totals[1]].tolist())
-        again, _ = exact.complete_best(space, state, rng, 1, 2**40, tree)
+        again, _ = branch_and_bound.complete_best(space, state, rng, 1, 2**40, tree)
         assert again == 0
 
 
@@ -327,8 +327,8 @@ def test_a_completion_with_few_nodes_or_little_room_is_still_valid():
     state, rng = kernels.new_state(space), np.array([1], np.uint64)
     for room, nodes in ((100, 3), (7, 1000), (1, 10)):
         kernels.clear(state)
-        tree = exact.new_tree(space, room, True)
-        added, used = exact.complete_best(space, state, rng, 1, nodes, tree)
+        tree = branch_and_bound.new_tree(space, room, True)
+        added, used = branch_and_bound.complete_best(space, state, rng, 1, nodes, tree)
         assert used <= nodes
         assert added == state.totals[0] <= room
         assert problem.validate(pack(state.inside.astype(np.bool_)[None]), 10)[0]
@@ -489,7 +489,7 @@ def test_a_value_on_record_that_does_not_hold_is_said_plainly():
     from pipeline.cli.solve import known_text
     from pipeline.problem import Known
 
-    proved_ = proof.Answer(13, 13, np.zeros(8, np.uint8))
+    proved_ = exact.Answer(13, 13, np.zeros(8, np.uint8))
     assert "CONTRADICTS" in known_text(Known(14, "a table"), proved_, "trivial")
     assert "CONTRADICTS" in known_text(Known(12, "a table", proved=True), proved_, "trivial")
     assert "CONTRADICTS" in known_text(Known(12, "a table", proved=True), proved_, "mirror")

@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.core.bitset import width
+from pipeline.core.streams import integer, state
 from pipeline.errors import PipelineError
-from pipeline.executor import Processes, Serial, cores, make_executor
-from pipeline.packing import width
+from pipeline.executors.local import Processes, Serial, cores, make_executor
 from pipeline.problem import load_problem
-from pipeline.search.shards import Shard, run_shard
-from pipeline.streams import integer, state
+from pipeline.search.tasks import Shard, run_shard
 
 
 def square(x: int) -> int:
@@ -206,7 +206,7 @@ def test_closing_twice_or_before_any_work_is_harmless():
 
 _ORPHANS = """
 import os, sys
-from pipeline.executor import Processes
+from pipeline.executors.local import Processes
 if __name__ == "__main__":
     executor = Processes(1)
     for _ in executor.map(abs, [1]):

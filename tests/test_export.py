@@ -9,8 +9,8 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from pipeline.packing import pack
-from pipeline.population import Population
+from pipeline.core.bitset import pack
+from pipeline.core.population import Population
 
 
 @pytest.fixture
@@ -92,8 +92,8 @@ def test_inequivalent_keeps_one_of_each_class(played, cli):
 
 def test_equivalent_ones_are_told_from_others(played, cli):
     from pipeline.cli.export import _one_of_each
+    from pipeline.core.symmetry import apply
     from pipeline.problem import load_problem
-    from pipeline.symmetry import apply
 
     problem = load_problem("isosceles")
     ground = problem.ground(6)

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from pipeline.core.bitset import from_points, pack, unpack
 from pipeline.errors import PipelineError, UsageError
 from pipeline.model import feedback as room
+from pipeline.model.attention_bias import relations
 from pipeline.model.feedback import (
     FeedbackConfig,
     divergence,
@@ -17,11 +19,9 @@ from pipeline.model.feedback import (
     policy_loss,
     preference_loss,
 )
-from pipeline.model.geometry import relations
 from pipeline.model.gpt import GPT, GPTConfig
-from pipeline.packing import from_points, pack, unpack
+from pipeline.model.tokens import EOS, PAD, make_encoder
 from pipeline.problem import load_problem
-from pipeline.tokens import EOS, PAD, make_encoder
 
 N = 4
 FP32, BF16 = torch.float32, torch.bfloat16

@@ -14,18 +14,19 @@ from conftest import contents, only_run
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import inputs, packing, streams
 from pipeline.config import Config, config_from
+from pipeline.core import bitset, streams
+from pipeline.core.population import Population
+from pipeline.core.symmetry import GroundSet, find_class, orbits
 from pipeline.errors import RunError, UsageError
-from pipeline.executor import Serial
-from pipeline.population import Population
+from pipeline.executors.local import Serial
 from pipeline.problem import load_problem
 from pipeline.rounds import Rounds
-from pipeline.search.fields import make_field, make_mask, narrowed, of_choices
 from pipeline.search.portfolio import Arm, make_arms
-from pipeline.search.shards import Shard, run_shard
 from pipeline.search.space import choice_of, make_space, usable_classes
-from pipeline.symmetry import GroundSet, find_class, orbits
+from pipeline.search.tasks import Shard, run_shard
+from pipeline.search.weights import make_field, make_mask, narrowed, of_choices
+from pipeline.storage import inputs
 
 PLUGINS = Path(__file__).parent / "plugins"
 FOUR_CYCLE = f"{PLUGINS / 'four_cycle_free.py'}:FourCycleFree"
@@ -117,7 +118,7 @@ def test_a_choice_is_worth_what_its_elements_are_together(seed, symmetry):
 
 
 def shard(spec: str, n: int, symmetry: str, method: str, seed: int = 1, rows: int = 16, **more):
-    cells = np.zeros((rows, packing.width(load_problem(spec).elements(n))), np.uint8)
+    cells = np.zeros((rows, bitset.width(load_problem(spec).elements(n))), np.uint8)
     steps = {"anneal": 100_000}.get(method, 20_000)
     rng = streams.state(seed, 0, "search")
     return Shard(spec, "", n, symmetry, method, cells, rng, **{"proposals": steps, **more})
@@ -129,13 +130,13 @@ def is_maximal(spec: str, n: int, cells: np.ndarray, mask: np.ndarray | None = N
     m = problem.elements(n)
     if not problem.validate(cells, n).all():
         return False
-    for inside in packing.unpack(cells, m):
+    for inside in bitset.unpack(cells, m):
         if mask is not None and (inside & ~mask).any():
             return False
         absent = np.flatnonzero(~inside if mask is None else ~inside & mask)
         more = np.repeat(inside[None], len(absent), axis=0)
         more[np.arange(len(absent)), absent] = True
-        if len(more) and problem.validate(packing.pack(more), n).any():
+        if len(more) and problem.validate(bitset.pack(more), n).any():
             return False
     return True
 
@@ -152,7 +153,7 @@ def inner_shares(method: str, symmetry: str, rows: int, **more: Any) -> tuple[fl
         streams_ = [streams.state(seed, 0, "search") for seed in range(3)]
         cells = np.concatenate([run_shard(replace(told, rng=rng)) for rng in streams_])
         assert len(cells) > 20
-        bits = packing.unpack(cells, n * n)
+        bits = bitset.unpack(cells, n * n)
         shares.append(float(bits[:, inner].sum() / bits.sum()))
     return shares[0], shares[1], shares[2]
 
@@ -259,15 +260,15 @@ def test_every_method_keeps_to_a_mask_and_fills_it(spec, n, symmetry, method):
     mask[rng.choice(ground.m, ground.m // 8, replace=False)] = True
     assert 0.5 < mask.mean() < 0.9
     told = shard(spec, n, symmetry, method, proposals=3000, rows=6, goal=3)
-    told = replace(told, mask=packing.pack(mask[None])[0])
+    told = replace(told, mask=bitset.pack(mask[None])[0])
     if method in ("climb", "complete"):
-        told = replace(told, cells=packing.pack(rng.random((6, ground.m)) < 0.3))
+        told = replace(told, cells=bitset.pack(rng.random((6, ground.m)) < 0.3))
     cells = run_shard(told)
     assert len(cells)
     alone = method in ("greedy", "complete")  # these fill up whole orbits, and no more
     if alone and symmetry != "trivial":
         assert problem.validate(cells, n).all()
-        assert not packing.unpack(cells, ground.m)[:, ~mask].any()
+        assert not bitset.unpack(cells, ground.m)[:, ~mask].any()
     else:
         assert is_maximal(spec, n, cells, mask)
     assert run_shard(told).tobytes() == cells.tobytes()
@@ -461,7 +462,7 @@ def test_an_unknown_field_is_one_line(tmp_path, cli):
 
 def inside_of(run: Path, n: int, number: int = 0) -> np.ndarray:
     pool, _ = Population.read(run / "rounds" / f"{number:04d}" / f"n{n}.parquet")
-    return packing.unpack(pool.cells, n * n)
+    return bitset.unpack(pool.cells, n * n)
 
 
 def test_a_search_keeps_to_its_mask_and_resumes_with_it_alone(tmp_path, cli):
@@ -597,7 +598,7 @@ def test_smaller_sizes_go_without_the_mask_and_the_field_of_the_largest():
         for n in (5, 6)
     }
     assert len(made[5].mask) == 0
-    assert packing.unpack(made[6].mask[None], 36)[0].tolist() == [True] * 18 + [False] * 18
+    assert bitset.unpack(made[6].mask[None], 36)[0].tolist() == [True] * 18 + [False] * 18
 
 
 def test_a_size_that_a_field_is_learnt_from_is_only_glanced_at():

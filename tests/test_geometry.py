@@ -10,17 +10,17 @@ import safetensors.torch
 import torch
 
 from pipeline.config import TrainConfig
+from pipeline.core.bitset import pack
+from pipeline.core.symmetry import GroundSet
 from pipeline.errors import RunError, UsageError
+from pipeline.model.attention_bias import relations
 from pipeline.model.checkpoint import load_model, save_model
 from pipeline.model.decode import Batch, Lanes
-from pipeline.model.geometry import relations
 from pipeline.model.gpt import CLASSES, GPT, Block, GPTConfig
 from pipeline.model.sample import sample
+from pipeline.model.tokens import EOS, PAD, Encoder, make_encoder
 from pipeline.model.train import train
-from pipeline.packing import pack
 from pipeline.problem import load_problem
-from pipeline.symmetry import GroundSet
-from pipeline.tokens import EOS, PAD, Encoder, make_encoder
 
 FP32, BF16 = torch.float32, torch.bfloat16
 KINDS = ["distance", "offset"]

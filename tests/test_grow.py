@@ -20,16 +20,16 @@ from test_tabu import (
 )
 from test_tabu import PROBLEMS as TRIPLES
 
-from pipeline import packing
+from pipeline.brute_force import find_truth
+from pipeline.core import bitset
+from pipeline.core.symmetry import find_class, invariant
 from pipeline.errors import PipelineError
 from pipeline.problem import blocking_hook, load_problem
 from pipeline.search import kernels
 from pipeline.search.grow import Growth, grow
-from pipeline.search.shards import NO_TARGET, run_shard
+from pipeline.search.pair_tables import with_tables
 from pipeline.search.space import make_space, usable_classes
-from pipeline.search.tables import with_tables
-from pipeline.symmetry import find_class, invariant
-from pipeline.truth import find_truth
+from pipeline.search.tasks import NO_TARGET, run_shard
 from problems.isosceles import FLAT_ALLOWED, FLAT_FORBIDDEN
 
 ORACLES = {key: oracle for key, (oracle, *_) in TRIPLES.items()} | {
@@ -78,12 +78,12 @@ def search(space, parts, seed=1, rows=16, field=None, begin=(), **how):
     sizes = parts.sum(axis=1).astype(np.int32)
     field = np.zeros_like(sizes) if field is None else field.astype(np.int32)
     asked = Growth(stop=NO_TARGET, steps=2000)._replace(**how)
-    found = np.zeros((rows, packing.width(len(sizes))), np.uint8)
+    found = np.zeros((rows, bitset.width(len(sizes))), np.uint8)
     state = kernels.new_state(space)
     for choice in begin:
         kernels.join(space, state, choice)
     stored, largest, steps = grow(space, state, stream(seed), sizes, field, asked, found)
-    chosen = packing.unpack(found[: min(stored, rows)], len(sizes))
+    chosen = bitset.unpack(found[: min(stored, rows)], len(sizes))
     return (chosen.astype(np.int64) @ parts) > 0, stored, largest, steps, state
 
 
@@ -99,7 +99,7 @@ def test_what_is_stored_is_valid_symmetric_and_never_twice_the_same(case, seed, 
     assert (stored > 0) == (steps > 0)
     assert all(truth.valid(np.flatnonzero(inside)) for inside in found)
     assert len(np.unique(found, axis=0)) == len(found)
-    assert invariant(packing.pack(found), ground, find_class(ground, case[3])).all()
+    assert invariant(bitset.pack(found), ground, find_class(ground, case[3])).all()
     assert found.sum(axis=1).max(initial=0) == largest
 
 
@@ -164,8 +164,8 @@ def test_it_reaches_good_sets_without_isosceles_triangles(n, symmetry, size, see
     found, _, largest, _, _ = search(space, parts, seed, stop=size, steps=300_000)
     assert largest == size
     problem = load_problem("isosceles")
-    assert problem.validate(packing.pack(found), n).all()
-    assert problem.score(packing.pack(found), n).max() == size
+    assert problem.validate(bitset.pack(found), n).all()
+    assert problem.score(bitset.pack(found), n).max() == size
 
 
 def test_each_larger_set_is_stored_and_then_others_as_large():

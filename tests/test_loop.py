@@ -14,15 +14,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.config import Config, config_from
+from pipeline.core.bitset import ids
+from pipeline.core.population import ORIGINS, Population
+from pipeline.core.score_stats import distribution
+from pipeline.core.symmetry import canonical
 from pipeline.errors import PipelineError, UsageError
-from pipeline.executor import Processes, Serial, never
+from pipeline.executors.local import Processes, Serial, never
 from pipeline.loop import Loop, State
-from pipeline.packing import ids
-from pipeline.population import ORIGINS, Population
 from pipeline.problem import Problem, load_problem
-from pipeline.search.shards import Shard
-from pipeline.statistics import distribution
-from pipeline.symmetry import canonical
+from pipeline.search.tasks import Shard
 
 TINY: dict[str, Any] = {
     "problem": "isosceles",

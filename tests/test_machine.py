@@ -5,10 +5,10 @@ import json
 import pytest
 from conftest import TINY, only_run
 
-from pipeline import machine
 from pipeline.config import Config, read_toml
-from pipeline.runs import Run
 from pipeline.session import settled
+from pipeline.storage import machine
+from pipeline.storage.run import Run
 
 AUTO = [word for word in TINY if "compute.precision" not in word]
 

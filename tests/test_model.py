@@ -11,15 +11,15 @@ import safetensors.torch
 import torch
 
 from pipeline.config import TrainConfig
+from pipeline.core.bitset import pack, unpack
+from pipeline.core.symmetry import GroundSet
 from pipeline.errors import PipelineError, RunError, UsageError
 from pipeline.model.checkpoint import load_model, load_optimizer, save_model, save_optimizer
 from pipeline.model.device import describe, pick_device, seed_generator
 from pipeline.model.gpt import GPT, GPTConfig
 from pipeline.model.sample import sample
+from pipeline.model.tokens import BOS, EOS, PAD, make_encoder
 from pipeline.model.train import train
-from pipeline.packing import pack, unpack
-from pipeline.symmetry import GroundSet
-from pipeline.tokens import BOS, EOS, PAD, make_encoder
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import certificates
-from pipeline.constructions import read_constructions
 from pipeline.problem import load_problem
+from pipeline.publish import certificates
+from pipeline.storage.construction_files import read_constructions
 
 ROOT = Path(__file__).resolve().parent.parent / "records"
 FILES = sorted(ROOT.glob("*/*.json"))

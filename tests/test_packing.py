@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import packing
+from pipeline.core import bitset
 
 # The first call of a kernel compiles it, which no deadline should count.
 compiled_on_first_call = settings(deadline=None)
@@ -22,7 +22,7 @@ def families(draw):
 
 
 def packed(sets, m):
-    return packing.from_points([np.array(sorted(members), np.int64) for members in sets], m)
+    return bitset.from_points([np.array(sorted(members), np.int64) for members in sets], m)
 
 
 @compiled_on_first_call
@@ -40,12 +40,12 @@ def test_a_row_is_the_number_whose_binary_digits_are_the_elements(family):
 def test_every_view_of_a_packed_row_tells_the_same_set(family):
     m, sets = family
     cells = packed(sets, m)
-    members = packing.unpack(cells, m)
+    members = bitset.unpack(cells, m)
     assert members.shape == (len(sets), m)
     assert [set(np.flatnonzero(row).tolist()) for row in members] == sets
-    assert [packing.points(row, m).tolist() for row in cells] == [sorted(s) for s in sets]
-    assert packing.popcounts(cells).tolist() == [len(s) for s in sets]
-    assert np.array_equal(packing.pack(members), cells)
+    assert [bitset.points(row, m).tolist() for row in cells] == [sorted(s) for s in sets]
+    assert bitset.popcounts(cells).tolist() == [len(s) for s in sets]
+    assert np.array_equal(bitset.pack(members), cells)
 
 
 @compiled_on_first_call
@@ -54,10 +54,10 @@ def test_ids_and_first_occurrences_tell_sets_apart(family):
     m, sets = family
     cells = packed([*sets, *sets], m)
     keys = [frozenset(members) for members in [*sets, *sets]]
-    ids = packing.ids(cells)
+    ids = bitset.ids(cells)
     assert 0 not in ids
     assert len(set(ids.tolist())) == len(set(keys))
-    assert packing.first_of_each(cells).tolist() == sorted({keys.index(key) for key in keys})
+    assert bitset.first_of_each(cells).tolist() == sorted({keys.index(key) for key in keys})
 
 
 def splitmix(row):
@@ -77,47 +77,47 @@ def splitmix(row):
 def test_ids_follow_their_definition(count, text):
     rows = [text[begin : begin + count].ljust(count) for begin in range(0, len(text), count)]
     cells = np.frombuffer(b"".join(rows), np.uint8).reshape(-1, count)
-    assert packing.ids(cells).view(np.uint64).tolist() == [splitmix(row) for row in rows]
+    assert bitset.ids(cells).view(np.uint64).tolist() == [splitmix(row) for row in rows]
 
 
 def test_ids_are_the_same_in_every_release():
     rows = np.frombuffer(hashlib.sha256(b"rows").digest(), np.uint8)[:30].reshape(3, 10)
     pinned = [-2572961007282998519, 6622892349206043666, -3392633451430108563]
-    assert packing.ids(rows).tolist() == pinned
-    assert packing.ids(np.asfortranarray(rows)).tolist() == pinned
+    assert bitset.ids(rows).tolist() == pinned
+    assert bitset.ids(np.asfortranarray(rows)).tolist() == pinned
 
 
 def test_ids_depend_on_the_number_of_bytes():
-    one, two = (packing.ids(np.zeros((1, size), np.uint8))[0] for size in (1, 2))
+    one, two = (bitset.ids(np.zeros((1, size), np.uint8))[0] for size in (1, 2))
     assert one != two
 
 
 def test_first_occurrences_survive_equal_hashes():
     cells = np.array([[1], [2], [1], [3], [2]], np.uint8)
     collided = np.full(5, 7, np.uint64)
-    assert packing._first_of_each(cells, collided).tolist() == [0, 1, 3]
+    assert bitset._first_of_each(cells, collided).tolist() == [0, 1, 3]
 
 
 def test_no_rows_are_rows_too():
     none = packed([], 9)
     assert none.shape == (0, 2)
-    for result in (packing.ids(none), packing.popcounts(none), packing.first_of_each(none)):
+    for result in (bitset.ids(none), bitset.popcounts(none), bitset.first_of_each(none)):
         assert result.shape == (0,)
-    assert packing.unpack(none, 9).shape == (0, 9)
+    assert bitset.unpack(none, 9).shape == (0, 9)
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: packing.unpack(np.zeros((2, 2), np.uint8), 8), r"cells: expected uint8 \(B, 1\)"),
-        (lambda: packing.unpack(np.zeros((2, 1), np.int8), 8), r"got int8 \(2, 1\)"),
-        (lambda: packing.unpack(np.full((1, 1), 8, np.uint8), 3), "bits past element 2"),
-        (lambda: packing.from_points([np.array([3])], 3), r"elements in 0 \.\. 2, got 3 \.\. 3"),
-        (lambda: packing.from_points([np.array([-1])], 3), "elements in"),
-        (lambda: packing.from_points([np.array([0.5])], 3), "integer element indices"),
-        (lambda: packing.pack(np.zeros((1, 3), np.uint8)), r"members: expected bool \(B, m\)"),
-        (lambda: packing.points(np.zeros((1, 1), np.uint8), 3), "row: expected"),
-        (lambda: packing.ids(np.zeros(3, np.uint8)), r"cells: expected uint8 \(B, bytes\)"),
+        (lambda: bitset.unpack(np.zeros((2, 2), np.uint8), 8), r"cells: expected uint8 \(B, 1\)"),
+        (lambda: bitset.unpack(np.zeros((2, 1), np.int8), 8), r"got int8 \(2, 1\)"),
+        (lambda: bitset.unpack(np.full((1, 1), 8, np.uint8), 3), "bits past element 2"),
+        (lambda: bitset.from_points([np.array([3])], 3), r"elements in 0 \.\. 2, got 3 \.\. 3"),
+        (lambda: bitset.from_points([np.array([-1])], 3), "elements in"),
+        (lambda: bitset.from_points([np.array([0.5])], 3), "integer element indices"),
+        (lambda: bitset.pack(np.zeros((1, 3), np.uint8)), r"members: expected bool \(B, m\)"),
+        (lambda: bitset.points(np.zeros((1, 1), np.uint8), 3), "row: expected"),
+        (lambda: bitset.ids(np.zeros(3, np.uint8)), r"cells: expected uint8 \(B, bytes\)"),
     ],
 )
 def test_a_wrong_argument_is_named_with_what_was_expected(call, message):

@@ -10,18 +10,18 @@ import torch
 from test_loop import loop_of, rounds_of, tiny
 
 from pipeline.config import TrainConfig
+from pipeline.core.bitset import pack, unpack
+from pipeline.core.symmetry import GroundSet
 from pipeline.errors import PipelineError, RunError, UsageError
+from pipeline.model.attention_bias import relations
 from pipeline.model.checkpoint import load_model, save_model
+from pipeline.model.coordinate_embedding import Places, places
 from pipeline.model.decode import Batch, Lanes
-from pipeline.model.geometry import relations
 from pipeline.model.gpt import GPT, GPTConfig
-from pipeline.model.places import Places, places
 from pipeline.model.sample import sample
+from pipeline.model.tokens import EOS, PAD, Encoder, make_encoder
 from pipeline.model.train import train
-from pipeline.packing import pack, unpack
 from pipeline.problem import load_problem
-from pipeline.symmetry import GroundSet
-from pipeline.tokens import EOS, PAD, Encoder, make_encoder
 from pipeline.writers import TokenWriter
 
 FP32, BF16 = torch.float32, torch.bfloat16

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from pipeline import plugin_check
+from pipeline.core.symmetry import GroundSet
 from pipeline.errors import PipelineError, RunError, UsageError
-from pipeline.executor import Processes
+from pipeline.executors.local import Processes
+from pipeline.model.tokens import make_encoder
 from pipeline.plugin_files import digest, sources
 from pipeline.plugins import check_unchanged, kept_files
 from pipeline.problem import load_problem
-from pipeline.symmetry import GroundSet
-from pipeline.tokens import make_encoder
 
 PLUGINS = Path(__file__).parent / "plugins"
 CLASS = "Numbers"
@@ -26,7 +26,7 @@ SOURCE = """
 import numpy as np
 {imports}
 from pipeline.problem import Definition, Problem, blocking_hook, checker
-from pipeline.symmetry import GroundSet
+from pipeline.core.symmetry import GroundSet
 
 @blocking_hook
 def block(v, members, size, inside, slot, counts, delta, coords, tables):
@@ -197,7 +197,7 @@ def test_places_of_several_dimensions_have_tokens_of_their_own(kind):
 
 
 def test_what_goes_by_places_says_that_their_dimensions_differ():
-    from pipeline.model.places import distinct_places
+    from pipeline.model.coordinate_embedding import distinct_places
 
     grounds = {n: GroundSet(n, np.zeros((1, n), np.int32), np.zeros((1, 1), int)) for n in (1, 2)}
     with pytest.raises(UsageError, match="another number of coordinates at each size; use"):

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import packing, population
+from pipeline.core import bitset, population
+from pipeline.core.population import ORIGINS, Population, distinct, tells_descent
 from pipeline.errors import PipelineError
-from pipeline.population import ORIGINS, Population, distinct, tells_descent
 
 # The first call of a kernel compiles it, which no deadline should count.
 compiled_on_first_call = settings(deadline=None)
@@ -23,12 +23,12 @@ COLUMNS = ("cells", "score", "round", "origin", "parent", "imported")
 
 def sample(size=50, n=5, seed=0):
     rng = np.random.default_rng(seed)
-    cells = packing.pack(rng.random((size, n * n)) < 0.3)
+    cells = bitset.pack(rng.random((size, n * n)) < 0.3)
     return Population.build(
         n,
         n * n,
         cells,
-        packing.popcounts(cells),
+        bitset.popcounts(cells),
         round=rng.integers(0, 9, size),
         origin=rng.integers(0, len(ORIGINS), size),
         parent=rng.integers(-(2**63), 2**63, size),
@@ -122,11 +122,11 @@ def test_only_one_size_is_put_together():
 
 
 def test_points_and_counts_read_the_columns():
-    cells = packing.from_points([np.array([8, 0]), np.array([4])], 9)
+    cells = bitset.from_points([np.array([8, 0]), np.array([4])], 9)
     built = Population.build(3, 9, cells, np.array([2, 1]))
     assert built.points(0).tolist() == [0, 8]
     assert built.counts() == {1: 1, 2: 1}
-    assert built.ids().tolist() == packing.ids(built.cells).tolist()
+    assert built.ids().tolist() == bitset.ids(built.cells).tolist()
 
 
 @compiled_on_first_call
@@ -142,7 +142,7 @@ def test_the_best_do_not_depend_on_the_order_of_arrival(order, k):
 
 
 def test_the_best_is_the_first_round_to_reach_the_score():
-    cells = packing.pack(np.eye(4, dtype=bool))
+    cells = bitset.pack(np.eye(4, dtype=bool))
     rounds = np.array([0, 3, 1, 2], np.int32)
     found = Population.build(2, 4, cells, np.array([1, 5, 5, 5], np.int32), round=rounds)
     assert found.best() == 2

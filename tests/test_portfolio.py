@@ -18,19 +18,19 @@ from conftest import contents, only_run
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.clock import Clock
 from pipeline.config import Config, config_from
-from pipeline.constructions import at_larger_size
+from pipeline.core.population import ORIGINS, Population
+from pipeline.core.symmetry import canonical, find_class, orbits
 from pipeline.errors import UsageError
-from pipeline.executor import Executor, Processes, Serial
-from pipeline.population import ORIGINS, Population
+from pipeline.executors.local import Executor, Processes, Serial
 from pipeline.problem import load_problem
 from pipeline.rounds import Rounds
-from pipeline.runs import SMALLER, find_run
-from pipeline.search.fields import make_field
 from pipeline.search.portfolio import BATCH, Arm, Portfolio, core_size, make_arms, tabu_notes
 from pipeline.search.space import make_space, usable_classes
-from pipeline.symmetry import canonical, find_class, orbits
+from pipeline.search.weights import make_field
+from pipeline.stopping import Clock
+from pipeline.storage.construction_files import at_larger_size
+from pipeline.storage.run import SMALLER, find_run
 from pipeline.workshop import State, Workshop
 
 PLUGINS = Path(__file__).parent / "plugins"
@@ -784,7 +784,7 @@ def test_a_search_by_the_clock_ends_with_it_and_keeps_what_is_there(tmp_path, cl
 
 def test_a_round_that_the_clock_cuts_short_is_called_not_reproducible(tmp_path, cli, monkeypatch):
     clock = iter(range(0, 10**6, 10))
-    monkeypatch.setattr("pipeline.clock.time.monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr("pipeline.stopping.time.monotonic", lambda: float(next(clock)))
     options = [*TINY, "--time", "1m", "--runs", tmp_path]
     assert cli("search", "isosceles", "--n", 14, *options).code == 0
     run = only_run(tmp_path)

@@ -7,13 +7,13 @@ import oracles
 import pytest
 from numba import njit
 
-from pipeline import packing
+from pipeline.core import bitset
+from pipeline.core.bitset import first_of_each, pack
+from pipeline.core.symmetry import canonical, orbits, symmetry_classes
 from pipeline.errors import PipelineError, UsageError
-from pipeline.packing import first_of_each, pack
 from pipeline.problem import Problem, checker, load_problem, problem_names
 from pipeline.search import kernels
 from pipeline.search.space import make_space
-from pipeline.symmetry import canonical, orbits, symmetry_classes
 from problems.isosceles import FLAT_ALLOWED, FLAT_FORBIDDEN, Isosceles
 
 PLUGINS = Path(__file__).parent / "plugins"
@@ -184,14 +184,14 @@ def check_size(spec, convention, n):
     assert ground.m == problem.elements(n) == n * n
     assert all(t.dtype == np.int32 and t.ndim == 1 for t in problem.hook_tables(n))
     space = make_space(problem, n)
-    cells = np.zeros((2, packing.width(n * n)), np.uint8)
+    cells = np.zeros((2, bitset.width(n * n)), np.uint8)
     kernels.greedy_many(space, np.array([n], np.uint64), cells)
     assert problem.validate(cells, n).all()
     for row in cells:
-        points = packing.points(row, ground.m)
+        points = bitset.points(row, ground.m)
         assert problem.witness(points, n) is None
         more = np.setdiff1d(np.arange(ground.m), points)[:: max(1, n)]
-        joined = packing.from_points([np.append(points, u) for u in more], ground.m)
+        joined = bitset.from_points([np.append(points, u) for u in more], ground.m)
         assert not problem.validate(joined, n).any(), "greedy sets must be maximal"
 
 
@@ -220,14 +220,14 @@ def test_every_size_to_128_gives_valid_maximal_greedy_sets(spec, convention):
 def test_validator_agrees_with_the_oracle_where_nothing_was_tabulated(spec, convention, oracle, n):
     problem = load_problem(spec, convention)
     ground = problem.ground(n)
-    cells = np.zeros((3, packing.width(n * n)), np.uint8)
+    cells = np.zeros((3, bitset.width(n * n)), np.uint8)
     kernels.greedy_many(make_space(problem, n), np.array([3], np.uint64), cells)
     rng = np.random.default_rng(n)
-    sets = [packing.points(row, n * n) for row in cells]
+    sets = [bitset.points(row, n * n) for row in cells]
     sets += [np.append(points, rng.integers(n * n)) for points in sets]
     sets += [rng.choice(n * n, size, replace=False) for size in (3, 4, 5, 6, 8, 10) * 3]
     for points in sets:
-        packed = packing.from_points([points], n * n)
+        packed = bitset.from_points([points], n * n)
         coords = [tuple(ground.coords[v].tolist()) for v in np.unique(points)]
         assert problem.validate(packed, n)[0] == oracle(coords)
 

@@ -6,8 +6,8 @@ import json
 import numpy as np
 import pytest
 
-from pipeline.constructions import read_constructions
-from pipeline.packing import from_points
+from pipeline.core.bitset import from_points
+from pipeline.storage.construction_files import read_constructions
 
 #: The same ten points at n=7, no isosceles triangle among them.
 POINTS = [[0, 3], [0, 4], [2, 3], [2, 6], [3, 4], [3, 6], [4, 0], [5, 0], [6, 1], [6, 2]]
@@ -137,7 +137,7 @@ def test_a_problem_of_one_coordinate_takes_bare_numbers(tmp_path, cli):
 _LINE = """
 import numpy as np
 from pipeline.problem import Problem, blocking_hook, checker
-from pipeline.symmetry import GroundSet
+from pipeline.core.symmetry import GroundSet
 
 @blocking_hook
 def hook(v, members, size, inside, slot, counts, delta, coords, tables):

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from conftest import redo_manifest
 
-from pipeline import records
+from pipeline.core.bitset import from_points
+from pipeline.core.population import Population
+from pipeline.core.score_stats import distribution
 from pipeline.errors import VerificationError
-from pipeline.packing import from_points
-from pipeline.population import Population
 from pipeline.problem import Known, load_problem
-from pipeline.runs import Run
-from pipeline.statistics import distribution
+from pipeline.publish import records
+from pipeline.storage.run import Run
 
 ROOT = Path(__file__).resolve().parent.parent
 FOUR_CYCLE = str(ROOT / "tests" / "plugins" / "four_cycle_free.py") + ":FourCycleFree"

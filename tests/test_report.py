@@ -18,18 +18,18 @@ import pytest
 from conftest import TINY, contents, only_run
 
 from pipeline.cli.common import problem_of
-from pipeline.packing import from_points, unpack
-from pipeline.population import Population
+from pipeline.core.bitset import from_points, unpack
+from pipeline.core.population import Population
+from pipeline.core.score_stats import distribution
+from pipeline.core.symmetry import class_name, find_class, symmetry_classes
 from pipeline.problem import load_problem
 from pipeline.report import figures
 from pipeline.report.board import board_svg, layout, mirrors
 from pipeline.report.curves import Chart, curves_svg, plain, ticks
 from pipeline.report.gathering import Story
 from pipeline.report.rendering import render
-from pipeline.runs import Run
 from pipeline.search.blocking import blocked_by
-from pipeline.statistics import distribution
-from pipeline.symmetry import class_name, find_class, symmetry_classes
+from pipeline.storage.run import Run
 
 PLUGINS = Path(__file__).parent / "plugins"
 SVG = "{http://www.w3.org/2000/svg}"
@@ -219,7 +219,7 @@ def test_a_graph_and_a_space_are_drawn_and_know_what_is_blocked(cli, tmp_path):
 FOUR_COORDINATES = """
 import numpy as np
 from pipeline.problem import Problem, blocking_hook, checker
-from pipeline.symmetry import GroundSet
+from pipeline.core.symmetry import GroundSet
 
 @blocking_hook
 def block(v, members, size, inside, slot, counts, delta, coords, tables):
@@ -626,7 +626,7 @@ def test_a_missing_tensorboard_is_one_line_and_starts_no_run(cli, tmp_path, monk
 
 def test_a_log_for_tensorboard_that_cannot_be_written_stops_nothing(cli, tmp_path, monkeypatch):
     pytest.importorskip("tensorboard")
-    from pipeline.report.tensorlog import TensorLog
+    from pipeline.report.tensorboard import TensorLog
 
     def full(self, number):
         raise OSError(28, "No space left on device")

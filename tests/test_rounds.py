@@ -14,22 +14,22 @@ import oracles
 import pytest
 from conftest import contents, only_run
 
-from pipeline import streams
-from pipeline.clock import Clock
 from pipeline.config import Config, config_from
+from pipeline.core import streams
+from pipeline.core.bitset import pack, popcounts, unpack
+from pipeline.core.population import ORIGINS
+from pipeline.core.symmetry import GroundSet, canonical, orbits, symmetry_classes
 from pipeline.errors import UsageError
-from pipeline.executor import Executor, Processes, Serial
-from pipeline.packing import pack, popcounts, unpack
-from pipeline.population import ORIGINS
+from pipeline.executors.local import Executor, Processes, Serial
 from pipeline.problem import load_problem
 from pipeline.rounds import Rounds
 from pipeline.search import kernels
-from pipeline.search.density import learnt_field
+from pipeline.search.learned_weights import learnt_field
 from pipeline.search.portfolio import BATCH
-from pipeline.search.shards import Shard, run_shard
 from pipeline.search.space import make_space, usable_classes
+from pipeline.search.tasks import Shard, run_shard
 from pipeline.session import check
-from pipeline.symmetry import GroundSet, canonical, orbits, symmetry_classes
+from pipeline.stopping import Clock
 from pipeline.workshop import State, Workshop
 
 PLUGINS = Path(__file__).parent / "plugins"
@@ -317,8 +317,8 @@ class Hands:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.seconds = self.cpu = 100.0
-        monkeypatch.setattr("pipeline.clock.time.monotonic", lambda: self.seconds)
-        monkeypatch.setattr("pipeline.clock.time.process_time", lambda: self.cpu)
+        monkeypatch.setattr("pipeline.stopping.time.monotonic", lambda: self.seconds)
+        monkeypatch.setattr("pipeline.stopping.time.process_time", lambda: self.cpu)
 
 
 def test_a_clock_counts_from_its_start_what_workers_spend_too(monkeypatch):

@@ -18,13 +18,13 @@ import pytest
 from conftest import TINY, contents, only_run, redo_manifest
 
 from pipeline.config import Config, to_toml, with_budget
+from pipeline.core.population import Population
 from pipeline.errors import PipelineError, RunError
-from pipeline.executor import Serial
-from pipeline.population import Population
+from pipeline.executors.local import Serial
 from pipeline.problem import load_problem
-from pipeline.results import best_of, load_pool, verify_run
-from pipeline.runs import Run, all_runs, find_run, runs_root
 from pipeline.session import play
+from pipeline.storage.round_files import best_of, load_pool, verify_run
+from pipeline.storage.run import Run, all_runs, find_run, runs_root
 
 DRIVER = Path(__file__).parent / "kill_driver.py"
 

@@ -10,15 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import packing, streams
+from pipeline.core import bitset, streams
+from pipeline.core.symmetry import find_class, invariant, orbits
 from pipeline.errors import PipelineError, UsageError
+from pipeline.model.tokens import EOS, make_encoder
 from pipeline.problem import blocking_hook, load_problem
 from pipeline.search import kernels
-from pipeline.search.guide import Guide
-from pipeline.search.shards import NO_TARGET, Shard, run_shard
 from pipeline.search.space import make_space, usable_classes
-from pipeline.symmetry import find_class, invariant, orbits
-from pipeline.tokens import EOS, make_encoder
+from pipeline.search.tasks import NO_TARGET, Shard, run_shard
+from pipeline.search.token_mask import Guide
 from problems.isosceles import FLAT_ALLOWED, FLAT_FORBIDDEN, Isosceles
 
 PLUGINS = Path(__file__).parent / "plugins"
@@ -151,10 +151,10 @@ def test_what_joins_and_leaves_again_leaves_no_trace(case, picks, pick):
 @given(cases, seeds)
 def test_greedy_sets_are_maximal_and_symmetric(case, seed):
     space, problem, n = space_of(*case), problem_of(*case[:2]), case[2]
-    cells = np.zeros((2, packing.width(len(space.coords))), np.uint8)
+    cells = np.zeros((2, bitset.width(len(space.coords))), np.uint8)
     kernels.greedy_many(space, stream(seed), cells)
     assert invariant(cells, problem.ground(n), find_class(problem.ground(n), case[3])).all()
-    for inside in packing.unpack(cells, len(space.coords)):
+    for inside in bitset.unpack(cells, len(space.coords)):
         assert is_maximal(inside, space, case)
 
 
@@ -188,9 +188,9 @@ def test_completing_any_bytes_gives_maximal_sets(case, seed):
     space = space_of(*case)
     m = len(space.coords)
     density = np.array([[0.05], [0.3], [1.0]])
-    cells = packing.pack(np.random.default_rng(seed).random((3, m)) < density)
+    cells = bitset.pack(np.random.default_rng(seed).random((3, m)) < density)
     kernels.complete_many(space, stream(seed), cells)
-    for inside in packing.unpack(cells, m):
+    for inside in bitset.unpack(cells, m):
         assert is_maximal(inside, space, case)
 
 
@@ -199,12 +199,12 @@ def test_repairing_rows_only_takes_out_of_those_that_need_it(spec, seed):
     problem, n = load_problem(spec), 6
     density = np.array([[0.0], [0.1], [0.3], [1.0]])
     before = np.random.default_rng(seed).random((4, n * n)) < density
-    cells = packing.pack(before)
+    cells = bitset.pack(before)
     kernels.repair_many(make_space(problem, n), stream(seed), cells)
-    after = packing.unpack(cells, n * n)
+    after = bitset.unpack(cells, n * n)
     assert not (after & ~before).any()
     assert problem.validate(cells, n).all()
-    valid = problem.validate(packing.pack(before), n)
+    valid = problem.validate(bitset.pack(before), n)
     assert (after[valid] == before[valid]).all()
     assert (after[~valid].sum(axis=1) >= 2).all()
 
@@ -212,7 +212,7 @@ def test_repairing_rows_only_takes_out_of_those_that_need_it(spec, seed):
 def test_completing_keeps_what_is_valid():
     problem, n = load_problem("isosceles"), 9
     space = make_space(problem, n)
-    cells = np.zeros((20, packing.width(n * n)), np.uint8)
+    cells = np.zeros((20, bitset.width(n * n)), np.uint8)
     kernels.greedy_many(space, stream(1), cells)
     completed = cells.copy()
     kernels.complete_many(space, stream(2), completed)
@@ -246,11 +246,11 @@ def test_a_hook_that_contradicts_itself_ends_repair_with_advice():
 def test_annealing_keeps_the_best_valid_set_it_met(case, seed, penalty):
     space = space_of(*case)
     m = len(space.coords)
-    best = np.zeros(packing.width(m), np.uint8)
+    best = np.zeros(bitset.width(m), np.uint8)
     state = kernels.new_state(space)
     how = (np.zeros(len(choices_of(space))), 4000, penalty, 0.3, 0.1, NO_TARGET)
     size = kernels.anneal(space, state, stream(seed), *how, best)
-    inside = packing.unpack(best[None], m)[0]
+    inside = bitset.unpack(best[None], m)[0]
     assert inside.sum() == size
     assert violations(inside, case) == 0
     assert state.totals[kernels.VIOLATIONS] == violations(state.inside.astype(bool), case)
@@ -261,17 +261,17 @@ def test_annealing_keeps_the_best_valid_set_it_met(case, seed, penalty):
 def test_annealed_sets_are_maximal_without_any_symmetry(case, seed):
     space, plain = space_of(*case), space_of(*case[:3], "trivial")
     m = len(space.coords)
-    cells = packing.pack(np.random.default_rng(seed).random((3, m)) < 0.2)
+    cells = bitset.pack(np.random.default_rng(seed).random((3, m)) < 0.2)
     how = (np.zeros(len(choices_of(space))), 2000, 0.5, 0.3, 0.1, NO_TARGET)
     kernels.anneal_many(space, plain, stream(seed), cells, *how)
-    for inside in packing.unpack(cells, m):
+    for inside in bitset.unpack(cells, m):
         assert is_maximal(inside, plain, case)
 
 
 def test_annealing_never_loses_the_valid_set_it_starts_from():
     problem, n = load_problem("isosceles"), 12
     space = make_space(problem, n)
-    cells = np.zeros((10, packing.width(n * n)), np.uint8)
+    cells = np.zeros((10, bitset.width(n * n)), np.uint8)
     kernels.greedy_many(space, stream(1), cells)
     before = problem.score(cells, n)
     how = (np.zeros(n * n), 400, 0.5, 5.0, 5.0, NO_TARGET)
@@ -281,7 +281,7 @@ def test_annealing_never_loses_the_valid_set_it_starts_from():
 
 def anneal_shard(spec, n, symmetry, seed=1, rows=8, proposals=1_000_000, **options):
     problem = load_problem(spec)
-    cells = np.zeros((rows, packing.width(problem.elements(n))), np.uint8)
+    cells = np.zeros((rows, bitset.width(problem.elements(n))), np.uint8)
     rng = streams.state(seed, 0, "search", 0)
     return Shard(spec, "", n, symmetry, "anneal", cells, rng, proposals, **options)
 
@@ -311,9 +311,9 @@ def test_annealing_reaches_two_points_a_row_without_three_in_line(n, symmetry):
 def test_a_shard_gives_the_same_bytes_again_and_leaves_its_input_alone(method, symmetry):
     shard = anneal_shard("isosceles", 10, symmetry, proposals=20_000)
     starts = np.random.default_rng(1).random((len(shard.cells), 100)) < 0.1
-    shard = replace(shard, method=method, cells=packing.pack(starts))
+    shard = replace(shard, method=method, cells=bitset.pack(starts))
     first = run_shard(shard)
-    assert (shard.cells == packing.pack(starts)).all()
+    assert (shard.cells == bitset.pack(starts)).all()
     assert run_shard(shard).tobytes() == first.tobytes()
     other = replace(shard, rng=streams.state(2, 0, "search"))
     assert run_shard(other).tobytes() != first.tobytes()

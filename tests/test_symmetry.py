@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import packing, subgroups, symmetry
+from pipeline.core import bitset, permutation_group, symmetry
+from pipeline.core.symmetry import GroundSet, close_group, find_class, symmetry_classes
 from pipeline.errors import UsageError
-from pipeline.symmetry import GroundSet, close_group, find_class, symmetry_classes
 
 # The first call of a kernel compiles it, which no deadline should count.
 compiled_on_first_call = settings(deadline=None)
@@ -93,11 +93,11 @@ def constructions(draw):
 
 
 def packed(sets, m):
-    return packing.from_points([np.array(sorted(members), np.int64) for members in sets], m)
+    return bitset.from_points([np.array(sorted(members), np.int64) for members in sets], m)
 
 
 def as_set(row, m):
-    return frozenset(packing.points(row, m).tolist())
+    return frozenset(bitset.points(row, m).tolist())
 
 
 def images(ground, members):
@@ -267,7 +267,7 @@ def test_classes_of_dihedral_groups_follow_the_divisors(n):
 
 def test_a_large_group_offers_cyclic_named_trivial_and_whole():
     plain = complete_graph(6)
-    assert len(plain.group) == 720 > subgroups.MAX_ORDER
+    assert len(plain.group) == 720 > permutation_group.MAX_ORDER
     # S_6: cyclic subgroups up to conjugacy are the 11 cycle types.
     assert len(symmetry_classes(plain)) == 12
     involutions = [i for i in range(720) if order(plain, i) == 2]

@@ -11,18 +11,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import packing, streams
+from pipeline.brute_force import find_truth
+from pipeline.core import bitset, streams
+from pipeline.core.symmetry import GroundSet, find_class, invariant, orbits
 from pipeline.errors import UsageError
 from pipeline.problem import Problem, blocking_hook, load_problem
 from pipeline.search import kernels
-from pipeline.search.fields import make_field
-from pipeline.search.memory import SCALE
-from pipeline.search.shards import NO_TARGET, Shard, run_shard
+from pipeline.search.pair_tables import MOST_CHOICES, tables_fit, with_tables
 from pipeline.search.space import make_space, usable_classes
-from pipeline.search.tables import MOST_CHOICES, tables_fit, with_tables
 from pipeline.search.tabu import Tabu, climb_many, tabu
-from pipeline.symmetry import GroundSet, find_class, invariant, orbits
-from pipeline.truth import find_truth
+from pipeline.search.tabu_list import SCALE
+from pipeline.search.tasks import NO_TARGET, Shard, run_shard
+from pipeline.search.weights import make_field
 from problems.isosceles import FLAT_ALLOWED, FLAT_FORBIDDEN
 
 PLUGINS = Path(__file__).parent / "plugins"
@@ -355,10 +355,10 @@ def search(space, parts, seed=1, rows=16, field=None, **how):
     sizes = parts.sum(axis=1).astype(np.int32)
     field = np.zeros_like(sizes) if field is None else field.astype(np.int32)
     asked = Tabu(goal=1, stop=NO_TARGET, steps=3000)._replace(**how)
-    found = np.zeros((rows, packing.width(len(sizes))), np.uint8)
+    found = np.zeros((rows, bitset.width(len(sizes))), np.uint8)
     state = kernels.new_state(space)
     stored, largest, steps = tabu(space, state, stream(seed), sizes, field, asked, found)
-    chosen = packing.unpack(found[: min(stored, rows)], len(sizes))
+    chosen = bitset.unpack(found[: min(stored, rows)], len(sizes))
     return (chosen.astype(np.int64) @ parts) > 0, stored, largest, steps
 
 
@@ -404,7 +404,7 @@ def test_what_tabu_stores_is_valid_symmetric_and_no_larger_than_it_says(case, se
     assert stored or goal > 3
     assert found.sum(axis=1).max(initial=0) <= largest <= found.shape[1]
     ground = problem_of(*case[:2]).ground(case[2])
-    assert invariant(packing.pack(found), ground, find_class(ground, case[3])).all()
+    assert invariant(bitset.pack(found), ground, find_class(ground, case[3])).all()
     assert all(is_valid(case, inside) for inside in found)
 
 
@@ -432,7 +432,7 @@ def test_tabu_goes_on_from_the_set_it_is_given():
     how = Tabu(goal=4, stop=5, steps=100)
     stored, largest, _ = tabu(space, state, stream(1), sizes, np.zeros_like(sizes), how, found)
     assert (stored, largest) == (2, 5)
-    first, second = packing.unpack(found, 64)
+    first, second = bitset.unpack(found, 64)
     assert np.flatnonzero(first).tolist() == corners
     assert second.sum() == 5
     assert second[corners].all()
@@ -480,7 +480,7 @@ def test_a_goal_beyond_what_exists_ends_with_the_steps(spec, n, many, tables):
             assert largest <= known.value
             if cls.order == 1 and (goal == 1 or n == 1) and not many:
                 assert largest == known.value
-            assert problem.validate(packing.pack(found), n).all()
+            assert problem.validate(bitset.pack(found), n).all()
 
 
 @pytest.mark.parametrize("tables", [False, True])
@@ -550,7 +550,7 @@ def test_tabu_reaches_the_best_known_sets_without_isosceles_triangles(
     found, _, largest, _ = search(space, parts, seed, goal=goal, stop=size, steps=300_000)
     assert largest == size
     problem = load_problem("isosceles")
-    cells = packing.pack(found)
+    cells = bitset.pack(found)
     assert problem.validate(cells, n).all()
     assert problem.score(cells, n).max() == size
     inside = found[found.sum(axis=1).argmax()]
@@ -570,7 +570,7 @@ def test_tabu_reaches_sixteen_edges_on_ten_vertices_without_a_4_cycle(symmetry):
 
 
 def tabu_shard(spec, n, symmetry, method="tabu", rows=8, steps=20_000, **options):
-    cells = np.zeros((rows, packing.width(load_problem(spec).elements(n))), np.uint8)
+    cells = np.zeros((rows, bitset.width(load_problem(spec).elements(n))), np.uint8)
     rng = streams.state(1, 0, "search")
     return Shard(spec, "", n, symmetry, method, cells, rng, steps, **options)
 
@@ -610,7 +610,7 @@ def test_a_narrow_tabu_shard_stops_at_its_target_and_keeps_to_the_border():
     assert 52 <= score.max() < 58
     ground = load_problem("isosceles").ground(32)
     of = orbits(ground, find_class(ground, "both-mirrors")).of
-    inside = packing.unpack(cells, ground.m)[score.argmax()]
+    inside = bitset.unpack(cells, ground.m)[score.argmax()]
     whole = np.bincount(of[inside], minlength=of.max() + 1) == np.bincount(of)
     in_orbits = whole[of] & inside
     assert oracles.border_band(ground.coords, 8)[in_orbits].mean() > 0.9
@@ -618,7 +618,7 @@ def test_a_narrow_tabu_shard_stops_at_its_target_and_keeps_to_the_border():
 
 def test_a_tabu_shard_that_finds_nothing_gives_nothing_back():
     cells = run_shard(tabu_shard("isosceles", 9, "mirror", steps=0))
-    assert cells.shape == (0, packing.width(81))
+    assert cells.shape == (0, bitset.width(81))
 
 
 @pytest.mark.parametrize("method", ["tabu", "enumerate", "grow"])
@@ -653,8 +653,8 @@ def starts_of(spec, n):
     """Return sets that are invalid, empty, full, and valid: packed."""
     m = load_problem(spec).elements(n)
     density = np.array([[0.0], [0.05], [0.2], [0.5], [1.0]])
-    drawn = packing.pack(np.random.default_rng(1).random((5, m)) < density)
-    greedy = np.zeros((3, packing.width(m)), np.uint8)
+    drawn = bitset.pack(np.random.default_rng(1).random((5, m)) < density)
+    greedy = np.zeros((3, bitset.width(m)), np.uint8)
     kernels.greedy_many(make_space(load_problem(spec), n), stream(1), greedy)
     return np.concatenate([drawn, greedy])
 
@@ -670,7 +670,7 @@ def test_a_climb_is_never_smaller_than_its_start_filled_up_and_is_maximal(case, 
     assert cells.shape == shard.cells.shape
     assert problem.validate(cells, n).all()
     filled_up = run_shard(replace(shard, method="complete"))
-    assert (packing.popcounts(cells) >= packing.popcounts(filled_up)).all()
+    assert (bitset.popcounts(cells) >= bitset.popcounts(filled_up)).all()
     again = cells.copy()
     kernels.complete_many(make_space(problem, n), stream(7), again)
     assert (again == cells).all()
@@ -687,16 +687,16 @@ def test_a_climb_keeps_a_start_whose_orbits_it_goes_without():
     start = np.zeros((1, 121), bool)
     start[0, [5, 5 + 11]] = True
     shard = tabu_shard("isosceles", 11, "mirror", "climb", steps=0)
-    cells = run_shard(replace(shard, cells=packing.pack(start)))
-    filled_up = run_shard(replace(shard, cells=packing.pack(start), method="complete"))
-    assert packing.popcounts(cells) >= packing.popcounts(filled_up)
+    cells = run_shard(replace(shard, cells=bitset.pack(start)))
+    filled_up = run_shard(replace(shard, cells=bitset.pack(start), method="complete"))
+    assert bitset.popcounts(cells) >= bitset.popcounts(filled_up)
 
 
 def test_climbing_finds_larger_sets_than_filling_up():
     starts = starts_of("isosceles", 16)[[0] * 24]
     shard = replace(tabu_shard("isosceles", 16, "trivial", "climb", steps=5000), cells=starts)
-    climbed = packing.popcounts(run_shard(shard))
-    filled_up = packing.popcounts(run_shard(replace(shard, method="complete")))
+    climbed = bitset.popcounts(run_shard(shard))
+    filled_up = bitset.popcounts(run_shard(replace(shard, method="complete")))
     assert climbed.mean() >= filled_up.mean() + 3
     assert climbed.max() >= 26
 
@@ -705,16 +705,16 @@ def test_climbing_finds_larger_sets_than_filling_up():
 def test_sets_that_climb_are_valid_unions_of_choices_and_never_shrink(tables):
     space, parts = searched_space("isosceles", FLAT_FORBIDDEN, 8, "mirror", tables)
     sizes = parts.sum(axis=1).astype(np.int32)
-    sets = np.zeros((6, packing.width(len(sizes))), np.uint8)
+    sets = np.zeros((6, bitset.width(len(sizes))), np.uint8)
     before = sets.copy()
     climb_many(space, stream(1), sizes, 0, sets)
     assert (sets == before).all()
     for steps in (50, 500, 5000):
         climb_many(space, stream(steps), sizes, steps, sets)
-        chosen = packing.unpack(sets, len(sizes))
+        chosen = bitset.unpack(sets, len(sizes))
         inside = (chosen.astype(np.int64) @ parts) > 0
         assert all(is_valid(("isosceles", FLAT_FORBIDDEN, 8), row) for row in inside)
         grown = chosen @ sizes
-        assert (grown >= packing.unpack(before, len(sizes)) @ sizes).all()
+        assert (grown >= bitset.unpack(before, len(sizes)) @ sizes).all()
         before = sets.copy()
     assert grown.max() >= 12

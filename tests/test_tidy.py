@@ -10,16 +10,16 @@ from pathlib import Path
 import pytest
 from conftest import TINY, contents, only_run
 
-from pipeline import pruning
 from pipeline.config import StoreConfig, with_budget
 from pipeline.errors import RunError
-from pipeline.executor import Serial
-from pipeline.listing import row
+from pipeline.executors.local import Serial
 from pipeline.problem import load_problem
-from pipeline.pruning import prunable, prune
 from pipeline.report.terminal import bytes_text
-from pipeline.runs import MODEL_FILES, Run
 from pipeline.session import play
+from pipeline.storage import pruning
+from pipeline.storage.listing import row
+from pipeline.storage.pruning import prunable, prune
+from pipeline.storage.run import MODEL_FILES, Run
 
 
 def go_on(path, rounds, keep="last"):
@@ -219,7 +219,7 @@ def test_prune_wants_runs_or_all(words, played, cli):
 def test_a_run_that_goes_on_is_left_alone(command, played, cli):
     script = f"""
 from pathlib import Path
-from pipeline.runs import Run
+from pipeline.storage.run import Run
 with Run(Path({str(played)!r})).lock():
     print("held", flush=True)
     input()

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.core.bitset import pack, unpack
+from pipeline.core.symmetry import GroundSet, canonical, find_class, invariant, orbits
 from pipeline.errors import UsageError
-from pipeline.packing import pack, unpack
-from pipeline.symmetry import GroundSet, canonical, find_class, invariant, orbits
-from pipeline.tokens import BOS, ENCODERS, EOS, PAD, PointEncoder, make_encoder
+from pipeline.model.tokens import BOS, ENCODERS, EOS, PAD, PointEncoder, make_encoder
 
 SIZES = (1, 2, 3, 5, 6)
 KINDS = [

@@ -10,18 +10,18 @@ import torch
 from conftest import TINY, contents, only_run
 
 from pipeline.config import TrainConfig, config_from
+from pipeline.core.bitset import from_points, unpack
+from pipeline.core.symmetry import apply, canonical, find_class, normaliser
 from pipeline.errors import PipelineError, RunError, UsageError
-from pipeline.executor import Serial
+from pipeline.executors.local import Serial
 from pipeline.loop import Loop
+from pipeline.model.attention_bias import among
 from pipeline.model.checkpoint import load_model, load_vision, save_model
-from pipeline.model.filling import Shown, alike, arrange, example, fill, next_loss, train
-from pipeline.model.geometry import among
 from pipeline.model.gpt import GPT, GPTConfig
+from pipeline.model.masked_decoding import Shown, alike, arrange, example, fill, next_loss, train
 from pipeline.model.vision import IN, STOP, UNKNOWN, Vision, VisionConfig, view
-from pipeline.packing import from_points, unpack
 from pipeline.problem import load_problem
-from pipeline.search.board import Board
-from pipeline.symmetry import apply, canonical, find_class, normaliser
+from pipeline.search.orbit_grid import Board
 
 FP32, BF16 = torch.float32, torch.bfloat16
 PROBLEM = load_problem("isosceles")

@@ -42,8 +42,8 @@ def certificate(
     which goes through all triples by the definition and needs nothing but Python 3.8. RUN is a
     path, a unique prefix of its name, or latest; FILE is whatever `verify` reads.
     """
-    from pipeline import certificates
     from pipeline.plugins import judge
+    from pipeline.publish import certificates
 
     held = collection_of(target, runs, problem, n)
     plugin, found = held.problem, held.described(held.pick(rank, id_))
@@ -86,7 +86,7 @@ def _of_run(run: Any, found: dict[str, Any]) -> dict[str, Any]:
 def _of_file(path: Path) -> dict[str, Any]:
     """Return where a file's construction comes from: nothing is known but the file."""
     from pipeline import __version__
-    from pipeline.collection import digest
+    from pipeline.storage.collection import digest
 
     told = {"file": path.name, "file_sha256": digest(path), "pipeline": __version__}
     return told | {"origin": "import", "imported": True}

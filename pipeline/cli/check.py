@@ -76,8 +76,8 @@ def _descent(line: dict[str, Any]) -> str:
 
 
 def _verify_file(path: Path, problem: str | None, n: int | None) -> list[dict[str, Any]]:
-    from pipeline.collection import of_file
-    from pipeline.constructions import is_parquet, read_constructions
+    from pipeline.storage.collection import of_file
+    from pipeline.storage.construction_files import is_parquet, read_constructions
 
     named = named_problem(problem)
     if is_parquet(path):
@@ -102,7 +102,7 @@ def _told(where: str, plugin: Any) -> dict[str, Any]:
 def _verify_run(
     target: str, runs: str | None, problem: str | None, all_rounds: bool
 ) -> list[dict[str, Any]]:
-    from pipeline.results import verify_run
+    from pipeline.storage.round_files import verify_run
 
     opened = open_run(target, runs)
     plugin = problem_of(opened, problem)
@@ -145,7 +145,7 @@ def problems(as_json: bool) -> None:
 def doctor(runs: str | None, as_json: bool) -> None:
     """Say what this machine has, and what would not work."""
     from pipeline.doctor import examine
-    from pipeline.runs import runs_root
+    from pipeline.storage.run import runs_root
 
     findings = examine(runs_root(runs))
     if as_json:

@@ -26,8 +26,8 @@ from pipeline.cli.search import search
 from pipeline.cli.solve import solve
 from pipeline.cli.tidy import prune, rm
 from pipeline.cli.watch import watch
+from pipeline.core.printable import printable
 from pipeline.errors import PipelineError
-from pipeline.printable import printable
 
 #: Characters of an error; what is cut out of its middle is some value that was given.
 _LONGEST = 2000

@@ -7,9 +7,9 @@ from typing import Any, TypeVar
 
 import click
 
-from pipeline import files
+from pipeline.core.printable import printable
 from pipeline.errors import UsageError
-from pipeline.printable import printable
+from pipeline.storage import files
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -73,7 +73,7 @@ def print_json(data: dict[str, Any]) -> None:
 
 def open_run(spec: str, runs: str | None) -> Any:
     """Return the run a user named."""
-    from pipeline.runs import find_run, runs_root
+    from pipeline.storage.run import find_run, runs_root
 
     return find_run(spec, runs_root(runs), lambda line: echo(f"left out: {line}", err=True))
 
@@ -108,8 +108,8 @@ def as_file(target: str) -> Path | None:
 
 def named_problem(problem: str | None) -> Any:
     """Return what --problem names, as readers of files take it; None for nothing."""
-    from pipeline.constructions import Named
     from pipeline.problem import load_problem, problem_spec
+    from pipeline.storage.construction_files import Named
 
     return None if problem is None else Named(load_problem(problem), problem_spec(problem))
 
@@ -120,7 +120,7 @@ def collection_of(target: str, runs: str | None, problem: str | None, n: int | N
     Raises:
         UsageError: a file has several sizes or problems, and it is not said which.
     """
-    from pipeline.collection import of_file, of_run
+    from pipeline.storage.collection import of_file, of_run
 
     path = as_file(target)
     if path is None:

@@ -69,7 +69,7 @@ def compare(what: tuple[str, ...], **options: Any) -> None:
     budget_cpu_seconds, target (one, or {40 = 70, 48 = 84}), stop_at_target, control, [settings]
     for all arms and [arms.NAME] for each.
     """
-    from pipeline.runs import write_file
+    from pipeline.storage.run import write_file
 
     outputs = {key: _writable(options[key], key) for key in ("figure", "output") if options[key]}
     story = _from_runs(what, options) if _are_runs(what) else _from_plan(what[0], options)
@@ -131,10 +131,10 @@ def _are_runs(what: tuple[str, ...]) -> bool:
 
 def _from_plan(word: str, options: dict[str, Any]) -> dict[str, Any]:
     """Carry a plan out, or go on with it, and return what came of it."""
-    from pipeline.executor import cores
+    from pipeline.executors.local import cores
     from pipeline.plugins import named_in_data
     from pipeline.report.terminal import console
-    from pipeline.runs import runs_root
+    from pipeline.storage.run import runs_root
 
     plan = _plan(word, options)
     jobs = options["jobs"] if options["jobs"] is not None else cores()
@@ -150,7 +150,7 @@ def _from_plan(word: str, options: dict[str, Any]) -> dict[str, Any]:
     err = console(stderr=True)
     if not options["as_json"]:
         echo(str(folder))
-    from pipeline.compare import at_equal_compute, carry_out
+    from pipeline.benchmarking.experiment import at_equal_compute, carry_out
 
     with _Progress(err, plan.cpu_seconds + _START, jobs) as live:
         results, failures = carry_out(cells, folder, plugin, jobs, live.report, live.stopping)
@@ -173,7 +173,7 @@ def _plan(word: str, options: dict[str, Any]) -> Any:
     Raises:
         UsageError: whatever is wrong with it.
     """
-    from pipeline.compare import plan_from
+    from pipeline.benchmarking.experiment import plan_from
     from pipeline.config import read_toml, with_setting
 
     spec = existing_file(word) if word.endswith(".toml") else None
@@ -221,8 +221,14 @@ def _from_runs(what: tuple[str, ...], options: dict[str, Any]) -> dict[str, Any]
     Raises:
         UsageError: runs of several problems or conventions, or twice the same.
     """
+    from pipeline.benchmarking.experiment import (
+        arm_names,
+        at_equal_compute,
+        check_pairs,
+        control_of,
+        result_of,
+    )
     from pipeline.cli.common import problem_of
-    from pipeline.compare import arm_names, at_equal_compute, check_pairs, control_of, result_of
 
     for key in _OF_A_PLAN:
         if options[key] not in (None, ()):
@@ -258,7 +264,7 @@ def _story(
     plugin: Any, results: Any, arms: list[str], control: str, target: Any, warnings: Any
 ) -> dict[str, Any]:
     """Return what is told about results in every form."""
-    from pipeline.compare import panel
+    from pipeline.benchmarking.experiment import panel
 
     panels = []
     for n in sorted({result.n for result in results}):
@@ -319,7 +325,7 @@ def _title(story: dict[str, Any], n: int) -> str:
 
 def _sentences(story: dict[str, Any]) -> list[tuple[int | None, str]]:
     """Return each verdict with its size, None for all sizes together."""
-    from pipeline.compare import verdict, verdicts
+    from pipeline.benchmarking.experiment import verdict, verdicts
 
     return [
         (n, ("" if n else "all sizes: ") + verdict(arm, story["control"], pairs))
@@ -329,7 +335,7 @@ def _sentences(story: dict[str, Any]) -> list[tuple[int | None, str]]:
 
 def _notes(story: dict[str, Any]) -> list[str]:
     """Return how the verdicts were come by, and what weakens them."""
-    from pipeline.compare import Pairs
+    from pipeline.benchmarking.experiment import Pairs
 
     count, control = len(_sentences(story)), story["control"]
     method = (
@@ -397,7 +403,7 @@ def _cells(texts: list[str]) -> str:
 
 
 def _as_json(story: dict[str, Any]) -> dict[str, Any]:
-    from pipeline.compare import verdict, verdicts
+    from pipeline.benchmarking.experiment import verdict, verdicts
 
     judged = [
         {
@@ -464,7 +470,7 @@ def _panel_json(panel: Any) -> dict[str, Any]:
 
 
 def _figure(story: dict[str, Any]) -> str:
-    from pipeline.compare import curve
+    from pipeline.benchmarking.experiment import curve
     from pipeline.report.curves import Chart, Line, curves_svg
 
     charts = []

@@ -29,7 +29,7 @@ def count(target: str, n: int | None, problem: str | None, runs: str | None, as_
     unique prefix of its name, or latest) stands for what its last round kept; FILE is whatever
     `verify` reads, such as `export` and `solve --all` write.
     """
-    from pipeline.census import census
+    from pipeline.search.equivalence_classes import census
 
     groups = _groups(target, n, problem, runs)
     sizes = []
@@ -52,8 +52,8 @@ def count(target: str, n: int | None, problem: str | None, runs: str | None, as_
 
 def _groups(target: str, n: int | None, problem: str | None, runs: str | None) -> Iterator[Any]:
     """Yield (problem, size, cells, scores) of what is to be counted, no set twice."""
-    from pipeline.collection import of_file
-    from pipeline.packing import first_of_each
+    from pipeline.core.bitset import first_of_each
+    from pipeline.storage.collection import of_file
 
     path = as_file(target)
     if path is None:

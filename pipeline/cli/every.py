@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.census import census
 from pipeline.cli.count import census_table
-from pipeline.constructions import as_json
+from pipeline.core.bitset import popcounts, width
+from pipeline.core.symmetry import stabiliser_orders
 from pipeline.errors import PipelineError
-from pipeline.packing import popcounts, width
-from pipeline.symmetry import stabiliser_orders
+from pipeline.search.equivalence_classes import census
+from pipeline.storage.construction_files import as_json
 
 _LINE_EVERY = 10.0  # seconds between lines about how far it is
 
@@ -69,12 +69,12 @@ def _pieces(
     """Return the largest size, the sets of that size piece by piece, and how they are found."""
     quotas = plugin.quotas(question.n) if plugin.arity <= 3 else None
     if quotas is not None:
-        from pipeline.search.cover import sweep
+        from pipeline.search.exact_cover import sweep
 
         found = sweep(plugin, question.n, question.symmetry)
         pieces = ((piece.cells, piece.nodes, piece.complete) for piece in found)
         return quotas.size, pieces, "search by quotas"
-    from pipeline.search.proof import every
+    from pipeline.search.exact import every
 
     answer = prove()
     if answer.interrupted:

@@ -5,7 +5,6 @@ from typing import Any
 
 import click
 
-from pipeline import files
 from pipeline.cli.common import (
     collection_of,
     pick_options,
@@ -13,6 +12,7 @@ from pipeline.cli.common import (
     runs_option,
     writable,
 )
+from pipeline.storage import files
 
 _LISTS, _PICTURES = ("json", "csv", "parquet", "lean-list"), ("svg", "tikz")
 
@@ -59,7 +59,7 @@ def export(
     """
     from pipeline.errors import UsageError
     from pipeline.report import exporting
-    from pipeline.runs import write_file
+    from pipeline.storage.run import write_file
 
     if as_json and kind not in (None, "json"):
         raise UsageError(f"--json and --format {kind}: name one of them")
@@ -99,7 +99,7 @@ def _one_of_each(plugin: Any, pool: Any) -> Any:
     """Return the first of each class of constructions under the problem's group."""
     import numpy as np
 
-    from pipeline.symmetry import canonical
+    from pipeline.core.symmetry import canonical
 
     forms = canonical(pool.cells, plugin.ground(pool.n))
     _, first = np.unique(forms, axis=0, return_index=True)
@@ -107,10 +107,10 @@ def _one_of_each(plugin: Any, pool: Any) -> Any:
 
 
 def _rows(plugin: Any, spec: str, pool: Any) -> list[dict[str, Any]]:
-    from pipeline.collection import id_texts
-    from pipeline.constructions import as_json
-    from pipeline.population import ORIGINS
-    from pipeline.symmetry import stabiliser_orders
+    from pipeline.core.population import ORIGINS
+    from pipeline.core.symmetry import stabiliser_orders
+    from pipeline.storage.collection import id_texts
+    from pipeline.storage.construction_files import as_json
 
     orders, names = stabiliser_orders(pool.cells, plugin.ground(pool.n)), id_texts(plugin, pool)
     return [

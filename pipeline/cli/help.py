@@ -9,8 +9,8 @@ from click.shell_completion import CompletionItem
 
 from pipeline.errors import UsageError, nearest
 
-#: What the shell offers where a problem may know more words: its methods are in
-#: pipeline.search.portfolio and its classes in pipeline.subgroups, too heavy to import for help.
+#: What the shell offers where a problem may know more words: its methods are in search.portfolio,
+#: its classes in core.permutation_group, both too heavy to import for help.
 METHODS = ("tabu", "enumerate", "grow", "anneal", "greedy", "cover")
 CLASSES = (
     *("trivial", "mirror", "diagonal", "half-turn", "both-mirrors", "both-diagonals"),

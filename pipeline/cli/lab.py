@@ -170,7 +170,7 @@ def all_(out: str | None, only: str | None, **options: Any) -> None:
     """
     from pipeline.errors import nearest
     from pipeline.lab.registry import entries
-    from pipeline.runs import write_file
+    from pipeline.storage.run import write_file
 
     file = writable("-o", Path(out)) if out else None
     chosen = entries(options["scale"])
@@ -221,7 +221,7 @@ def attention(
     page.html.
     """
     from pipeline.lab.folder import find_lab_run
-    from pipeline.runs import runs_root
+    from pipeline.storage.run import runs_root
 
     opened = find_lab_run(run_, runs_root(runs))
     from pipeline.lab.looking import look
@@ -336,7 +336,7 @@ def _perform(
     from pipeline.lab.work import perform
     from pipeline.model.device import prepare
     from pipeline.report.terminal import console
-    from pipeline.runs import runs_root
+    from pipeline.storage.run import runs_root
 
     err, root, made = console(stderr=True), runs_root(options["runs"]), []
     for what in whats:

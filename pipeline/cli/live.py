@@ -21,7 +21,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from pipeline.executor import ENDING
+from pipeline.executors.local import ENDING
 
 _TITLES = {
     "warm-up": "loading search",

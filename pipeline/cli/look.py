@@ -27,8 +27,8 @@ def ls(runs: str | None, as_json: bool) -> None:
     With state, rounds, best score, time played and size on the disk. A run is running, done (its
     budget is used or its target reached), stopped (`pipeline resume` goes on with it) or damaged.
     """
-    from pipeline.listing import UNBOUNDED, listing
-    from pipeline.runs import runs_root
+    from pipeline.storage.listing import UNBOUNDED, listing
+    from pipeline.storage.run import runs_root
 
     root = runs_root(runs)
     rows = listing(root)
@@ -86,9 +86,9 @@ def show(
     --rank and --id pick another construction. RUN is a path, a unique prefix of its name, or
     latest.
     """
-    from pipeline.collection import of_run
     from pipeline.report.terminal import console
-    from pipeline.results import read_round
+    from pipeline.storage.collection import of_run
+    from pipeline.storage.round_files import read_round
 
     opened = open_run(run_, runs)
     plugin, best = problem_of(opened, problem), None
@@ -137,7 +137,7 @@ def hist(
     """
     from pipeline.errors import UsageError
     from pipeline.report.terminal import console, histogram, parts, statistics_table
-    from pipeline.results import read_round
+    from pipeline.storage.round_files import read_round
 
     opened = open_run(run_, runs)
     number = opened.last_round() if round_ is None else round_
@@ -199,8 +199,8 @@ def best(
     if rank is not None or id_ is not None or problem is not None:
         raise UsageError("--rank, --id and --problem go with a RUN or FILE, not with a PROBLEM")
     from pipeline.problem import load_problem
-    from pipeline.records import best_over_runs
-    from pipeline.runs import runs_root
+    from pipeline.publish.records import best_over_runs
+    from pipeline.storage.run import runs_root
 
     if n is None:
         raise UsageError(
@@ -240,7 +240,7 @@ def print_summary(opened: Any, plugin: Any, found: dict[str, Any], out: Any) -> 
         parts,
         statistics_table,
     )
-    from pipeline.results import read_round
+    from pipeline.storage.round_files import read_round
 
     read = [read_round(opened, plugin, k, opened.config.n) for k in opened.rounds()]
     rounds, pool = [stats for stats, _ in read], read[-1][1]

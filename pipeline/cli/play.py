@@ -34,11 +34,11 @@ def begin(config: Any, plugin: Any, runs: str | None, files: dict[str, bytes] | 
         UsageError: what no run of this configuration could get past.
     """
     load()
-    from pipeline import inputs
     from pipeline.plugin_check import check_first_use
     from pipeline.plugins import kept_files
-    from pipeline.runs import Run, runs_root
     from pipeline.session import check, settled
+    from pipeline.storage import inputs
+    from pipeline.storage.run import Run, runs_root
 
     check_first_use(plugin)
     named = inputs.read_files(config)
@@ -73,9 +73,9 @@ def play(
     """
     from pipeline import session
     from pipeline.cli.live import Interrupted, Live
-    from pipeline.executor import make_executor
+    from pipeline.executors.local import make_executor
     from pipeline.report.terminal import console
-    from pipeline.results import best_of
+    from pipeline.storage.round_files import best_of
 
     err = console(stderr=True)
     compute = opened.config.compute
@@ -127,7 +127,7 @@ def _with_tensorboard(opened: Any, plugin: Any, live: Any, err: Any) -> Iterator
 
     A log that cannot be written is told of and given up; the run goes on.
     """
-    from pipeline.report.tensorlog import FOLDER, TensorLog
+    from pipeline.report.tensorboard import FOLDER, TensorLog
 
     log: TensorLog | None = None
     try:

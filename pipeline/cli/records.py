@@ -27,9 +27,9 @@ def records(
     """
     from pipeline.errors import UsageError
     from pipeline.problem import load_problem, problem_names
-    from pipeline.records import folder, table
+    from pipeline.publish.records import folder, table
     from pipeline.report.terminal import console
-    from pipeline.runs import runs_root
+    from pipeline.storage.run import runs_root
 
     if convention is not None and problem is None:
         raise UsageError("--convention: name its problem too, as in: pipeline records isosceles")

@@ -53,7 +53,7 @@ def report(
     """
     from pipeline.report.gathering import Story
     from pipeline.report.page import comparison_page, file_page, run_page
-    from pipeline.runs import runs_root, write_file
+    from pipeline.storage.run import runs_root, write_file
 
     there = None if file is None else writable("-o", Path(file), force)
     sources, opened = [word for word in targets if as_file(word) is not None], []
@@ -123,7 +123,7 @@ def plot(
     pick the board to draw.
     """
     from pipeline.report.rendering import check_renderer, render
-    from pipeline.runs import write_file
+    from pipeline.storage.run import write_file
 
     suffix = Path(file).suffix.lower()
     if suffix not in _SUFFIXES:
@@ -161,9 +161,9 @@ def plot(
 
 def _figure_of(held: Any, what: str, suffix: str, rank: int | None, id_: str | None) -> str:
     """Return a figure of constructions that no run tells of, as SVG, or a board as TikZ."""
+    from pipeline.core.score_stats import distribution
     from pipeline.report import figures
     from pipeline.report.gathering import usage
-    from pipeline.statistics import distribution
 
     plugin, pool = held.problem, held.pool
     if what == "board":

@@ -67,7 +67,7 @@ def run(problem: str, file: str | None, settings: tuple[str, ...], **options: An
     PROBLEM is a name (see `pipeline problems`) or a plugin, as in ./mine.py:MyProblem.
     """
     from pipeline.config import to_toml
-    from pipeline.report.tensorlog import check_tensorboard
+    from pipeline.report.tensorboard import check_tensorboard
 
     config, plugin = configure(problem, file, settings, options)
     if options["print_config"]:
@@ -119,7 +119,7 @@ def resume(
 
     from pipeline.config import StoreConfig, with_budget
     from pipeline.plugins import check_unchanged
-    from pipeline.report.tensorlog import check_tensorboard
+    from pipeline.report.tensorboard import check_tensorboard
 
     if tensorboard:
         check_tensorboard()
@@ -154,8 +154,8 @@ def configure(
     from dataclasses import replace
 
     from pipeline.config import config_from, read_toml, resolved, with_setting
-    from pipeline.inputs import absolute
     from pipeline.problem import load_problem, problem_spec
+    from pipeline.storage.inputs import absolute
 
     data = read_toml(existing_file(file)) if file else {}
     absolute(data, Path(file or "").parent)

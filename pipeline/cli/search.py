@@ -107,8 +107,8 @@ def search(
 
 def _start(config: Any, plugin: Any, before: dict[str, Any]) -> dict[str, bytes]:
     """Return a file with the best of the size before, to begin with where it fits."""
-    from pipeline.constructions import at_larger_size
-    from pipeline.runs import SMALLER
+    from pipeline.storage.construction_files import at_larger_size
+    from pipeline.storage.run import SMALLER
 
     if not before["points"] or config.search.mask:
         return {}

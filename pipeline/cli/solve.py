@@ -59,9 +59,9 @@ def solve(
         raise UsageError("--inequivalent goes with --all")
     seconds = parse_time(time_) if time_ else float("inf")
     path = _writable(output) if output else None
-    from pipeline.constructions import as_json as construction
     from pipeline.problem import check_objective, load_problem, problem_spec
     from pipeline.report.terminal import console
+    from pipeline.storage.construction_files import as_json as construction
 
     plugin = load_problem(problem, convention)
     check_objective(plugin, problem, n)
@@ -71,9 +71,9 @@ def solve(
     from pipeline.plugin_check import check_first_use
 
     check_first_use(plugin)
-    from pipeline.executor import make_executor
-    from pipeline.runs import write_file
-    from pipeline.search.proof import Question, solve
+    from pipeline.executors.local import make_executor
+    from pipeline.search.exact import Question, solve
+    from pipeline.storage.run import write_file
 
     spec = problem_spec(problem)
     question = Question(spec, plugin.convention, n, symmetry)
@@ -122,11 +122,11 @@ def _finish_all(
     plugin: Any, found: dict[str, Any], cells: Any, inequivalent: bool, path: Any, as_json: bool
 ) -> None:
     """Print or write every set that was found, and leave with the exit code for it."""
-    from pipeline.census import census
     from pipeline.cli.every import print_every, rows_of
     from pipeline.report.exporting import to_json
     from pipeline.report.terminal import console
-    from pipeline.runs import write_file
+    from pipeline.search.equivalence_classes import census
+    from pipeline.storage.run import write_file
 
     n = found["n"]
     if path:
@@ -154,7 +154,7 @@ def _writable(text: str) -> Path:
 
 def _print(plugin: Any, n: int, symmetry: str, answer: Any, out: Any) -> None:
     """Print the set, what is proved about it, and its place beside the recorded value."""
-    from pipeline.packing import points
+    from pipeline.core.bitset import points
     from pipeline.report.board import board_text
 
     coords = plugin.ground(n).coords

@@ -9,9 +9,9 @@ from typing import Any
 
 import click
 
-from pipeline import files
 from pipeline.cli.common import echo, json_option, print_json, runs_option
 from pipeline.errors import PipelineError, RunError, UsageError
+from pipeline.storage import files
 
 _REMOVING = ".removing-"
 _yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
@@ -69,9 +69,9 @@ def prune(
     Constructions and statistics all stay. Says how much that frees and asks first. Without any
     model a run can only go on from round 0. RUN is a path, a unique prefix of its name, or latest.
     """
-    from pipeline.pruning import prunable
-    from pipeline.pruning import prune as delete
-    from pipeline.runs import Run, all_runs, runs_root
+    from pipeline.storage.pruning import prunable
+    from pipeline.storage.pruning import prune as delete
+    from pipeline.storage.run import Run, all_runs, runs_root
 
     if bool(runs_named) == all_:
         raise UsageError("name runs, or all with --all, as in: pipeline prune latest")
@@ -109,7 +109,7 @@ def _folders(named: Sequence[str], runs: str | None) -> list[Path]:
     Raises:
         RunError: none of that name, or what is no run's own folder.
     """
-    from pipeline.runs import find_folder, runs_root
+    from pipeline.storage.run import find_folder, runs_root
 
     paths: dict[Path, Path] = {}
     for name in named:
@@ -124,7 +124,7 @@ def _folders(named: Sequence[str], runs: str | None) -> list[Path]:
 
 
 def _held(path: Path, to_write: bool = True) -> contextlib.AbstractContextManager[None]:
-    from pipeline.runs import holding
+    from pipeline.storage.run import holding
 
     return holding(path, to_write)
 

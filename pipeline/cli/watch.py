@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from pipeline import files
 from pipeline.cli.common import echo, json_option, open_run, print_json, runs_option
-from pipeline.runs import parse_events
+from pipeline.storage import files
+from pipeline.storage.run import parse_events
 
 _EVERY = 0.5  # seconds between two looks
 

@@ -23,8 +23,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pipeline import __version__, files
+from pipeline import __version__
 from pipeline.errors import PipelineError, RunError
+from pipeline.storage import files
 
 SCHEMA = 1
 

@@ -16,16 +16,16 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import streams
 from pipeline.config import Config, config_from
+from pipeline.core import streams
+from pipeline.core.population import Population
+from pipeline.core.score_stats import distribution
 from pipeline.errors import UsageError, nearest
-from pipeline.executor import Serial
+from pipeline.executors.local import Serial
 from pipeline.loop import Loop
-from pipeline.population import Population
 from pipeline.problem import load_problem
 from pipeline.search import kernels
 from pipeline.search.space import make_space
-from pipeline.statistics import distribution
 from pipeline.workshop import Report, State
 
 N = 16

@@ -12,8 +12,8 @@ from pipeline.config import TrainConfig
 from pipeline.lab.task import END, Budget, Forced, Task
 from pipeline.model.gpt import GPT, GPTConfig
 from pipeline.model.sample import sample
+from pipeline.model.tokens import BOS, EOS, PAD
 from pipeline.model.train import fit
-from pipeline.tokens import BOS, EOS, PAD
 
 _FIRST = 3  # token of the alphabet's first symbol
 _EPOCH = 4096  # fresh strings made at a time

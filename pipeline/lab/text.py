@@ -22,8 +22,8 @@ from pipeline.lab.task import Budget
 from pipeline.model.device import pick_device
 from pipeline.model.gpt import GPT, GPTConfig
 from pipeline.model.sample import sample
+from pipeline.model.tokens import BOS, EOS, PAD
 from pipeline.model.train import fit, token_loss
-from pipeline.tokens import BOS, EOS, PAD
 
 _FIRST = 3
 _HELD = 0.1  # of the text, its end

@@ -12,11 +12,11 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from pipeline.core.untrusted import parse_json
 from pipeline.errors import PipelineError, RunError
+from pipeline.model.coordinate_embedding import Places
 from pipeline.model.gpt import GPT, GPTConfig
-from pipeline.model.places import Places
 from pipeline.model.vision import Vision, VisionConfig
-from pipeline.untrusted import parse_json
 
 Model = TypeVar("Model", GPT, Vision)
 

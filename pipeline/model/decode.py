@@ -1,7 +1,7 @@
 """Decoding, one token of many sequences at a time, over a static cache of keys and values.
 
 Two decoders with one face: ``Lanes`` runs on a CPU, on products by torch and the kernels of
-``pipeline.model.kernels``; ``Batch`` runs on any device, on torch alone.
+``pipeline.model.decode_kernels``; ``Batch`` runs on any device, on torch alone.
 
 Shapes: B sequences, T positions, H heads, D width, V vocabulary.
 """
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pipeline.model import kernels
+from pipeline.model import decode_kernels
 from pipeline.model.gpt import GPT, Block
 
 _LANES = 16  # fewer columns, or other than whole vectors, and a product may round another way
@@ -114,15 +114,15 @@ class Lanes:
         for cache, block in zip(self._caches(), self._blocks, strict=True):
             first, second, query, memory, bias, mix, up, down = block
             cache = cache[: self._seen]
-            kernels.normalise(x.numpy(), first, scratch[0], as_numpy(h))
+            decode_kernels.normalise(x.numpy(), first, scratch[0], as_numpy(h))
             torch.mm(memory, h, out=cache[position])
             torch.mm(query, h, out=y)
-            kernels.attend(as_numpy(y), as_numpy(cache), bias, classes, scratch, as_numpy(h))
+            decode_kernels.attend(as_numpy(y), as_numpy(cache), bias, classes, scratch, as_numpy(h))
             x += torch.mm(mix, h, out=y)
-            kernels.normalise(x.numpy(), second, scratch[0], as_numpy(h))
-            kernels.gelu(as_numpy(torch.mm(up, h, out=wide)).reshape(-1))
+            decode_kernels.normalise(x.numpy(), second, scratch[0], as_numpy(h))
+            decode_kernels.gelu(as_numpy(torch.mm(up, h, out=wide)).reshape(-1))
             x += torch.mm(down, wide, out=y)
-        kernels.normalise(x.numpy(), self._norm, scratch[0], as_numpy(h))
+        decode_kernels.normalise(x.numpy(), self._norm, scratch[0], as_numpy(h))
         return torch.mm(h.T, self._head.T)[: self._rows]
 
     def keep(self, index: np.ndarray) -> None:
@@ -131,10 +131,12 @@ class Lanes:
         index = np.pad(index, (0, self._lanes - len(index)), mode="edge")
         used = self._seen * 2 * self._width
         for memory in map(as_numpy, self._memory):
-            kernels.gather(memory[: used * before], before, index, memory[: used * self._lanes])
+            decode_kernels.gather(
+                memory[: used * before], before, index, memory[: used * self._lanes]
+            )
         if self._relation is not None:
             past, used = self._past, self._seen
-            kernels.gather(past[: used * before], before, index, past[: used * self._lanes])
+            decode_kernels.gather(past[: used * before], before, index, past[: used * self._lanes])
 
     def _tokens_seen(self) -> np.ndarray:
         """Return the tokens of each sequence so far, ``(T, lanes)``; T = 0 without geometry."""

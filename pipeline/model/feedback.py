@@ -22,8 +22,8 @@ from pipeline.config import FeedbackConfig
 from pipeline.errors import PipelineError
 from pipeline.model.device import compiled, pick_dtype
 from pipeline.model.gpt import GPT
+from pipeline.model.tokens import Encoder
 from pipeline.model.train import token_loss
-from pipeline.tokens import Encoder
 
 _BETAS = (0.9, 0.99)
 _CLIP = 1.0  # largest norm of a gradient

@@ -6,7 +6,7 @@
 - untied output head
 - with an embedding by coordinates, an element's token is the sum of a learnt vector for each of its
   coordinates; with one by fractions, tokens, positions and the head's rows are what small networks
-  make of the features of their places (see ``pipeline.model.places``)
+  make of the features of their places (see ``pipeline.model.coordinate_embedding``)
 - with a geometry, a learnt bias on each attention score, one for each layer, head and relation of
   the two tokens (after Graphormer, Ying et al. 2021, arXiv:2106.05234); it begins at zero
 - embeddings drawn from N(0, 1), linear layers uniform in +-1/sqrt(inputs) (PyTorch's default),
@@ -29,11 +29,11 @@ from torch.nn import functional as F
 from pipeline.errors import UsageError, nearest
 
 if TYPE_CHECKING:
-    from pipeline.model.places import Places
+    from pipeline.model.coordinate_embedding import Places
 
-#: What a model may know of where its tokens lie; see ``pipeline.model.geometry``.
+#: What a model may know of where its tokens lie; see ``pipeline.model.attention_bias``.
 GEOMETRIES = ("off", "distance", "offset")
-#: What the embedding of an element's token is made of; see ``pipeline.model.places``.
+#: What the embedding of an element's token is made of; see ``pipeline.model.coordinate_embedding``.
 EMBEDDINGS = ("free", "coordinates", "fractions")
 #: How many numbers are known of a position in a sequence.
 POSITION_FEATURES = 9

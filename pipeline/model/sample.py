@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from pipeline.errors import PipelineError
-from pipeline.model import kernels
+from pipeline.model import decode_kernels
 from pipeline.model.decode import Decoder, as_numpy, decoder
 from pipeline.model.device import pick_dtype
+from pipeline.model.device_mask import TableGuide
 from pipeline.model.gpt import GPT
-from pipeline.model.masks import TableGuide
 
 _COMPACT = 8  # a batch is compacted when one in so many of its sequences has ended
 _NOT_FINITE = "the model's logits are not finite; train it anew or roll back"
@@ -183,7 +183,9 @@ def choose(
         return _choose_there(logits, uniforms, legal, eos, temperature, top_p)
     tokens = np.empty(len(logits), np.int64)
     allowed = np.zeros((0, 0), np.bool_) if legal is None else np.asarray(legal)
-    if not kernels.draw(as_numpy(logits), uniforms, allowed, eos, temperature, top_p, tokens):
+    if not decode_kernels.draw(
+        as_numpy(logits), uniforms, allowed, eos, temperature, top_p, tokens
+    ):
         raise PipelineError(_NOT_FINITE)
     return tokens
 

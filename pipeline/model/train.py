@@ -15,7 +15,7 @@ from pipeline.config import TrainConfig
 from pipeline.errors import PipelineError, RunError
 from pipeline.model.device import compiled, peak_flops, pick_dtype
 from pipeline.model.gpt import GPT
-from pipeline.tokens import PAD, Encoder
+from pipeline.model.tokens import PAD, Encoder
 
 HOLDOUT_MOST = 1000  # more would only slow the evaluations down
 _EVALUATION_ROWS = 256

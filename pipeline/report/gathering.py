@@ -13,17 +13,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pipeline.collection import Collection, id_texts, ranking
+from pipeline.core.bitset import unpack
+from pipeline.core.population import ORIGINS, Population
+from pipeline.core.score_stats import Distribution, distribution
+from pipeline.core.symmetry import class_name, find_class, orbits, stabiliser
 from pipeline.errors import RunError
-from pipeline.packing import unpack
-from pipeline.population import ORIGINS, Population
 from pipeline.problem import Problem
 from pipeline.report.terminal import parts
-from pipeline.results import described, load_pool, load_samples, read_round
-from pipeline.runs import Run
 from pipeline.search.blocking import blocked_by
-from pipeline.statistics import Distribution, distribution
-from pipeline.symmetry import class_name, find_class, orbits, stabiliser
+from pipeline.storage.collection import Collection, id_texts, ranking
+from pipeline.storage.round_files import described, load_pool, load_samples, read_round
+from pipeline.storage.run import Run
 
 #: The share of a pool that counts as its elite, as in the four statistics.
 _ELITE = 5

@@ -15,15 +15,15 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from pipeline import __version__
-from pipeline.collection import Collection, digest
 from pipeline.config import to_toml
+from pipeline.core.score_stats import distribution
+from pipeline.core.symmetry import stabiliser
 from pipeline.errors import UsageError
 from pipeline.report import figures
 from pipeline.report.board import board_svg, geometry, heatmap_svg, is_board, mirrors
 from pipeline.report.gathering import Member, Story, members, usage
 from pipeline.report.terminal import from_proposals, imported
-from pipeline.statistics import distribution
-from pipeline.symmetry import stabiliser
+from pipeline.storage.collection import Collection, digest
 
 #: Constructions that are drawn, and that the table lists.
 _BOARDS, _LISTED = 12, 2000

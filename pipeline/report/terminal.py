@@ -9,9 +9,9 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.printable import printable
+from pipeline.core.printable import printable
+from pipeline.core.score_stats import Distribution
 from pipeline.report.encoding import drawable
-from pipeline.statistics import Distribution
 
 _BLOCKS = " ▏▎▍▌▋▊▉█"
 _BARS = 40  # about so many of a histogram

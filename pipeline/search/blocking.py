@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.compiling import njit
+from pipeline.core.jit import njit
 from pipeline.problem import Problem, crashes_raised
 
 

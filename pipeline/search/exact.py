@@ -1,460 +1,717 @@
-"""Exhaustive depth-first search on any space: branch and bound with a graph of conflicts.
+"""The most elements a valid set can have: proved by exhaustive search, or bounded when stopped.
 
-Two candidates *conflict* when a forbidden configuration holds both and otherwise members alone,
-so that no set that extends the members holds the two of them. Every member that joins adds
-conflicts. At each node the candidates are packed greedily into groups in which all conflict; such
-a group gives one candidate at most. As long as the groups together cannot lift the set above the
-best one known their candidates are waived: a better set holds one of the others, and only those
-are branched on (the bound of Tomita and Seki's clique search, DMTCS 2003, on a graph that grows).
+The tree of ``exact`` is cut into pieces that anyone may search. Batches of tasks take the pieces
+with the largest shares first; a task that has used up its nodes gives back what it left as smaller
+pieces. A better set is told to the next batch alone, so nothing depends on who worked on what.
 
-Where configurations have at most three elements, the conflicts that any one choice brings are
-written down beforehand and a node takes about half a microsecond; elsewhere the hook says at each
-node what every candidate would block.
+Symmetry: with the candidates in their order, highest first, a set is searched for only if no image
+of it under the group is larger as a row of bits (lex-leader; Crawford, Ginsberg, Luks, Roy, KR
+1996). That is looked at for the first two members, where it pays.
+
+Bounds of parts: the ground set is cut into strips and boxes. The largest sets within such parts
+are found exactly, small parts first, and no set has more elements than those of the parts together.
 """
 
-from typing import Any, NamedTuple
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
-from numba import types
-from numba.extending import intrinsic
 
-from pipeline.compiling import inlined, kernel, njit
-from pipeline.search.kernels import SIZE, below, join, leave, load
+from pipeline.core import bitset, jit, streams
+from pipeline.core.jit import njit
+from pipeline.core.symmetry import SymmetryClass, find_class, normaliser, orbits, symmetry_classes
+from pipeline.errors import PipelineError, UsageError
+from pipeline.executors.local import Executor
+from pipeline.problem import Problem, check_objective, crashes_raised, load_problem
+from pipeline.search import branch_and_bound, kernels
+from pipeline.search.portfolio import make_arms
+from pipeline.search.space import make_space
+from pipeline.search.tasks import Shard, run_shard
 
-#: Places in ``Tree.at``.
-LEVEL, ROOT, NEW, BEST, HELD, COUNT, WORDS = range(7)
+# What the tables of one process may take; 1,000 choices are the most then.
+_BYTES = 270_000_000
+# Tasks of a batch, and the nodes of each: half a second to two seconds.
+_TASKS = 16
+_NODES, _NODES_ASKED = 1 << 20, 1 << 15
+# Nodes that the bound of one part may cost where no time is set, in tasks.
+_NODES_PART = 32
+# The share of a given time that bounds of parts may take.
+_PART_TIME = 0.3
+_SMALL_PART = 12
+# Seconds between two looks at the clock.
+_LOOK = 0.05
+# Seconds for the bounds of what is left when the time is up.
+_BOUNDING = 0.5
+# Local search for a first set: steps of a tabu search for each element, nodes of one by quotas.
+_FIRST_STEPS, _FIRST_NODES = 100, 200_000
+_NO_LIMIT = float("inf")
 
 
-class Tree(NamedTuple):
-    """A depth-first search under way among K candidates; W words of 64 hold a set of them.
+@dataclass(frozen=True)
+class Question:
+    """What is asked: the most elements of a valid set that has the symmetry.
 
-    Candidates have numbers; those with high ones are branched on first, those with low ones are
-    waived first. Level l holds the node of the first l branches taken.
+    Attributes:
+        problem, convention: as ``load_problem`` takes them.
+        n: the size.
+        symmetry: name of the symmetry class; "trivial" for all sets.
     """
 
-    at: np.ndarray  # int64 (7,): level, where it began, 1 if just entered, size to beat, length
-    #                 of the best found (0: none), candidates, words in use
-    choice: np.ndarray  # int64 (K,), the choice that a candidate is
-    weight: np.ndarray  # int64 (K,), its elements
-    live: np.ndarray  # uint64 (D, W), candidates not decided on
-    todo: np.ndarray  # uint64 (D, W), those to branch on yet
-    rows: np.ndarray  # uint64 (D, K, W), for each live candidate those it conflicts with
-    ban: np.ndarray  # uint64 (K, K, W), what two candidates rule out; empty: ask the hook
-    taken: np.ndarray  # int64 (D,), the branch taken at each level
-    width: np.ndarray  # int64 (D,), the branches there were to take
-    size: np.ndarray  # int64 (D,), elements taken before each level
-    best: np.ndarray  # int64 (D,), the branches to the best set found
-    group: np.ndarray  # uint64 (W,), scratch, as are all below
-    number: np.ndarray  # int64 (M,), the candidate that a choice is, -1 for none
-    counts: np.ndarray  # int32 (slots,)
-    members: np.ndarray  # int32 (m,)
-    inside: np.ndarray  # uint8 (m,)
+    problem: str
+    convention: str
+    n: int
+    symmetry: str = "trivial"
 
 
-def _count_ones(typing, x):
-    def generate(context, builder, signature, arguments):
-        return builder.ctpop(arguments[0])
+class Planted(NamedTuple):
+    """What a question's search needs, made once in each process."""
 
-    return types.uint64(types.uint64), generate
-
-
-def _count_low(typing, x):
-    def generate(context, builder, signature, arguments):
-        return builder.cttz(arguments[0], context.get_constant(types.boolean, True))
-
-    return types.uint64(types.uint64), generate
+    problem: Problem
+    space: kernels.Space
+    state: kernels.State
+    tree: branch_and_bound.Tree
+    group: np.ndarray  # int64 (g, K): where each symmetry moves each candidate, identity first
 
 
-def _count_high(typing, x):
-    def generate(context, builder, signature, arguments):
-        return builder.ctlz(arguments[0], context.get_constant(types.boolean, True))
+@dataclass(frozen=True, eq=False)
+class Piece:
+    """The sets that hold ``members`` and otherwise candidates of ``left`` alone.
 
-    return types.uint64(types.uint64), generate
+    Attributes:
+        members: int64, candidates in the order they were taken.
+        left: uint64 (W,), a set of candidates.
+        share: about how much of the whole work this is.
+    """
+
+    members: np.ndarray
+    left: np.ndarray
+    share: float = 1.0
 
 
-# One machine instruction each: bits set, zeros below the lowest of them, zeros above the highest.
-_ones: Any = intrinsic(_count_ones)
-_below_lowest: Any = intrinsic(_count_low)
-_above_highest: Any = intrinsic(_count_high)
+@dataclass(frozen=True, eq=False)
+class Task:
+    """Pieces to search for a set of more than ``best`` elements, with so many nodes and until."""
+
+    question: Question
+    pieces: tuple[Piece, ...]
+    best: int
+    nodes: int
+    until: float = _NO_LIMIT
 
 
-@njit
-def new_tree(space, capacity, triples):
-    """Return room for a search among up to ``capacity`` candidates.
+class Result(NamedTuple):
+    """What a task came back with: a better set, if ``found`` holds candidates, and what is left."""
+
+    best: int
+    found: np.ndarray
+    nodes: int
+    pieces: tuple[Piece, ...]
+
+
+@dataclass
+class Answer:
+    """What is known so far.
+
+    Attributes:
+        lower: elements of the largest set found.
+        upper: no set has more.
+        cells: packed uint8 ``(ceil(m / 8),)``, a set of ``lower`` elements.
+        nodes: how many were visited.
+        seconds: since the beginning.
+        method: what the upper bound comes from.
+        broken: whether sets were told apart up to symmetry alone.
+        interrupted: whether the user stopped it.
+    """
+
+    lower: int
+    upper: int
+    cells: np.ndarray
+    nodes: int = 0
+    seconds: float = 0.0
+    method: str = ""
+    broken: bool = False
+    interrupted: bool = False
+
+    @property
+    def proved(self) -> bool:
+        """Whether the largest set is known."""
+        return self.lower == self.upper
+
+
+#: Called with the stage, how much of it is done (0..1) and what is known so far.
+Report = Callable[[str, float, Answer], None]
+
+
+def solve(
+    question: Question,
+    executor: Executor,
+    seconds: float = _NO_LIMIT,
+    report: Report = lambda stage, done, answer: None,
+) -> Answer:
+    """Find the largest set and prove that it is, or what bounds can be had in the time.
+
+    Without a limit of time the answer and the number of nodes are the same everywhere.
+    Ctrl-C ends the work as the time does.
+
+    Raises:
+        UsageError: an unknown class or one that no set can have, n too small, too many choices,
+            or a problem that maximises something else than size.
+        PipelineError: the problem's hook raises or is wrong.
+    """
+    began, compiled = time.monotonic(), jit.kept_files()
+    problem = load_problem(question.problem, question.convention or None)
+    check_objective(problem, question.problem, question.n)
+    check_size(problem, question)
+    ground = problem.ground(question.n)
+    answer = Answer(0, ground.m, np.zeros(bitset.width(ground.m), np.uint8), method="counting")
+    try:
+        with crashes_raised(f"the hook of {question.problem}"):
+            _warm_up(problem, question, executor)
+            if jit.kept_files() > compiled:  # once on a machine, and no part of the time
+                began = time.monotonic()
+            _Solver(question, executor, began + seconds, report, answer).run()
+    except KeyboardInterrupt:
+        executor.kill()
+        answer.interrupted = True
+    answer.seconds = time.monotonic() - began
+    return answer
+
+
+def every(question: Question, size: int) -> Iterator[tuple[np.ndarray, int, bool]]:
+    """Yield the sets of ``size`` elements, the most there can be, each once, in a fixed order.
+
+    They come in pieces: (packed uint8 ``(k, ceil(m / 8))``, nodes visited so far, whether these
+    were the last). On one core, and no symmetry is broken: all images of a set are met.
 
     Args:
-        triples: whether no configuration has more than three elements.
+        size: as ``solve`` has proved it for this question.
+
+    Raises:
+        UsageError: see ``solve``.
     """
-    words, levels = (capacity + 63) // 64, capacity + 2
-    m, slots = len(space.coords), max(len(space.coords), len(space.start) - 1) + 1
-    return Tree(
-        np.zeros(7, np.int64),
-        np.zeros(capacity, np.int64),
-        np.zeros(capacity, np.int64),
-        np.zeros((levels, words), np.uint64),
-        np.zeros((levels, words), np.uint64),
-        np.empty((levels, capacity, words), np.uint64),
-        np.empty((capacity if triples else 0, capacity, words), np.uint64),
-        np.zeros(levels, np.int64),
-        np.zeros(levels, np.int64),
-        np.zeros(levels, np.int64),
-        np.zeros(levels, np.int64),
-        np.zeros(words, np.uint64),
-        np.full(len(space.start) - 1, -1, np.int64),
-        np.zeros(slots, np.int32),
-        np.zeros(m, np.int32),
-        np.zeros(m, np.uint8),
-    )
+    problem = load_problem(question.problem, question.convention or None)
+    check_objective(problem, question.problem, question.n)
+    check_size(problem, question)
+    here, used = planted(question), 0
+    whole = Piece(np.zeros(0, np.int64), _bits(np.arange(len(here.tree.choice)), here))
+    at = here.tree.at
+    with crashes_raised(f"the hook of {problem.name}"):
+        _begin(here, whole, size - 1)
+        while at[branch_and_bound.LEVEL] >= at[branch_and_bound.ROOT]:
+            found = np.zeros((1024, bitset.width(len(here.space.coords))), np.uint8)
+            nodes = _NODES if len(here.tree.ban) else _NODES_ASKED
+            spent, stored = branch_and_bound.collect(
+                here.space, here.state, here.tree, nodes, found
+            )
+            used += spent
+            yield found[:stored], used, bool(at[branch_and_bound.LEVEL] < at[branch_and_bound.ROOT])
 
 
-@inlined
-def _lowest(word):
-    return np.int64(_below_lowest(word))
+def check_size(problem: Problem, question: Question) -> None:
+    """Refuse a question whose tables would not fit in memory.
 
-
-@inlined
-def _bit(v):
-    return np.uint64(1) << np.uint64(v & 63)
-
-
-@kernel
-def _mark_blocked(space, tree, u, members, size, inside, among, row):
-    """Add to ``row`` the candidates ``among`` which could not join after u; one hook call."""
-    counts, choice = tree.counts, tree.choice[u]
-    counts[:] = 0
-    space.hook(
-        space.elements[space.start[choice]],
-        members,
-        size,
-        inside,
-        space.slot,
-        counts,
-        1,
-        space.coords,
-        space.tables,
-    )
-    for w in range(tree.at[WORDS]):
-        bits = among[w]
-        while bits != 0:
-            t = 64 * w + _lowest(bits)
-            bits &= bits - np.uint64(1)
-            other = tree.choice[t]
-            for i in range(space.start[other], space.start[other + 1]):
-                if counts[space.slot[space.elements[i]]] != 0 and t != u:
-                    row[w] |= _bit(t)
-
-
-@kernel
-def plant(space, state, tree, count):
-    """Set a search up among the first ``count`` of ``tree.choice``, absent ones without load.
-
-    The members of ``state`` are given. O(count^2) hook calls with the elements of one choice
-    where configurations have at most three elements, O(count) elsewhere.
+    Raises:
+        UsageError: also for an unknown class, or one that no set can have.
     """
-    at, words = tree.at, (count + 63) // 64
-    at[LEVEL], at[ROOT], at[NEW], at[HELD] = 0, 0, 1, 0
-    at[COUNT], at[WORDS] = count, words
-    tree.size[0] = 0
-    tree.live[0, :] = 0
-    for u in range(count):
-        choice = tree.choice[u]
-        tree.number[choice] = u
-        tree.weight[u] = space.start[choice + 1] - space.start[choice]
-        tree.live[0, u >> 6] |= _bit(u)
-    everyone = tree.live[0]
-    for u in range(count):
-        row = tree.rows[0, u]
-        row[:] = 0
-        _mark_blocked(
-            space, tree, u, state.members, state.totals[SIZE], state.inside, everyone, row
+    ground = problem.ground(question.n)
+    cls = find_class(ground, question.symmetry)
+    choices = len(orbits(ground, cls))
+    if choices * choices * ((choices + 63) // 64) * 16 > _BYTES:
+        raise UsageError(
+            f"{problem.name} at n={question.n} has {choices:,} choices, too many for exhaustive "
+            "search; take a smaller n or a larger --symmetry, or look for good sets with: "
+            f"pipeline search {question.problem} --n {question.n}"
         )
-        choice = tree.choice[u]
-        for e in range(space.pair_start[choice], space.pair_start[choice + 1]):
-            t = tree.number[space.pair_other[e]]
-            if t >= 0:
-                row[t >> 6] |= _bit(t)
-    for u in range(count):
-        tree.number[tree.choice[u]] = -1
-    if len(tree.ban) > 0:
-        for s in range(count):
-            choice, size = tree.choice[s], 0
-            for i in range(space.start[choice], space.start[choice + 1]):
-                tree.members[size] = space.elements[i]
-                tree.inside[space.elements[i]] = 1
-                size += 1
-            tree.ban[s, s, :words] = 0
-            for u in range(s):
-                row = tree.ban[s, u]
-                row[:words] = 0
-                _mark_blocked(space, tree, u, tree.members, size, tree.inside, everyone, row)
-                for w in range(words):
-                    tree.ban[u, s, w] = row[w]
-            for i in range(size):
-                tree.inside[tree.members[i]] = 0
+    make_space(problem, question.n, cls)
 
 
-@kernel
-def _waive(tree, level, lack):
-    """Write to ``todo`` the live candidates of which a set that adds more than ``lack`` elements
-    needs one, and return how much of ``lack`` the others leave; O(live W)."""
-    words = tree.at[WORDS]
-    todo, rows, group, weight = tree.todo, tree.rows, tree.group, tree.weight
-    for w in range(words):
-        todo[level, w] = tree.live[level, w]
-    w = 0
-    while lack > 0:
-        while w < words and todo[level, w] == 0:
-            w += 1
-        if w == words:
-            break
-        v = 64 * w + _lowest(todo[level, w])
-        heaviest = weight[v]
-        if heaviest > lack:
-            break
-        todo[level, w] &= ~_bit(v)
-        for x in range(w, words):
-            group[x] = todo[level, x] & rows[level, v, x]
-        x = w
-        while x < words:
-            if group[x] == 0:
-                x += 1
-                continue
-            u = 64 * x + _lowest(group[x])
-            group[x] &= group[x] - np.uint64(1)
-            if weight[u] > lack:
-                continue
-            heaviest = max(heaviest, weight[u])
-            todo[level, x] &= ~_bit(u)
-            for y in range(x, words):
-                group[y] &= rows[level, u, y]
-        lack -= heaviest
-    return lack
+class _Solver:
+    """One question under way; everything it finds goes into ``answer``."""
 
+    def __init__(
+        self,
+        question: Question,
+        executor: Executor,
+        until: float,
+        report: Report,
+        answer: Answer,
+    ) -> None:
+        self._question, self._executor, self._until = question, executor, until
+        self._report, self._answer = report, answer
+        self._planted = planted(question)
+        self._pieces: list[Piece] = []
 
-@kernel
-def _enter(space, state, tree, level, v, lack):
-    """Take candidate v at a level, and note at the next one who is left and who conflicts.
+    def run(self) -> None:
+        """Look for good sets, bound the parts, then search the whole tree."""
+        planted, answer = self._planted, self._answer
+        answer.upper = int(planted.tree.weight.sum())
+        self._take(_greedy(planted))
+        self._first_sets()
+        self._bound_parts()
+        if answer.proved:
+            return
+        answer.broken = len(planted.group) > 1
+        self._report("exhaustive search", 0.0, answer)
+        self._pieces = split(planted, answer.lower, np.arange(len(planted.tree.choice)))
+        try:
+            self._prove()
+        finally:
+            self._bound_pieces()
 
-    Returns:
-        False, with nothing changed, if v does not fit or too few are left to add more than
-        ``lack`` elements.
-    """
-    words, under, asks = tree.at[WORDS], level + 1, len(tree.ban) == 0
-    live, rows, weight = tree.live, tree.rows, tree.weight
-    if asks and join(space, state, tree.choice[v]) > 0:
-        # Only where loads are lower bounds.
-        leave(space, state, tree.choice[v])
-        return False
-    left = np.int64(0)
-    for w in range(words):
-        bits = live[level, w] & ~rows[level, v, w]
-        live[under, w] = bits
-        while bits != 0:
-            u = 64 * w + _lowest(bits)
-            bits &= bits - np.uint64(1)
-            if asks and load(space, state, tree.choice[u]) > 0:
-                live[under, w] &= ~_bit(u)
-            else:
-                left += weight[u]
-    if left <= lack:
-        if asks:
-            leave(space, state, tree.choice[v])
-        return False
-    for w in range(words):
-        bits = live[under, w]
-        while bits != 0:
-            u = 64 * w + _lowest(bits)
-            bits &= bits - np.uint64(1)
-            if asks:
-                size, row = state.totals[SIZE], rows[under, u]
-                for x in range(words):
-                    row[x] = rows[level, u, x]
-                _mark_blocked(space, tree, u, state.members, size, state.inside, live[under], row)
-            else:
-                for x in range(words):
-                    rows[under, u, x] = rows[level, u, x] | tree.ban[v, u, x]
-    tree.taken[level] = v
-    tree.size[under] = tree.size[level] + weight[v]
-    return True
+    def _over(self) -> bool:
+        return time.monotonic() > self._until
 
+    def _take(self, cells: np.ndarray) -> None:
+        """Note a packed set if it is the largest so far, once it has been checked."""
+        problem, n = self._planted.problem, self._question.n
+        if not problem.validate(cells[None], n)[0]:
+            raise PipelineError(
+                f"the hook and the checker of {problem.name} contradict each other; run its "
+                "ProblemContract"
+            )
+        score = int(problem.score(cells[None], n)[0])
+        if score > self._answer.lower:
+            self._answer.lower, self._answer.cells = score, cells
 
-@kernel
-def begin(space, state, tree, members, size, left, best):
-    """Go down to the node of the first ``size`` of ``members``, to search below it alone.
-
-    ``state`` is what the tree was planted on.
-
-    Args:
-        members: candidates.
-        left: uint64 (W,), the candidates that may be added, if they fit.
-        best: the size to beat.
-
-    Returns:
-        False if the members do not fit together; nothing is left to search then.
-    """
-    at = tree.at
-    at[BEST], at[HELD], at[LEVEL], at[ROOT], at[NEW] = best, 0, 0, 0, 1
-    for w in range(at[WORDS]):
-        tree.live[0, w] = left[w]
-    for i in range(size):
-        tree.live[0, members[i] >> 6] |= _bit(members[i])
-    for i in range(size):
-        v = members[i]
-        fits = tree.live[i, v >> 6] & _bit(v) != 0
-        tree.live[i, v >> 6] &= ~_bit(v)
-        if not (fits and _enter(space, state, tree, i, v, -1)):
-            for level in range(i - 1, -1, -1):
-                if len(tree.ban) == 0:
-                    leave(space, state, tree.choice[tree.taken[level]])
-            at[LEVEL] = -1
-            return False
-    for w in range(at[WORDS]):
-        tree.live[size, w] &= left[w]
-    at[LEVEL], at[ROOT] = size, size
-    return True
-
-
-@kernel
-def bound(tree):
-    """Return how many elements a set below the node just begun can have at most."""
-    level, enough = tree.at[LEVEL], np.int64(2**40)
-    return tree.size[level] + enough - _waive(tree, level, enough)
-
-
-@kernel
-def search(space, state, tree, nodes):
-    """Go on until all is done or so many nodes were visited, and return how many were.
-
-    A set that beats ``tree.at[BEST]`` is written to ``tree.best``. All is done when
-    ``tree.at[LEVEL]`` is below ``tree.at[ROOT]``. O(live^2 W) a node where configurations have at
-    most three elements, one hook call for each live candidate elsewhere.
-    """
-    at, words, root = tree.at, tree.at[WORDS], tree.at[ROOT]
-    level, used = at[LEVEL], 0
-    while level >= root:
-        if at[NEW]:
-            if used == nodes or (used > 0 and space.stop[0] != 0):
+    def _first_sets(self) -> None:
+        self._report("local search", 0.0, self._answer)
+        shards = _first_shards(self._planted.problem, self._question)
+        for i, cells in enumerate(self._executor.map(run_shard, shards, self._over)):
+            for row in _symmetric(self._planted, cells):
+                self._take(row)
+            self._report("local search", (i + 1) / len(shards), self._answer)
+            if time.monotonic() > self._until:
                 break
-            at[NEW] = 0
-            used += 1
-            if tree.size[level] > at[BEST]:
-                at[BEST], at[HELD] = tree.size[level], level
-                for i in range(level):
-                    tree.best[i] = tree.taken[i]
-            _waive(tree, level, at[BEST] - tree.size[level])
-            tree.width[level] = 0
-            for w in range(words):
-                tree.width[level] += np.int64(_ones(tree.todo[level, w]))
-        w = words - 1
-        while w >= 0 and tree.todo[level, w] == 0:
-            w -= 1
-        if w < 0:
-            level -= 1
-            if level >= 0 and len(tree.ban) == 0:
-                leave(space, state, tree.choice[tree.taken[level]])
-            continue
-        v = 64 * w + 63 - np.int64(_above_highest(tree.todo[level, w]))
-        tree.todo[level, w] &= ~_bit(v)
-        tree.live[level, w] &= ~_bit(v)
-        if _enter(space, state, tree, level, v, at[BEST] - tree.size[level] - tree.weight[v]):
-            level += 1
-            at[NEW] = 1
-    at[LEVEL] = level
+
+    def _lower_upper(self, upper: int, method: str) -> None:
+        if upper < self._answer.upper:
+            self._answer.upper, self._answer.method = upper, method
+
+    # ------------------------------------------------------------------------- bounds of parts
+
+    def _bound_parts(self) -> None:
+        """Bound all by what is largest within parts, ever larger ones."""
+        if self._answer.proved:
+            return
+        now = time.monotonic()
+        until = now + _PART_TIME * max(self._until - now, 0)
+        values: dict[bytes, int] = {}
+        stages = partitions(self._coords())
+        self._report("bounds of parts", 0.0, self._answer)
+        for i, parts in enumerate(stages):
+            if self._over():
+                return
+            solved = self._solve_parts(parts, values, until)
+            self._lower_upper(self._sum(parts, values), "parts")
+            self._report("bounds of parts", (i + 1) / len(stages), self._answer)
+            if self._answer.proved or not solved:
+                return
+
+    def _coords(self) -> np.ndarray:
+        """Return the coordinates of the first element of each candidate."""
+        space, tree = self._planted.space, self._planted.tree
+        return space.coords[space.elements[space.start[tree.choice]]]
+
+    def _sum(self, parts: Iterable[np.ndarray], values: dict[bytes, int]) -> int:
+        weight = self._planted.tree.weight
+        keys = [(part, _key(part, self._planted.group)) for part in parts]
+        return sum(values.get(key, int(weight[part].sum())) for part, key in keys)
+
+    def _solve_parts(self, parts: list[np.ndarray], values: dict[bytes, int], until: float) -> bool:
+        """Bound the parts (candidates each) and tell whether all were solved."""
+        keys = {_key(part, self._planted.group): part for part in parts}
+        fresh = {key: part for key, part in keys.items() if key not in values}
+        nodes = 2**62 if until < _NO_LIMIT else _NODES_PART * self._nodes() // _TASKS
+        tasks, owner = [], []
+        for key, part in fresh.items():
+            best = values[key] = self._within(part)
+            pieces = split(self._planted, best, part)
+            heaps = [tuple(pieces[i::_TASKS]) for i in range(_TASKS)]
+            tasks += [Task(self._question, heap, best, nodes, until) for heap in heaps if heap]
+            owner += [key for heap in heaps if heap]
+        left: dict[bytes, list[Piece]] = {}
+        found_by = self._executor.map(run_task, tasks, self._over)
+        for key, task in zip(owner, tasks, strict=True):
+            # A task that did not come back in time has left all its pieces.
+            nothing = Result(task.best, np.zeros(0, np.int64), 0, task.pieces)
+            found = next(found_by, nothing)
+            self._answer.nodes += found.nodes
+            values[key] = max(values[key], found.best)
+            if found.pieces:
+                left.setdefault(key, []).extend(found.pieces)
+        for key, pieces in left.items():
+            upper = max(bound_of(self._planted, piece) for piece in pieces)
+            halves = _halves(fresh[key], self._coords())
+            values[key] = max(
+                values[key], min(upper, self._sum(halves, values) if halves else upper)
+            )
+        return not left
+
+    def _within(self, part: np.ndarray) -> int:
+        """Return how many elements of the best set lie in a part."""
+        space, tree = self._planted.space, self._planted.tree
+        first = space.elements[space.start[tree.choice[part]]]
+        inside = bitset.unpack(self._answer.cells[None], len(space.coords))[0]
+        return int(tree.weight[part][inside[first]].sum())
+
+    # --------------------------------------------------------------------------------- the tree
+
+    def _nodes(self) -> int:
+        return _NODES if len(self._planted.tree.ban) else _NODES_ASKED
+
+    def _prove(self) -> None:
+        """Search all pieces, batch by batch."""
+        answer = self._answer
+        while self._pieces and time.monotonic() < self._until:
+            self._pieces.sort(key=lambda piece: -piece.share)
+            heaps = [tuple(self._pieces[i::_TASKS]) for i in range(_TASKS)]
+            heaps = [heap for heap in heaps if heap]
+            how = (answer.lower, self._nodes(), self._until)
+            tasks = [Task(self._question, heap, *how) for heap in heaps]
+            try:
+                for i, found in enumerate(self._executor.map(run_task, tasks, self._over)):
+                    heaps[i] = found.pieces
+                    answer.nodes += found.nodes
+                    if found.best > answer.lower and len(found.found):
+                        self._take(_cells(self._planted, found.found))
+                    open_ = sum(piece.share for heap in heaps for piece in heap)
+                    self._report("exhaustive search", 1 - open_, answer)
+            finally:
+                self._pieces = [piece for heap in heaps for piece in heap]
+
+    def _bound_pieces(self) -> None:
+        here, upper, until = self._planted, self._answer.lower, time.monotonic() + _BOUNDING
+        for piece in self._pieces:
+            exactly = time.monotonic() < until
+            upper = max(upper, bound_of(here, piece) if exactly else _most(here, piece))
+        self._lower_upper(upper, "exhaustive search")
+
+
+# -------------------------------------------------------------------------------- in any process
+
+
+@lru_cache(maxsize=2)
+def planted(question: Question) -> Planted:
+    """Return what a question's search needs; candidates near the centre have high numbers.
+
+    Raises:
+        UsageError: an unknown class, or one that no set can have.
+    """
+    problem = load_problem(question.problem, question.convention or None)
+    ground = problem.ground(question.n)
+    cls = find_class(ground, question.symmetry)
+    space = make_space(problem, question.n, cls)
+    state = kernels.new_state(space)
+    choices = len(space.start) - 1
+    moves = _moves(problem, question.n, cls, space)
+    order = _outer_first(space, moves)
+    number = np.empty(choices, np.int64)
+    number[order] = np.arange(choices)
+    tree = _room(space, choices, problem.arity <= 3)
+    tree.choice[:] = order
+    branch_and_bound.plant(space, state, tree, choices)
+    return Planted(problem, space, state, tree, np.ascontiguousarray(number[moves[:, order]]))
+
+
+def _room(space: kernels.Space, choices: int, triples: bool) -> branch_and_bound.Tree:
+    """Return a tree whose rows take memory only once they are reached."""
+    tree = branch_and_bound.new_tree(space, 0, triples)
+    words, levels = (choices + 63) // 64, choices + 2
+    shapes = {
+        **dict.fromkeys(("choice", "weight"), (choices,)),
+        **dict.fromkeys(("live", "todo"), (levels, words)),
+        "rows": (levels, choices, words),
+        "ban": (choices if triples else 0, choices, words),
+        **dict.fromkeys(("taken", "width", "size", "best"), (levels,)),
+        "group": (words,),
+    }
+    return tree._replace(
+        **{name: np.zeros(shape, getattr(tree, name).dtype) for name, shape in shapes.items()}
+    )
+
+
+def _moves(problem: Problem, n: int, cls: SymmetryClass, space: kernels.Space) -> np.ndarray:
+    """Return int64 (g, M): where the symmetries that keep the class move the choices."""
+    ground = problem.ground(n)
+    of = np.full(ground.m, -1, np.int64)
+    of[space.elements] = np.repeat(np.arange(len(space.start) - 1), np.diff(space.start))
+    first = space.elements[space.start[:-1]]
+    moves = of[ground.group[list(normaliser(ground, cls))][:, first]]
+    _, rows = np.unique(moves, axis=0, return_index=True)
+    return moves[np.sort(rows)]
+
+
+def _outer_first(space: kernels.Space, moves: np.ndarray) -> np.ndarray:
+    """Return the choices by distance from the centre, farthest first, images side by side."""
+    low, high = space.coords.min(axis=0), space.coords.max(axis=0)
+    away = np.sum((2 * space.coords.astype(np.int64) - low - high) ** 2, axis=1)
+    sums = np.add.reduceat(away[space.elements], space.start[:-1]) / np.diff(space.start)
+    mean = np.round(sums[moves].mean(axis=0), 6)
+    return np.lexsort([np.arange(len(mean)), moves.min(axis=0), -mean])
+
+
+def run_task(task: Task) -> Result:
+    """Search the pieces of a task one after the other, as far as nodes and time allow."""
+    here = planted(task.question)
+    best, used, left = task.best, 0, []
+    found = np.zeros(0, np.int64)
+    with crashes_raised(f"the hook of {here.problem.name}"):
+        for piece in task.pieces:
+            if used >= task.nodes or time.monotonic() >= task.until:
+                left.append(piece)
+            elif _begin(here, piece, best):
+                used += _search(here, task.nodes - used, task.until)
+                at = here.tree.at
+                if at[branch_and_bound.HELD]:
+                    best, found = (
+                        int(at[branch_and_bound.BEST]),
+                        here.tree.best[: at[branch_and_bound.HELD]].copy(),
+                    )
+                left += _unfinished(here, piece)
+    return Result(best, found, used, tuple(left))
+
+
+def _begin(here: Planted, piece: Piece, best: int) -> bool:
+    members = piece.members
+    # A search that was stopped, even in the midst of it, leaves no trace.
+    kernels.clear(here.state)
+    return branch_and_bound.begin(
+        here.space, here.state, here.tree, members, len(members), piece.left, best
+    )
+
+
+def _search(here: Planted, nodes: int, until: float) -> int:
+    """Search on in slices, between which Python looks at the clock and for Ctrl-C."""
+    at, used, slice_ = here.tree.at, 0, 256
+    while used < nodes and at[branch_and_bound.LEVEL] >= at[branch_and_bound.ROOT]:
+        began = time.monotonic()
+        if began >= until:
+            break
+        used += branch_and_bound.search(
+            here.space, here.state, here.tree, min(slice_, nodes - used)
+        )
+        slice_ = slice_ * 2 if time.monotonic() - began < _LOOK / 2 else slice_
     return used
 
 
-@kernel
-def collect(space, state, tree, nodes, found):
-    """Go on as ``search`` does, but meet every set of more than ``tree.at[BEST]`` elements once.
+def _unfinished(here: Planted, piece: Piece) -> list[Piece]:
+    """Return what is left of a piece under way: what each level of the search has yet to do."""
+    tree, left, share = here.tree, [], piece.share
+    for level in range(tree.at[branch_and_bound.ROOT], tree.at[branch_and_bound.LEVEL] + 1):
+        fresh = level == tree.at[branch_and_bound.LEVEL] and tree.at[branch_and_bound.NEW]
+        todo = 1 if fresh else int(np.bitwise_count(tree.todo[level]).sum())
+        width = 1 if fresh else int(tree.width[level])
+        if todo:
+            members = tree.taken[:level].copy()
+            left.append(Piece(members, tree.live[level].copy(), share * todo / width))
+        share /= width
+    return left
 
-    What extends such a set is not looked for. Stops after so many nodes, when ``found`` is full,
-    or when all is done.
+
+def bound_of(here: Planted, piece: Piece) -> int:
+    """Return a bound for the elements of the sets of a piece."""
+    if not _begin(here, piece, 0):
+        return 0
+    return int(branch_and_bound.bound(here.tree))
+
+
+def _most(here: Planted, piece: Piece) -> int:
+    """Return a bound at once: as if all that is left could be added."""
+    weight = here.tree.weight
+    return int(weight[piece.members].sum() + weight[_numbers(piece.left)].sum())
+
+
+# ------------------------------------------------------------------------- cutting at the root
+
+
+def split(here: Planted, best: int, part: np.ndarray) -> list[Piece]:
+    """Cut the search for more than ``best`` elements into pieces by the first two members.
+
+    Of sets that are images of one another, under the symmetries that keep the part, one at least
+    is in a piece.
 
     Args:
-        found: uint8 ``(R, ceil(m / 8))``, zeros; filled with packed sets of elements.
-
-    Returns:
-        (nodes visited, sets found).
+        part: candidates, ascending; no others are used.
     """
-    at, words, root = tree.at, tree.at[WORDS], tree.at[ROOT]
-    level, used, stored = at[LEVEL], 0, 0
-    while level >= root:
-        if at[NEW]:
-            if used == nodes or stored == len(found):
+    keeps = (np.sort(here.group[:, part], axis=1) == part).all(axis=1)
+    group, weight = np.ascontiguousarray(here.group[keeps]), here.tree.weight
+    pieces: list[Piece] = []
+    for one in _branches(here, Piece(np.zeros(0, np.int64), _bits(part, here)), best, group):
+        if weight[one.members].sum() > best:
+            pieces.append(Piece(one.members, one.left & 0))
+        pieces += _branches(here, one, best, group)
+    total = sum(piece.share for piece in pieces)
+    return [Piece(piece.members, piece.left, piece.share / total) for piece in pieces]
+
+
+def _branches(here: Planted, piece: Piece, best: int, group: np.ndarray) -> list[Piece]:
+    """Return the pieces that take one member more, of which a better set may be the image."""
+    if not _begin(here, piece, 0):
+        return []
+    live = here.tree.live[here.tree.at[branch_and_bound.LEVEL]].copy()
+    weight = here.tree.weight
+    size = int(weight[piece.members].sum())
+    candidates = _numbers(live)
+    inside = np.zeros(len(weight), np.bool_)
+    inside[piece.members] = True
+    found = []
+    for i in range(len(candidates) - 1, -1, -1):
+        v = candidates[i]
+        reach = size + int(weight[candidates[: i + 1]].sum())
+        if reach <= best:
+            break
+        inside[v] = True
+        if _may_lead(group, inside, v):
+            members = np.append(piece.members, v)
+            # Measured: twice as many to choose from are about thirty times the work.
+            found.append(Piece(members, _bits(candidates[:i], here), float(i + 1) ** 5))
+        inside[v] = False
+    return found
+
+
+@njit
+def _may_lead(group, inside, decided):
+    """Tell whether no image of a set is larger as a row of bits, as far as one can tell.
+
+    Candidates are compared from the highest number down; those below ``decided`` are open.
+    O(g K) at worst.
+    """
+    for g in range(len(group)):
+        for v in range(len(inside) - 1, decided - 1, -1):
+            image = group[g, v]
+            if image < decided or inside[v] > inside[image]:
                 break
-            at[NEW] = 0
-            used += 1
-            if tree.size[level] > at[BEST]:
-                for i in range(level):
-                    choice = tree.choice[tree.taken[i]]
-                    for e in range(space.start[choice], space.start[choice + 1]):
-                        v = space.elements[e]
-                        found[stored, v >> 3] |= np.uint8(1 << (v & 7))
-                stored += 1
-                tree.todo[level, :words] = 0
-            else:
-                _waive(tree, level, at[BEST] - tree.size[level])
-        w = words - 1
-        while w >= 0 and tree.todo[level, w] == 0:
-            w -= 1
-        if w < 0:
-            level -= 1
-            if level >= 0 and len(tree.ban) == 0:
-                leave(space, state, tree.choice[tree.taken[level]])
-            continue
-        v = 64 * w + 63 - np.int64(_above_highest(tree.todo[level, w]))
-        tree.todo[level, w] &= ~_bit(v)
-        tree.live[level, w] &= ~_bit(v)
-        if _enter(space, state, tree, level, v, at[BEST] - tree.size[level] - tree.weight[v]):
-            level += 1
-            at[NEW] = 1
-    at[LEVEL] = level
-    return used, stored
+            if inside[v] < inside[image]:
+                return False
+    return True
 
 
-@kernel
-def give_up(space, state, tree):
-    """Take back whatever an unfinished search has put into ``state``."""
-    if len(tree.ban) == 0:
-        for level in range(tree.at[LEVEL] - 1, -1, -1):
-            leave(space, state, tree.choice[tree.taken[level]])
-    tree.at[LEVEL] = -1
+def _bits(candidates: np.ndarray, here: Planted) -> np.ndarray:
+    """Return the set of these candidates as uint64 (W,)."""
+    words = np.zeros(here.tree.live.shape[1], np.uint64)
+    shifted = np.left_shift(np.uint64(1), (candidates & 63).astype(np.uint64))
+    np.bitwise_or.at(words, candidates >> 6, shifted)
+    return words
 
 
-@kernel
-def complete_best(space, state, rng, need, nodes, tree):
-    """Add free choices of at least ``need`` elements in all, the most that a search finds.
+def _numbers(words: np.ndarray) -> np.ndarray:
+    """Return the candidates of a set, ascending."""
+    places = np.arange(64, dtype=np.uint64)
+    return np.flatnonzero((words[:, None] >> places & np.uint64(1)).ravel())
 
-    Exhaustive unless it runs out of nodes, or more choices are free than the tree has room for
-    (then it takes some at random). Candidates come in random order, so that of several equally
-    large additions any may be found.
+
+def _cells(here: Planted, candidates: np.ndarray) -> np.ndarray:
+    """Return the packed set of these candidates' elements."""
+    space = here.space
+    chosen = here.tree.choice[candidates]
+    elements = [space.elements[space.start[c] : space.start[c + 1]] for c in chosen]
+    return bitset.from_points([np.concatenate(elements)], len(space.coords))[0]
+
+
+# -------------------------------------------------------------------------------------- parts
+
+
+def _halves(part: np.ndarray, coords: np.ndarray) -> list[np.ndarray]:
+    """Cut a box (candidates) across its longest side; none for a small one."""
+    if len(part) <= _SMALL_PART:
+        return []
+    here = coords[part]
+    low, high = here.min(axis=0), here.max(axis=0)
+    axis = int(np.argmax(high - low))
+    lower = 2 * here[:, axis] <= low[axis] + high[axis]
+    return [part[lower], part[~lower]]
+
+
+def partitions(coords: np.ndarray) -> list[list[np.ndarray]]:
+    """Return partitions of the candidates into boxes and strips, by the size of their parts.
 
     Args:
-        state: a valid set; it gains the best addition, or nothing if ``need`` is not met.
-        rng: uint64 ``(1,)``, moved on.
-        nodes: leave off after visiting so many.
-        tree: from ``new_tree(space, ...)``; scratch.
-
-    Returns:
-        (the elements added, the nodes visited).
+        coords: integers (K, d), of the candidates.
     """
-    room, count, seen = len(tree.choice), 0, 0
-    for choice in range(len(space.start) - 1):
-        if state.position[choice] < 0 and load(space, state, choice) == 0:
-            seen += 1
-            i = below(rng, seen)
-            if count < room:
-                tree.choice[count] = tree.choice[i]
-                tree.choice[i] = choice
-                count += 1
-            elif i < room:
-                tree.choice[i] = choice
-    plant(space, state, tree, count)
-    tree.at[BEST] = need - 1
-    used = search(space, state, tree, nodes)
-    give_up(space, state, tree)
-    added = np.int64(0)
-    for i in range(tree.at[HELD]):
-        join(space, state, tree.choice[tree.best[i]])
-        added += tree.weight[tree.best[i]]
-    return added, used
+    everyone = np.arange(len(coords))
+    found: list[list[np.ndarray]] = []
+    for column in coords.T:
+        values, line = np.unique(column, return_inverse=True)
+        for lines in range(1, (len(values) + 1) // 2 + 1):
+            strip = line // lines
+            found.append([everyone[strip == i] for i in range(strip.max() + 1)])
+    boxes, finer = [everyone], _cut([everyone], coords)
+    while len(finer) > len(boxes):
+        found.append(finer)
+        boxes, finer = finer, _cut(finer, coords)
+    several = [parts for parts in found if len(parts) > 1]
+    return sorted(several, key=lambda parts: max(len(part) for part in parts))
+
+
+def _cut(parts: list[np.ndarray], coords: np.ndarray) -> list[np.ndarray]:
+    return [half for part in parts for half in _halves(part, coords) or [part]]
+
+
+def _key(part: np.ndarray, group: np.ndarray) -> bytes:
+    """Return what parts have in common that are images of one another."""
+    images = np.sort(group[:, part], axis=1)
+    return min(row.tobytes() for row in images)
+
+
+# ----------------------------------------------------------------------------------- first sets
+
+
+def _greedy(here: Planted) -> np.ndarray:
+    cells = np.zeros((1, bitset.width(len(here.space.coords))), np.uint8)
+    kernels.greedy_many(here.space, np.zeros(1, np.uint64), cells)
+    return cells[0]
+
+
+def _first_shards(problem: Problem, question: Question) -> list[Shard]:
+    """Return a short local search in every class whose sets have the symmetry asked for."""
+    n = question.n
+    ground = problem.ground(n)
+    asked = set(find_class(ground, question.symmetry).elements)
+    names = {cls.name for cls in symmetry_classes(ground) if asked <= set(cls.elements)}
+    arms = dict.fromkeys(
+        (arm.method, arm.symmetry)
+        for arm in make_arms(problem, n)
+        if arm.method in ("tabu", "cover") and arm.symmetry in names and not arm.narrow
+    )
+    zeros = np.zeros((4, bitset.width(ground.m)), np.uint8)
+    shards = [
+        Shard(
+            problem=question.problem,
+            convention=question.convention,
+            n=n,
+            symmetry=symmetry,
+            method=method,
+            cells=zeros,
+            rng=streams.state(0, 0, "search", i),
+            proposals=_FIRST_NODES if method == "cover" else _FIRST_STEPS * ground.m,
+        )
+        for i, (method, symmetry) in enumerate(arms)
+    ]
+    # Those with fewest orbits first: they take a moment, and time may be short.
+    return sorted(shards, key=lambda shard: -find_class(ground, shard.symmetry).order)
+
+
+def _warm_up(problem: Problem, question: Question, executor: Executor) -> None:
+    """Have everything compiled once, by one task after the other."""
+    kinds = {shard.method: shard for shard in _first_shards(problem, question)}
+    for shard in kinds.values():
+        for _ in executor.map(run_shard, [replace(shard, cells=shard.cells[:1], proposals=1)]):
+            pass
+    _greedy(planted(question))
+    nothing = Piece(np.zeros(0, np.int64), planted(question).tree.live[0] & 0)
+    run_task(Task(question, (nothing,), 0, 1))
+
+
+def _symmetric(here: Planted, cells: np.ndarray) -> np.ndarray:
+    """Return the sets without what is in no whole orbit of the symmetry, made maximal again."""
+    space = here.space
+    inside = bitset.unpack(cells, len(space.coords))
+    whole = np.minimum.reduceat(inside[:, space.elements], space.start[:-1], axis=1)
+    kept = np.zeros_like(inside)
+    kept[:, space.elements] = np.repeat(whole, np.diff(space.start), axis=1)
+    found = bitset.pack(kept)
+    kernels.complete_many(space, np.zeros(1, np.uint64), found)
+    return found

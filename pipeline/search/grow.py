@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.compiling import kernel, njit
+from pipeline.core.jit import kernel, njit
 from pipeline.errors import PipelineError
 from pipeline.search.kernels import CHOICES, HOOK_IS_WRONG, VIOLATIONS, below
-from pipeline.search.memory import (
+from pipeline.search.tabu_list import (
     begin,
     drop,
     enter,

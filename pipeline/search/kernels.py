@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pipeline.compiling import inlined, kernel, njit
+from pipeline.core.jit import inlined, kernel, njit
 from pipeline.errors import PipelineError
 
 HOOK_IS_WRONG = (

@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.core.symmetry import GroundSet, SymmetryClass, find_class
 from pipeline.errors import UsageError, nearest
 from pipeline.problem import Problem, readable
-from pipeline.search.cover import cover
-from pipeline.search.fields import make_field, narrowed
+from pipeline.search.exact_cover import cover
+from pipeline.search.pair_tables import tables_fit
 from pipeline.search.space import make_space, usable_classes, usable_orbits
-from pipeline.search.tables import tables_fit
-from pipeline.symmetry import GroundSet, SymmetryClass, find_class
+from pipeline.search.weights import make_field, narrowed
 
 METHODS = ("tabu", "enumerate", "grow", "anneal", "greedy", "cover")
 

@@ -4,11 +4,11 @@ from functools import lru_cache
 
 import numpy as np
 
-from pipeline import stopping
+from pipeline.core import stop_flag
+from pipeline.core.symmetry import Orbits, SymmetryClass, orbits, symmetry_classes
 from pipeline.errors import UsageError
 from pipeline.problem import Problem
 from pipeline.search import kernels
-from pipeline.symmetry import Orbits, SymmetryClass, orbits, symmetry_classes
 
 
 def make_space(
@@ -88,7 +88,7 @@ def make_space(
         coords=ground.coords,
         tables=tables,
         exact=exact,
-        stop=stopping.flag(),
+        stop=stop_flag.flag(),
     )
 
 

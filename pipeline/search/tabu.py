@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.compiling import kernel, njit
+from pipeline.core.jit import kernel, njit
 from pipeline.search.kernels import VIOLATIONS, below, clear, join, new_state
-from pipeline.search.memory import (
+from pipeline.search.tabu_list import (
     FORBIDDEN,
     begin,
     drop,

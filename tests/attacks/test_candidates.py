@@ -9,7 +9,7 @@ import numpy as np
 import oracles
 import pytest
 
-from pipeline.packing import pack
+from pipeline.core.bitset import pack
 from pipeline.problem import load_problem
 
 MANY = int(os.environ.get("ATTACK_CANDIDATES", "1000000"))

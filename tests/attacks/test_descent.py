@@ -9,17 +9,18 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import TINY, contents, only_run
 
-from pipeline import population, records
 from pipeline.config import config_from
-from pipeline.constructions import read_constructions
-from pipeline.executor import Serial
+from pipeline.core import population
+from pipeline.core.population import Population
+from pipeline.core.symmetry import canonical
+from pipeline.executors.local import Serial
 from pipeline.loop import Loop
-from pipeline.population import Population
 from pipeline.problem import load_problem
-from pipeline.results import load_pool
+from pipeline.publish import records
 from pipeline.rounds import Rounds
-from pipeline.runs import _digest, find_run
-from pipeline.symmetry import canonical
+from pipeline.storage.construction_files import read_constructions
+from pipeline.storage.round_files import load_pool
+from pipeline.storage.run import _digest, find_run
 
 #: Eight rows and columns less a corner: 14 points, the most under this convention; greedy search
 #: with so few tries comes to about ten.

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from pipeline.core.score_stats import distribution
 from pipeline.report.figures import histogram_svg
 from pipeline.report.terminal import histogram
-from pipeline.statistics import distribution
 
 FAR = 10**12
 MOST_ROWS = 202

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.constructions import Named, read_constructions
+from pipeline.core.bitset import from_points
+from pipeline.core.population import Population
 from pipeline.errors import PipelineError
-from pipeline.packing import from_points
-from pipeline.population import Population
 from pipeline.problem import load_problem
+from pipeline.storage.construction_files import Named, read_constructions
 
 SMALL = {"problem": "isosceles", "n": 8}
 HOSTILE = {

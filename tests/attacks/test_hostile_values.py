@@ -13,15 +13,15 @@ import safetensors.numpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import inputs
-from pipeline.compiling import kept
 from pipeline.config import Config, config_from, parse_toml, with_budget, with_setting
+from pipeline.core.jit import kept
+from pipeline.core.population import Population
 from pipeline.errors import PipelineError, RunError, UsageError
 from pipeline.footprint import check_memory
 from pipeline.model.checkpoint import load_optimizer
-from pipeline.population import Population
 from pipeline.problem import load_problem
-from pipeline.runs import Run, parse_events
+from pipeline.storage import inputs
+from pipeline.storage.run import Run, parse_events
 
 BASE = Config("isosceles", 6)
 DIGITS = "9" * 5000
@@ -143,7 +143,7 @@ def test_no_array_file_gets_past_the_one_line(data, begins_well):
 @pytest.mark.parametrize("text", [DEEP, '{"schema": ' + DIGITS + "}", "[]", "5", "\x1b"])
 def test_metadata_of_a_round_that_nobody_wrote_are_one_line(played, tmp_path, text):
     table = pq.read_table(played / "rounds" / "0002" / "n6.parquet")
-    told = {**(table.schema.metadata or {}), b"extremal-pipeline.population": text.encode()}
+    told = {**(table.schema.metadata or {}), b"extremal-pipeline.core.population": text.encode()}
     pq.write_table(table.replace_schema_metadata(told), tmp_path / "x.parquet")
     with pytest.raises(PipelineError):
         Population.read(tmp_path / "x.parquet")
@@ -248,7 +248,7 @@ def bug(monkeypatch, tmp_path):
     def fails(_root):
         raise KeyError("nobody foresaw this")
 
-    monkeypatch.setattr("pipeline.listing.listing", fails)
+    monkeypatch.setattr("pipeline.storage.listing.listing", fails)
 
 
 @pytest.mark.usefixtures("bug")
@@ -275,13 +275,13 @@ def test_code_that_cannot_be_kept_is_compiled_all_the_same(monkeypatch, capsys):
     from numba import njit
     from numba.core.caching import FunctionCache
 
-    from pipeline import compiling
+    from pipeline.core import jit
 
     def full(*_given):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(compiling, "_save", full)
-    monkeypatch.setattr(compiling, "_told", [])
+    monkeypatch.setattr(jit, "_save", full)
+    monkeypatch.setattr(jit, "_told", [])
     monkeypatch.setattr(FunctionCache, "load_overload", lambda *_given: None)
     assert kept(njit, _next)(3) == 4
     assert kept(njit, _after)(3) == 5

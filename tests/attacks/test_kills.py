@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 from conftest import TINY, contents, only_run
 
-from pipeline.executor import Serial
+from pipeline.executors.local import Serial
 from pipeline.problem import load_problem
-from pipeline.runs import Run
 from pipeline.session import play
+from pipeline.storage.run import Run
 
 DRIVER = Path(__file__).parents[1] / "kill_driver.py"
 KILLS = int(os.environ.get("ATTACK_KILLS", "200"))

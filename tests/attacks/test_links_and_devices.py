@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from conftest import contents
 
-from pipeline import files
-from pipeline.runs import Run
+from pipeline.storage import files
+from pipeline.storage.run import Run
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="makes nodes as POSIX does")
 

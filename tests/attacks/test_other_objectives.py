@@ -10,11 +10,11 @@ from conftest import only_run
 
 from pipeline.config import config_from
 from pipeline.errors import UsageError
-from pipeline.executor import Serial
+from pipeline.executors.local import Serial
 from pipeline.problem import load_problem
 from pipeline.rounds import Rounds
-from pipeline.search.proof import Question, every, solve
-from pipeline.search.shards import NO_TARGET, run_shard
+from pipeline.search.exact import Question, every, solve
+from pipeline.search.tasks import NO_TARGET, run_shard
 
 SPEC = f"{Path(__file__).parent.parent / 'plugins' / 'weighted_path.py'}:WeightedPath"
 #: What would be a claim about sizes.

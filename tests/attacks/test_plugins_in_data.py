@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from pipeline.config import config_from
+from pipeline.core.population import Population
 from pipeline.errors import UsageError
-from pipeline.population import Population
 from pipeline.problem import load_problem
-from pipeline.runs import Run
+from pipeline.storage.run import Run
 
 PLUGINS = Path(__file__).parents[1] / "plugins"
 CLASS = "FourCycleFree"

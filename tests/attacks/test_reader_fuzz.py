@@ -19,14 +19,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.certificates import certificate, verifier
 from pipeline.config import config_from, read_toml
-from pipeline.constructions import read_constructions, read_population
 from pipeline.errors import PipelineError
-from pipeline.inputs import arrays
 from pipeline.problem import load_problem
-from pipeline.results import best_of
-from pipeline.runs import Run, parse_events
+from pipeline.publish.certificates import certificate, verifier
+from pipeline.storage.construction_files import read_constructions, read_population
+from pipeline.storage.inputs import arrays
+from pipeline.storage.round_files import best_of
+from pipeline.storage.run import Run, parse_events
 
 EXAMPLES = int(os.environ.get("ATTACK_EXAMPLES", "5000"))
 

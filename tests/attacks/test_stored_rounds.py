@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from conftest import redo_manifest
 
-from pipeline.packing import from_points
-from pipeline.population import Population
-from pipeline.statistics import checked_stats, distribution
+from pipeline.core.bitset import from_points
+from pipeline.core.population import Population
+from pipeline.core.score_stats import checked_stats, distribution
 
 #: Commands that read a run's last round, and how they end where it lies.
 READING = [

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import RunError
-from pipeline.runs import Run
+from pipeline.storage.run import Run
 
 
 def _stats(text: str) -> Callable[[Path], None]:

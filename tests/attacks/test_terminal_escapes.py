@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.printable import printable
+from pipeline.core.printable import printable
 from pipeline.report.terminal import console
 
 HOSTILE = "\x1b]0;owned\x07\x1b[31mred\x9b31m\u202eback\r[red]x[/red]:smile:"

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from pipeline.core.symmetry import GroundSet, close_group
 from pipeline.problem import Problem, blocking_hook, checker
-from pipeline.symmetry import GroundSet, close_group
 
 
 @blocking_hook

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from pipeline.core.symmetry import GroundSet
 from pipeline.problem import Definition, Known, Problem, blocking_hook, checker
-from pipeline.symmetry import GroundSet
 
 WEIGHTS = (1, 10, 1, 1, 10, 1)
 

@@ -1,0 +1,1 @@
+"""Configurations compared at equal CPU time."""

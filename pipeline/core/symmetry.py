@@ -1,0 +1,402 @@
+"""Group actions on a ground set: orbits, canonical form, stabiliser, symmetry classes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import numpy as np
+
+from pipeline.core import bitset
+from pipeline.core.bitset import mismatch
+from pipeline.core.jit import njit
+from pipeline.core.permutation_group import PermutationGroup, Subgroup
+from pipeline.errors import UsageError, nearest
+
+
+@dataclass(frozen=True, eq=False)
+class GroundSet:
+    """The finite set whose subsets are the constructions of one size ``n``.
+
+    Attributes:
+        n: the problem's size parameter (the side of the grid, the number of vertices, ...).
+        coords: int32 ``(m, d)``; row v holds the coordinates of element v, all rows distinct.
+            Other integers are taken too, where int32 holds them.
+        group: int32 ``(g, m)`` likewise; row i is a permutation of the elements, the identity
+            first.
+            Any group of symmetries of the problem; it need not be all of them.
+        class_names: a name for each symmetry class that has one, as the indices (into
+            ``group``) of elements that generate a subgroup of that class.
+
+    Raises:
+        ValueError: an attribute of another dtype, shape or range. That the rows of ``group``
+            are distinct and closed is checked where the group is first used as one.
+    """
+
+    n: int
+    coords: np.ndarray
+    group: np.ndarray
+    class_names: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.n, int) or self.n < 1:
+            raise mismatch("n", "an integer from 1", repr(self.n))
+        for name in ("coords", "group"):
+            object.__setattr__(self, name, _as_int32(name, getattr(self, name)))
+        coords, group = self.coords, self.group
+        if not _is_int32_matrix(coords) or not coords.size:
+            raise mismatch("coords", "int32 (m, d), not empty", coords)
+        ordered = coords[np.lexsort(coords.T)]
+        if (ordered[1:] == ordered[:-1]).all(axis=1).any():
+            raise mismatch("coords", "distinct rows", "two that are equal")
+        everyone = np.arange(self.m, dtype=np.int32)
+        if not _is_int32_matrix(group) or not len(group) or group.shape[1] != self.m:
+            raise mismatch("group", f"int32 (g, {self.m})", group)
+        if (group[0] != everyone).any():
+            raise mismatch("group", "the identity as row 0", "another permutation")
+        wrong = np.flatnonzero((np.sort(group, axis=1) != everyone).any(axis=1))
+        if len(wrong):
+            raise mismatch("group", "permutations of the elements", f"none in row {wrong[0]}")
+        for name, seeds in self.class_names.items():
+            if not all(0 <= seed < len(group) for seed in seeds):
+                expected = f"indices in 0 .. {len(group) - 1}"
+                raise mismatch(f"class_names[{name!r}]", expected, tuple(seeds))
+
+    @property
+    def m(self) -> int:
+        """The number of elements."""
+        return len(self.coords)
+
+
+def _as_int32(name: str, array: np.ndarray) -> np.ndarray:
+    """Return integers as int32.
+
+    Raises:
+        ValueError: one is too large.
+    """
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "iu":
+        return array  # which is told of with its shape
+    if array.dtype == np.int32 or not array.size:
+        return array.astype(np.int32, copy=False)
+    low, high = int(array.min()), int(array.max())
+    if low < -(2**31) or high >= 2**31:
+        raise mismatch(name, "numbers that int32 holds", f"{low} .. {high}")
+    return array.astype(np.int32)
+
+
+@dataclass(frozen=True)
+class SymmetryClass:
+    """A subgroup that stands for all its conjugates: sorted indices into the ground's group."""
+
+    name: str
+    elements: tuple[int, ...]
+
+    @property
+    def order(self) -> int:
+        """The number of elements of the subgroup."""
+        return len(self.elements)
+
+
+@dataclass(frozen=True, eq=False)
+class Orbits:
+    """The orbits of a subgroup, ordered by their smallest element. Shared: do not write to it.
+
+    Attributes:
+        start: int32 ``(M + 1,)``; orbit i is ``elements[start[i] : start[i + 1]]``.
+        elements: int32 ``(m,)``; ascending within an orbit.
+        of: int32 ``(m,)``; the orbit of each element.
+    """
+
+    start: np.ndarray
+    elements: np.ndarray
+    of: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.start) - 1
+
+
+def close_group(generators: np.ndarray, limit: int = 20_000) -> np.ndarray:
+    """Return all products of the generators, breadth first: int32 ``(g, m)``, identity first.
+
+    Args:
+        generators: integers ``(k, m)``; row i is a permutation, the image of v at column v.
+        limit: the largest group to return.
+
+    Raises:
+        ValueError: a row that is no permutation; a group of more than ``limit`` elements.
+    """
+    generators = np.asarray(generators)
+    if generators.ndim != 2 or generators.dtype.kind not in "iu":
+        raise mismatch("generators", "integers (k, m)", generators)
+    identity = np.arange(generators.shape[1], dtype=np.int32)
+    if (np.sort(generators, axis=1) != identity).any():
+        raise mismatch("generators", "permutations", "a row that is none")
+    generators = generators.astype(np.int32)
+    found = {identity.tobytes(): identity}
+    frontier = [identity]
+    while frontier:
+        products = [generator[element] for element in frontier for generator in generators]
+        frontier = []
+        for element in products:
+            if found.setdefault(element.tobytes(), element) is element:
+                frontier.append(element)
+        if len(found) > limit:
+            raise mismatch("generators", f"a group of at most {limit} elements", "more")
+    return np.stack(list(found.values()))
+
+
+@lru_cache(maxsize=32)
+def symmetry_classes(ground: GroundSet) -> tuple[SymmetryClass, ...]:
+    """Return one subgroup of each conjugacy class, by order, then by a fixed order.
+
+    The trivial class ("trivial") is first and the whole group ("all" unless named) is last.
+    ``ground.class_names`` names classes, and a name's own subgroup stands for its class; where
+    two names mean one class (a group that acts on few elements) the first is kept; classes
+    without a name are "order-ORDER-K". All classes are listed while there are few
+    (``subgroups.MAX_ORDER`` group elements, ``subgroups.MAX_CLASSES`` classes); otherwise the
+    trivial, the cyclic and the named ones and the whole group.
+
+    Raises:
+        ValueError: ``ground.group`` is no group; a name that another class must carry.
+    """
+    group = _permutations(ground)
+    # A class is known by the smallest of its conjugates, however it was found.
+    standing: dict[Subgroup, Subgroup] = {}
+    for subgroup in group.subgroups():
+        smallest = min(group.conjugates(subgroup))
+        standing[smallest] = smallest
+    names: dict[Subgroup, str] = {(0,): "trivial"}
+    for name, seeds in ground.class_names.items():
+        subgroup = group.generated(seeds)
+        smallest = min(group.conjugates(subgroup))
+        if smallest not in names:
+            names[smallest] = name
+            standing[smallest] = subgroup
+    names.setdefault(tuple(range(group.order)), "all")
+    classes: list[SymmetryClass] = []
+    unnamed: dict[int, int] = {}
+    for smallest in sorted(standing, key=lambda subgroup: (len(subgroup), subgroup)):
+        order = len(smallest)
+        if smallest not in names:
+            unnamed[order] = unnamed.get(order, 0) + 1
+        name = names.get(smallest, f"order-{order}-{unnamed.get(order)}")
+        if any(name == other.name for other in classes):
+            raise mismatch("class_names", f"{name!r} for the class that has it", "another")
+        classes.append(SymmetryClass(name, standing[smallest]))
+    return tuple(classes)
+
+
+def find_class(ground: GroundSet, name: str) -> SymmetryClass:
+    """Return the symmetry class called ``name``.
+
+    Raises:
+        UsageError: there is none.
+    """
+    classes = {cls.name: cls for cls in symmetry_classes(ground)}
+    if name not in classes:
+        raise UsageError(f"no symmetry class {name!r}{nearest(name, classes)}")
+    return classes[name]
+
+
+@lru_cache(maxsize=256)
+def orbits(ground: GroundSet, cls: SymmetryClass) -> Orbits:
+    """Return the orbits of the class's subgroup on the elements."""
+    smallest = ground.group[list(cls.elements)].min(axis=0)
+    elements = np.argsort(smallest, kind="stable").astype(np.int32)
+    _, of, sizes = np.unique(smallest, return_inverse=True, return_counts=True)
+    start = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32)
+    return Orbits(start, elements, of.astype(np.int32))
+
+
+@lru_cache(maxsize=256)
+def normaliser(ground: GroundSet, cls: SymmetryClass) -> tuple[int, ...]:
+    """Return the indices of the group elements x with x H x^-1 = H, H the class's subgroup.
+
+    These permute the orbits of H, so they act on constructions that H fixes.
+    """
+    return _permutations(ground).normaliser(cls.elements)
+
+
+def canonical(cells: np.ndarray, ground: GroundSet) -> np.ndarray:
+    """Return for each row its least image (bytes compared in order) under the whole group.
+
+    Two constructions are equivalent exactly when their canonical rows are equal.
+
+    Args:
+        cells: packed uint8 ``(B, bytes)``; so is the result.
+
+    Raises:
+        ValueError: ``cells`` does not fit the ground set.
+    """
+    cells = bitset.checked(cells, ground.m)
+    return _least_images(cells, np.ascontiguousarray(ground.group))
+
+
+def apply(cells: np.ndarray, ground: GroundSet, index: int | np.ndarray) -> np.ndarray:
+    """Return the packed images of uint8 ``(B, bytes)`` under ``ground.group[index]``.
+
+    Args:
+        index: one group element for all rows, or integers ``(B,)``, one for each.
+
+    Raises:
+        ValueError: ``cells`` does not fit the ground set; a wrong or out-of-range ``index``.
+    """
+    cells = bitset.checked(cells, ground.m)
+    index = np.asarray(index)
+    if index.dtype.kind not in "iu" or index.shape not in ((), (len(cells),)):
+        raise mismatch("index", f"an integer or integers ({len(cells)},)", index)
+    if index.size and (index.min() < 0 or index.max() >= len(ground.group)):
+        expected = f"0 .. {len(ground.group) - 1}"
+        raise mismatch("index", expected, f"{index.min()} .. {index.max()}")
+    each = np.ascontiguousarray(np.broadcast_to(index, len(cells)), np.int64).copy()
+    return _images(cells, np.ascontiguousarray(ground.group), each)
+
+
+def stabiliser(row: np.ndarray, ground: GroundSet) -> tuple[int, ...]:
+    """Return the indices of the group elements that fix the packed row ``(bytes,)``.
+
+    Raises:
+        ValueError: the row does not fit the ground set.
+    """
+    points = bitset.points(row, ground.m)
+    inside = np.zeros(ground.m, np.bool_)
+    inside[points] = True
+    return tuple(np.flatnonzero(inside[ground.group[:, points]].all(axis=1)).tolist())
+
+
+def stabiliser_orders(cells: np.ndarray, ground: GroundSet) -> np.ndarray:
+    """Return int32 ``(B,)``: how many group elements fix each row of uint8 ``(B, bytes)``.
+
+    Raises:
+        ValueError: ``cells`` does not fit the ground set.
+    """
+    cells = bitset.checked(cells, ground.m)
+    return _count_fixing(cells, ground.group)
+
+
+def stabiliser_names(cells: np.ndarray, ground: GroundSet) -> list[str]:
+    """Return for each row of uint8 ``(B, bytes)`` the symmetry class of its stabiliser.
+
+    One that is none of ``symmetry_classes`` (the list may be short where the group is large) is
+    "order-ORDER".
+
+    Raises:
+        ValueError: ``cells`` does not fit the ground set.
+    """
+    group = _permutations(ground)
+    names = {min(group.conjugates(c.elements)): c.name for c in symmetry_classes(ground)}
+    seen: dict[Subgroup, str] = {}
+    found = []
+    for row in bitset.checked(cells, ground.m):
+        fixing = stabiliser(row, ground)
+        if fixing not in seen:
+            smallest = min(group.conjugates(fixing))
+            seen[fixing] = names.get(smallest, f"order-{len(fixing)}")
+        found.append(seen[fixing])
+    return found
+
+
+def invariant(cells: np.ndarray, ground: GroundSet, cls: SymmetryClass) -> np.ndarray:
+    """Return bool ``(B,)``: the rows that every element of the class's subgroup fixes.
+
+    Raises:
+        ValueError: ``cells`` does not fit the ground set.
+    """
+    cells = bitset.checked(cells, ground.m)
+    return _count_fixing(cells, ground.group[list(cls.elements)]) == cls.order
+
+
+def classes_of(cells: np.ndarray, ground: GroundSet) -> np.ndarray:
+    """Return int64 ``(B,)``: which of the `symmetry_classes` each row of uint8 ``(B, bytes)`` has.
+
+    Of several it is the last: where all classes are listed, that of the row's stabiliser.
+
+    Raises:
+        ValueError: ``cells`` does not fit the ground set.
+    """
+    cells = bitset.checked(cells, ground.m)
+    fixed = _fixing(cells, np.ascontiguousarray(ground.group))
+    found = np.full(len(cells), -1)
+    for i, cls in reversed(list(enumerate(symmetry_classes(ground)))):
+        for conjugate in _permutations(ground).conjugates(cls.elements):
+            found[(found < 0) & fixed[:, list(conjugate)].all(axis=1)] = i
+    return found
+
+
+@lru_cache(maxsize=256)
+def class_name(ground: GroundSet, subgroup: tuple[int, ...]) -> str | None:
+    """Return the name of the symmetry class of a subgroup, None where it is not listed.
+
+    Args:
+        subgroup: sorted indices into ``ground.group``, as ``stabiliser`` returns them.
+    """
+    group = _permutations(ground)
+    smallest = min(group.conjugates(subgroup))
+    for cls in symmetry_classes(ground):
+        if cls.order == len(subgroup) and min(group.conjugates(cls.elements)) == smallest:
+            return cls.name
+    return None
+
+
+def _is_int32_matrix(array: object) -> bool:
+    return isinstance(array, np.ndarray) and array.dtype == np.int32 and array.ndim == 2
+
+
+@lru_cache(maxsize=32)
+def _permutations(ground: GroundSet) -> PermutationGroup:
+    return PermutationGroup(ground.group)
+
+
+@njit
+def _least_images(cells, group):
+    """O(B g (points + bytes compared)); a comparison stops at the first byte that differs."""
+    least = cells.copy()
+    points = np.empty(group.shape[1], np.int64)
+    image = np.zeros(cells.shape[1], np.uint8)
+    for b in range(cells.shape[0]):
+        count = bitset.row_points(cells[b], points)
+        for i in range(1, group.shape[0]):
+            for k in range(count):
+                v = group[i, points[k]]
+                image[v >> 3] |= np.uint8(1 << (v & 7))
+            for byte in range(cells.shape[1]):
+                if image[byte] != least[b, byte]:
+                    if image[byte] < least[b, byte]:
+                        least[b] = image
+                    break
+            for k in range(count):
+                image[group[i, points[k]] >> 3] = 0
+    return least
+
+
+@njit
+def _images(cells, group, index):
+    """O(B (points + bytes))."""
+    images = np.zeros_like(cells)
+    points = np.empty(group.shape[1], np.int64)
+    for b in range(cells.shape[0]):
+        for k in range(bitset.row_points(cells[b], points)):
+            v = group[index[b], points[k]]
+            images[b, v >> 3] |= np.uint8(1 << (v & 7))
+    return images
+
+
+def _count_fixing(cells: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    return _fixing(cells, np.ascontiguousarray(rows)).sum(axis=1, dtype=np.int32)
+
+
+@njit
+def _fixing(cells, rows):
+    """O(B g points); a permutation fixes a set when it maps every point into it."""
+    fixed = np.zeros((cells.shape[0], rows.shape[0]), np.bool_)
+    points = np.empty(rows.shape[1], np.int64)
+    for b in range(cells.shape[0]):
+        count = bitset.row_points(cells[b], points)
+        for i in range(rows.shape[0]):
+            k = 0
+            while k < count:
+                v = rows[i, points[k]]
+                if not cells[b, v >> 3] >> (v & 7) & 1:
+                    break
+                k += 1
+            fixed[b, i] = k == count
+    return fixed

@@ -1,0 +1,320 @@
+"""What a vision model is shown of constructions, and how it fills boards of its own.
+
+Shapes: B boards, L positions, M choices.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipeline.config import TrainConfig
+from pipeline.core.bitset import pack
+from pipeline.model.device import pick_dtype
+from pipeline.model.sample import choose
+from pipeline.model.train import HOLDOUT_MOST, TrainResult, descend, locate
+from pipeline.model.vision import IN, STOP, UNKNOWN, View, Vision
+
+_CACHED, _MOST = 8192, 65536  # positions looked at together on a CPU, elsewhere
+_LONGER = 2.0  # times as long as the shortest beside it a board may be, the rest being padding
+
+
+class Filling(Protocol):
+    """Sets under way, with the problem's own counts."""
+
+    def free(self) -> np.ndarray:
+        """Return bool ``(B, M)``: what may join each set."""
+        ...
+
+    def join(self, choices: np.ndarray) -> None:
+        """Add a choice int64 ``(B,)`` to each set; -1 adds nothing."""
+        ...
+
+    def keep(self, index: np.ndarray) -> None:
+        """Make row i what row ``index[i]`` was, and drop the rest."""
+        ...
+
+
+class Board(Protocol):
+    """The choices of one size; see ``search.board``."""
+
+    def __len__(self) -> int: ...
+
+    def members(self, cells: np.ndarray, rng: np.random.Generator | None = None) -> np.ndarray:
+        """Return bool ``(B, M)``, the choices of packed cells, moved at random if asked."""
+        ...
+
+    def free(self, members: np.ndarray) -> np.ndarray:
+        """Return bool ``(B, M)``: what can be added to each set ``(B, M)``."""
+        ...
+
+    def begin(self, rows: int) -> Filling:
+        """Start ``rows`` empty sets."""
+        ...
+
+
+class Shown(NamedTuple):
+    """Boards as a model reads them: the stop first, then what is in or open, then padding."""
+
+    sizes: np.ndarray  # int64 (B,), which of the view's sizes
+    choices: np.ndarray  # int64 (B, L), -1 for padding
+    states: np.ndarray  # int64 (B, L)
+    open: np.ndarray  # bool (B, L), what may join
+    due: np.ndarray  # bool (B, L), what is to join; the stop where there is nothing
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """The positions of each board that are no padding, int64 ``(B,)``."""
+        return (self.choices >= 0).sum(axis=1)
+
+    def take(self, rows: np.ndarray) -> "Shown":
+        """Return these boards, without columns that are padding in all of them."""
+        used = int(self.lengths[rows].max(initial=1))
+        return Shown(self.sizes[rows], *(part[rows, :used] for part in self[1:]))
+
+
+def arrange(size: int, members: np.ndarray, open_: np.ndarray, due: np.ndarray) -> Shown:
+    """Write boards down, each bool ``(B, M)``; what is neither in nor open is left away."""
+    B, M = members.shape
+    there = members | open_
+    counts = there.sum(axis=1)
+    L = int(counts.max(initial=0))
+    order = np.argsort(~there, axis=1, kind="stable")[:, :L]
+    padding = np.arange(L) >= counts[:, None]
+
+    def along(values: np.ndarray, first: int | bool, rest: int | bool) -> np.ndarray:
+        whole = np.full((B, 1 + L), first, type(first))
+        whole[:, 1:] = np.where(padding, rest, values)
+        return whole
+
+    return Shown(
+        np.full(B, size, np.int64),
+        along(order, M, -1),
+        along(np.where(np.take_along_axis(members, order, axis=1), IN, UNKNOWN), STOP, UNKNOWN),
+        along(np.take_along_axis(open_, order, axis=1), False, False),
+        along(np.take_along_axis(due, order, axis=1), False, False),
+    )
+
+
+def example(
+    size: int, board: Board, cells: np.ndarray, counts: bool, rng: np.random.Generator
+) -> Shown:
+    """Tell a random part of each construction, packed ``(B, bytes)``, moved by a random symmetry.
+
+    How many choices are told is drawn uniformly, and then which: what sampling knows on its way.
+
+    Args:
+        counts: leave away what the told part rules out, and never learn to stop, since what is
+            left says when.
+    """
+    members = board.members(cells, rng)
+    most = members.sum(axis=1) + (not counts)
+    told = (rng.random(len(members)) * most).astype(np.int64)
+    keys = np.where(members, rng.random(members.shape), np.inf)
+    rank = np.argsort(np.argsort(keys, axis=1), axis=1)
+    known = members & (rank < told[:, None])
+    free = board.free(known) | members if counts else np.ones_like(members)
+    shown = arrange(size, known, free & ~known, members & ~known)
+    if not counts:
+        shown.open[:, 0] = True
+        shown.due[:, 0] = ~shown.due.any(axis=1)
+    return shown
+
+
+def alike(lengths: np.ndarray, most: int) -> list[np.ndarray]:
+    """Return the rows of ``lengths (B,)`` in parts of like length, ``most`` positions in each."""
+    order = np.argsort(-lengths, kind="stable")
+    parts, first = [], 0
+    for i in range(1, len(order) + 1):
+        longest = lengths[order[first]]
+        full = (i + 1 - first) * longest > most
+        if i == len(order) or full or lengths[order[i]] * _LONGER < longest:
+            parts.append(order[first:i])
+            first = i
+    return parts
+
+
+def next_loss(model: Vision, seen: View, shown: Shown, dtype: torch.dtype) -> Tensor:
+    """Return the loss ``(B,)`` in nats: the mean over all that is due of -log p(it joins next).
+
+    0 where nothing is due. With boards that know when to stop, stopping is one more choice.
+
+    Args:
+        dtype: of the products; float32 switches no autocast on.
+    """
+    device = seen.waves.device
+    open_, due = torch.from_numpy(shown.open).to(device), torch.from_numpy(shown.due).to(device)
+    logits = _look(model, seen, shown, dtype).masked_fill(~open_, -torch.inf)
+    logs = logits.log_softmax(dim=1)
+    return -logs.masked_fill(~due, 0.0).sum(dim=1) / due.sum(dim=1).clamp(min=1)
+
+
+def train(
+    model: Vision,
+    boards: Mapping[int, Board],
+    seen: View,
+    constructions: Mapping[int, np.ndarray],
+    config: TrainConfig,
+    *,
+    counts: bool,
+    seed: int,
+    precision: str = "auto",
+    optimizer_state: Mapping[str, Tensor] | None = None,
+    progress: Callable[[int, int, float], None] | None = None,
+) -> TrainResult:
+    """Train a model in place on packed constructions ``{n: (B, bytes)}``; losses per choice.
+
+    As ``train.train`` does, of which it takes the arguments. The sum of the losses of a
+    construction of K choices over what is told bounds its own, by the log of K! from above.
+
+    Args:
+        boards: of all sizes, rising, in the order in which they are seen.
+        counts: as for `example`.
+    """
+    sizes, rows = locate(constructions)
+    if not len(rows):
+        raise ValueError("constructions: at least one is needed to train on")
+    rng = np.random.default_rng(seed)
+    held = min(int(config.holdout * len(rows)), HOLDOUT_MOST)
+    shuffled = rng.permutation(len(rows))
+    dtype = pick_dtype(precision, seen.waves.device, model.config.width)
+
+    def examples(chosen: np.ndarray) -> list[Shown]:
+        made = []
+        for place, (n, board) in enumerate(boards.items()):
+            of_n = chosen[sizes[chosen] == n]
+            if len(of_n):
+                made.append(example(place, board, constructions[n][rows[of_n]], counts, rng))
+        whole = _stack(made)
+        return [whole.take(rows_) for rows_ in alike(whole.lengths, _most(seen))]
+
+    def batches() -> Iterator[list[Shown]]:
+        queue = np.zeros(0, np.int64)
+        while True:
+            while len(queue) < config.batch:
+                queue = np.concatenate([queue, rng.permutation(shuffled[held:])])
+            yield examples(queue[: config.batch])
+            queue = queue[config.batch :]
+
+    def loss(batch: list[Shown]) -> tuple[Tensor, int]:
+        losses = torch.cat([next_loss(model, seen, part, dtype) for part in batch])
+        return losses.mean(), sum(int(part.lengths.sum()) for part in batch)
+
+    held_out = examples(shuffled[:held]) if held else []
+
+    @torch.no_grad()
+    def evaluate() -> float:
+        return loss(held_out)[0].item()
+
+    return descend(
+        model,
+        config,
+        batches(),
+        loss,
+        evaluate if held else None,
+        dtype=dtype,
+        optimizer_state=optimizer_state,
+        progress=progress,
+    )
+
+
+@torch.inference_mode()
+def fill(
+    model: Vision,
+    board: Board,
+    seen: View,
+    size: int,
+    count: int,
+    *,
+    counts: bool,
+    temperature: float = 1.0,
+    top_p: float = 1.0,
+    seed: int,
+    batch: int = 512,
+    precision: str = "auto",
+    progress: Callable[[int, int], None] | None = None,
+) -> np.ndarray:
+    """Fill ``count`` empty boards; return their choices bool ``(count, M)``.
+
+    At each step one choice joins each board, drawn from the model's distribution over those that
+    are open: with ``counts`` those that violate nothing, until none is left; without, all that are
+    not in, until the model stops. The same seed and batch give the same boards on one device and
+    thread count.
+
+    Args:
+        size: which of the sizes seen the board has.
+        temperature, top_p, precision, progress: as for ``sample.sample``.
+        batch: boards at a time.
+
+    Raises:
+        PipelineError: the model's logits are not finite.
+    """
+    dtype = pick_dtype(precision, seen.waves.device, model.config.width)
+    members = np.zeros((count, len(board)), np.bool_)
+    generator = np.random.default_rng(seed)
+    for start in range(0, count, batch):
+        part = members[start : start + batch]
+        # One table row per board, drawn in order: what ended before alters no other's numbers.
+        uniforms = generator.random((len(part), len(board) + 1))
+        filling = board.begin(len(part)) if counts else None
+        ids = np.arange(len(part))
+        for step in range(len(board) + 1):
+            open_ = ~part[ids] if filling is None else filling.free()
+            shown = arrange(size, part[ids], open_, open_)
+            shown.open[:, 0] = filling is None
+            # Position 0, the stop, is drawn where nothing else is open.
+            logits = _logits(model, seen, shown, part[ids], dtype)
+            picks = choose(logits, uniforms[ids, step], shown.open, 0, temperature, top_p)
+            going = np.flatnonzero(picks)
+            ids, chosen = ids[going], shown.choices[going, picks[going]]
+            part[ids, chosen] = True
+            if progress is not None:
+                progress(start + len(part) - len(ids), count)
+            if not len(ids):
+                break
+            if filling is not None:
+                filling.keep(going)
+                filling.join(chosen)
+    return members
+
+
+def _logits(
+    model: Vision, seen: View, shown: Shown, members: np.ndarray, dtype: torch.dtype
+) -> Tensor:
+    """Return the logits float32 ``(B, L)``, equal boards looked at once."""
+    _, first, of = np.unique(pack(members), axis=0, return_index=True, return_inverse=True)
+    few = shown.take(first)
+    found = torch.zeros(few.choices.shape, device=seen.waves.device)
+    for rows in alike(few.lengths, _most(seen)):
+        part = few.take(rows)
+        found[torch.from_numpy(rows), : part.choices.shape[1]] = _look(model, seen, part, dtype)
+    return found[torch.from_numpy(of.reshape(-1)).to(found.device)]
+
+
+def _most(seen: View) -> int:
+    return _CACHED if seen.waves.device.type == "cpu" else _MOST
+
+
+def _look(model: Vision, seen: View, shown: Shown, dtype: torch.dtype) -> Tensor:
+    """Return the logits float32 ``(B, L)`` of boards."""
+    device = seen.waves.device
+    given = (torch.from_numpy(part).to(device) for part in shown[:3])
+    with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+        return model(seen, *given).float()
+
+
+def _stack(parts: list[Shown]) -> Shown:
+    """Put boards below one another, padded to the longest."""
+    longest = max(part.choices.shape[1] for part in parts)
+
+    def padded(name: str, filler: int) -> np.ndarray:
+        arrays = [getattr(part, name) for part in parts]
+        ends = [((0, 0), (0, longest - array.shape[1])) for array in arrays]
+        filled = zip(arrays, ends, strict=True)
+        return np.concatenate([np.pad(a, end, constant_values=filler) for a, end in filled])
+
+    sizes = np.concatenate([part.sizes for part in parts])
+    rest = (padded("choices", -1), padded("states", 0), padded("open", 0), padded("due", 0))
+    return Shown(sizes, *rest)

@@ -1,0 +1,108 @@
+"""A ground set as the choices of a symmetry class, and what sets of them leave free."""
+
+import numpy as np
+
+from pipeline.core.bitset import pack, unpack
+from pipeline.core.symmetry import find_class, normaliser
+from pipeline.problem import Problem
+from pipeline.search import kernels
+from pipeline.search.space import choice_of, make_space
+
+
+class Board:
+    """The choices at one size: the orbits of a class that hold nothing forbidden, M of them.
+
+    Attributes:
+        n: the size.
+        places: int64 ``(M, d)``, the coordinates of each choice's smallest element.
+        fractions: float64 ``(M, d)``, the same in 0..1, by the box that the ground set fills.
+    """
+
+    def __init__(
+        self, problem: Problem, n: int, symmetry: str = "trivial", mask: np.ndarray | None = None
+    ) -> None:
+        """Lay them out.
+
+        Args:
+            mask: bool ``(m,)``, the elements outside of which nothing is free; None for all.
+
+        Raises:
+            UsageError: no such class, or no construction can have it.
+        """
+        ground = problem.ground(n)
+        cls = find_class(ground, symmetry)
+        self.n = n
+        self._space = make_space(problem, n, cls)
+        self._of = choice_of(self._space)
+        self._first = self._space.elements[self._space.start[:-1]]
+        self._moved = self._of[ground.group[list(normaliser(ground, cls))][:, self._first]]
+        self.places = ground.coords[self._first].astype(np.int64)
+        low, high = ground.coords.min(axis=0), ground.coords.max(axis=0)
+        self.fractions = (self.places - low) / np.maximum(high - low, 1)
+        self._within = np.ones(len(self), np.bool_)
+        if mask is not None:
+            self._within[self._of[~mask & (self._of >= 0)]] = False
+
+    def __len__(self) -> int:
+        return len(self._first)
+
+    def readable(self, cells: np.ndarray) -> np.ndarray:
+        """Return bool ``(B,)``: which packed cells ``(B, bytes)`` are unions of choices."""
+        return (cells == self.cells(self.members(cells))).all(axis=1)
+
+    def members(self, cells: np.ndarray, rng: np.random.Generator | None = None) -> np.ndarray:
+        """Return bool ``(B, M)``: the choices whose smallest element packed cells hold.
+
+        Args:
+            rng: moves each construction by a random symmetry that permutes the choices.
+        """
+        inside = unpack(cells, len(self._of))[:, self._first]
+        if rng is None:
+            return inside
+        rows, choices = np.nonzero(inside)
+        moved = self._moved[rng.integers(len(self._moved), size=len(cells))[rows], choices]
+        inside = np.zeros_like(inside)
+        inside[rows, moved] = True
+        return inside
+
+    def cells(self, members: np.ndarray) -> np.ndarray:
+        """Return the packed cells ``(B, bytes)`` of choices bool ``(B, M)``."""
+        return pack(members[:, self._of] & (self._of >= 0))
+
+    def begin(self, rows: int) -> "Filling":
+        """Start ``rows`` empty sets."""
+        return Filling(self._space, self._within, rows)
+
+    def free(self, members: np.ndarray) -> np.ndarray:
+        """Return bool ``(B, M)``: what can be added to each set of choices ``(B, M)``."""
+        filling = self.begin(len(members))
+        counts = members.sum(axis=1)
+        order = np.argsort(~members, axis=1, kind="stable")
+        for place in range(int(counts.max(initial=0))):
+            filling.join(np.where(place < counts, order[:, place], -1))
+        return filling.free()
+
+
+class Filling:
+    """Sets that grow choice by choice, by the problem's own counts."""
+
+    def __init__(self, space: kernels.Space, within: np.ndarray, rows: int) -> None:
+        """Start ``rows`` empty sets; ``within (M,)`` are the choices that may be free."""
+        one = kernels.new_state(space)
+        self._space, self._within = space, within
+        self._states = kernels.State(*(np.repeat(a[None], rows, axis=0) for a in one))
+
+    def free(self) -> np.ndarray:
+        """Return bool ``(rows, M)``: the absent choices that close nothing with what is there."""
+        states = self._states
+        free = np.empty((len(states.totals), len(self._within)), np.bool_)
+        kernels.free_choices(self._space, states, free)
+        return free & self._within
+
+    def join(self, choices: np.ndarray) -> None:
+        """Add a choice int64 ``(rows,)`` to each set; -1, or one that is there, adds nothing."""
+        kernels.join_each(self._space, self._states, choices)
+
+    def keep(self, index: np.ndarray) -> None:
+        """Go on with these rows alone."""
+        self._states = kernels.State(*(a[index] for a in self._states))

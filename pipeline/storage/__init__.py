@@ -1,0 +1,1 @@
+"""Runs and constructions on the disk."""
