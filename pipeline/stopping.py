@@ -1,18 +1,66 @@
-"""The time and the CPU seconds that a session has had."""
+"""When a run stops: rules that are asked between rounds, and the clock that search looks at."""
 
 import time
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from pipeline.callbacks import Callbacks
+from pipeline.config import BudgetConfig
+from pipeline.state import State
 
 _LEAST = 1.0  # seconds that a session has for its work, whatever loading took
+
+
+class StoppingRule(Protocol):
+    """Asked after each round whether the run is to stop; any function of a state is one."""
+
+    def __call__(self, state: State) -> bool:
+        """Tell whether to stop."""
+        ...
+
+
+class Rounds:
+    """Stop after so many rounds beside the seeding."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+
+    def __call__(self, state: State) -> bool:
+        return state.round >= self.most
+
+
+class Target:
+    """Stop at a score of size n."""
+
+    def __init__(self, score: int) -> None:
+        self.score = score
+
+    def __call__(self, state: State) -> bool:
+        return state.best() >= self.score
+
+
+class AnyOf:
+    """Stop as soon as one of several rules says so."""
+
+    def __init__(self, rules: Sequence[StoppingRule]) -> None:
+        self.rules = list(rules)
+
+    def __call__(self, state: State) -> bool:
+        return any(rule(state) for rule in self.rules)
 
 
 class Clock:
     """Counts from ``start`` on, and tells when a limit is passed."""
 
-    def __init__(self, seconds: float = 0.0, cpu: float = 0.0) -> None:
-        """Take limits in seconds and CPU seconds of all processes, 0 for none."""
+    def __init__(self, seconds: float = 0.0, cpu: float = 0.0, spent: float = 0.0) -> None:
+        """Take limits in seconds and CPU seconds of all processes, 0 for none.
+
+        Args:
+            spent: seconds that have gone already.
+        """
         self._limits = (seconds, cpu)
         self.cut_short = False
-        self.start()
+        self.start(spent)
 
     def start(self, spent: float = 0.0) -> None:
         """Begin to count.
@@ -41,9 +89,89 @@ class Clock:
         """Return the seconds until the limit, infinity without one."""
         return self._limits[0] - self.seconds() if self._limits[0] else float("inf")
 
+    def cpu_left(self) -> float:
+        """Return the CPU seconds until the limit, infinity without one."""
+        return self._limits[1] - self.cpu() if self._limits[1] else float("inf")
+
     def over(self) -> bool:
         """Tell whether a limit is passed; who asks stops then, which is remembered."""
         seconds, cpu = self._limits
         passed = (bool(seconds) and self.seconds() > seconds) or (bool(cpu) and self.cpu() > cpu)
         self.cut_short = self.cut_short or passed
         return passed
+
+
+class TimeUp(Exception):
+    """A round cannot end in time; its text says why. The round is dropped."""
+
+
+class TimeLimit(Callbacks):
+    """Stops a run at its limits of time and CPU time, between rounds and within them.
+
+    A search that is cut short keeps what it has found. A round with candidates of a generator is
+    worth nothing unless it is finished: it is not begun where the longest so far would not fit, and
+    it is dropped as soon as a stage of it is seen to need more than is left.
+    """
+
+    #: Steps, and seconds, of a stage after which the time of the rest is estimated.
+    _STEPS, _SECONDS = 20, 1.0
+
+    def __init__(self, clock: Clock, generates: bool) -> None:
+        """Watch a clock.
+
+        Args:
+            generates: whether rounds have candidates.
+        """
+        self._clock, self._generates = clock, generates
+        self._inside = False
+        self._stage, self._total, self._began = "", 0, 0.0
+        self._longest = 0.0
+
+    def __call__(self, state: State) -> bool:
+        """Tell whether a limit is passed, or the next round would pass one."""
+        return self._clock.left() < self._longest or self._clock.cpu_left() < 0
+
+    def on_round_start(self, number: int) -> None:
+        """From now on a round is dropped that cannot end in time; the seeding never is."""
+        self._inside = self._generates and number > 0
+
+    def on_round(self, state: State, seconds: float, cpu: float) -> None:
+        """Remember how long a round took."""
+        self._inside = False
+        if self._generates and state.round:
+            self._longest = max(self._longest, seconds)
+
+    def on_stage(self, name: str, total: int, n: int | None = None) -> None:
+        """See whether there is time left for a stage."""
+        self._stage, self._total, self._began = name, total, time.monotonic()
+        self._check(0)
+
+    def on_progress(self, done: int, best: int = 0, loss: float | None = None) -> None:
+        """See whether there is time left for the rest of a stage."""
+        self._check(done)
+
+    def check_round(self) -> None:
+        """Drop a round whose search was cut short.
+
+        Raises:
+            TimeUp: it was.
+        """
+        if self._inside and self._clock.cut_short:
+            raise TimeUp("its search did not end in time")
+
+    def _check(self, done: int) -> None:
+        if not self._inside:
+            return
+        left, spent = self._clock.left(), time.monotonic() - self._began
+        known = done >= self._STEPS and spent > self._SECONDS
+        need = spent / done * (self._total - done) if known else 0.0
+        if left < 0:
+            raise TimeUp("the time is up")
+        if need > left:
+            raise TimeUp(f"{self._stage} would take {need:.0f} s more, {left:.0f} are left")
+
+
+def make_stop(budget: BudgetConfig, limit: TimeLimit) -> AnyOf:
+    """Return the stopping rules that a budget asks for."""
+    rules: list[Any] = [Rounds(budget.rounds), limit]
+    return AnyOf([*rules, Target(budget.target)] if budget.target else rules)

@@ -124,7 +124,7 @@ def test_where_a_construction_came_from_is_kept():
         assert {ORIGINS[k] for k in pool.origin[new]} <= {"model"}
         assert set(pool.parent[new].tolist()) <= made
         assert (state.samples.round == state.round).all()
-        assert state.stats["kept_from_proposals"] == new.sum()
+        assert state.stats["kept_from_generator"] == new.sum()
     assert from_model
 
 

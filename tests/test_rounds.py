@@ -13,6 +13,9 @@ import numpy as np
 import oracles
 import pytest
 from conftest import contents, only_run
+from pipeline.rounds import Rounds
+from pipeline.session import check
+from pipeline.workshop import State, Workshop
 
 from pipeline.config import Config, config_from
 from pipeline.core import streams
@@ -22,15 +25,12 @@ from pipeline.core.symmetry import GroundSet, canonical, orbits, symmetry_classe
 from pipeline.errors import UsageError
 from pipeline.executors.local import Executor, Processes, Serial
 from pipeline.problem import load_problem
-from pipeline.rounds import Rounds
 from pipeline.search import kernels
 from pipeline.search.learned_weights import learnt_field
 from pipeline.search.portfolio import BATCH
 from pipeline.search.space import make_space, usable_classes
 from pipeline.search.tasks import Shard, run_shard
-from pipeline.session import check
 from pipeline.stopping import Clock
-from pipeline.workshop import State, Workshop
 
 PLUGINS = Path(__file__).parent / "plugins"
 FOUR_CYCLE = f"{PLUGINS / 'four_cycle_free.py'}:FourCycleFree"
@@ -113,7 +113,7 @@ def test_pools_are_valid_distinct_best_first_and_never_get_worse(proposer, batch
         if state.round:
             new = pool.round == state.round
             of = {name: int((new & pool.came_from(name)).sum()) for name in ORIGINS}
-            assert state.stats["kept_from_proposals"] == of["proposal"]
+            assert state.stats["kept_from_generator"] == of["proposal"]
             assert state.stats["kept_from_search"] == of["search"]
             assert of["seed"] == 0
             again = state.stats["rediscovered"]

@@ -329,6 +329,7 @@ def _perform(
     again: bool = True,
 ) -> list[Any]:
     """Do what is asked, watched; Ctrl-C leaves what is finished."""
+    from pipeline.callbacks import CallbackList
     from pipeline.cli.live import Interrupted, Live
     from pipeline.lab.folder import put
     from pipeline.lab.looking import draw
@@ -336,6 +337,7 @@ def _perform(
     from pipeline.lab.work import perform
     from pipeline.model.device import prepare
     from pipeline.report.terminal import console
+    from pipeline.storage.event_log import EventLog
     from pipeline.storage.run import runs_root
 
     err, root, made = console(stderr=True), runs_root(options["runs"]), []
@@ -356,13 +358,14 @@ def _perform(
             )
 
         try:
-            with Live(late, err) as live:
-                live.report("task", name=_name(entry, what.get("label", "")))
+            with Live(err) as live:
+                live.begin(_name(entry, what.get("label", "")))
+                told = CallbackList([EventLog(late), live])
                 run = perform(
-                    entry, what, root, words(), live.report, keep=early, begun=begun, again=again
+                    entry, what, root, words(), told, keep=early, begun=begun, again=again
                 )
                 if pictures and entry.tasks is not None:
-                    draw(run, live.report)
+                    draw(run, told)
         except (Interrupted, KeyboardInterrupt):
             where = f"; {late.log.path} holds what there was" if late.log is not None else ""
             err.print(f"stopped{where}. What is finished is kept.", soft_wrap=True)

@@ -234,7 +234,7 @@ def _is_problem(word: str) -> bool:
 def print_summary(opened: Any, plugin: Any, found: dict[str, Any], out: Any) -> None:
     """Print the statistics of every round, the last histogram, and the best construction."""
     from pipeline.report.terminal import (
-        from_proposals,
+        from_generator,
         histogram,
         imported,
         parts,
@@ -249,7 +249,7 @@ def print_summary(opened: Any, plugin: Any, found: dict[str, Any], out: Any) -> 
     what, distribution = parts(rounds[-1], opened.config.n)[0]
     number = rounds[-1]["round"]
     out.print(histogram(distribution, what, f"round {number}, n={opened.config.n}", out.width))
-    for line in filter(None, (from_proposals(pool, rounds[-1]), imported(pool))):
+    for line in filter(None, (from_generator(pool, rounds[-1]), imported(pool))):
         out.print(f"{line}\n", soft_wrap=True, markup=False)
     print_best(plugin, found, out)
 
@@ -295,8 +295,7 @@ def _origin(found: dict[str, Any]) -> str:
     words = {
         "seed": "local search alone",
         "search": "local search",
-        "model": "search on a sample of the model",
-        "proposal": "search on a proposal made without a model",
+        "generator": "search on a candidate",
     }
     if found["origin"] == "import":
         return "imported: it was in the file given with --start"

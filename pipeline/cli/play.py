@@ -1,4 +1,4 @@
-"""Playing a run from the command line: begun or taken up again, watched, and shown at its end."""
+"""Runs from the command line: begun or taken up again, watched, and shown at their end."""
 
 import contextlib
 import sys
@@ -21,32 +21,53 @@ def load() -> None:
     from pipeline.report.terminal import console
 
     console(stderr=True).print("loading (the first time also compiling, about ten seconds)")
-    import pipeline.session  # noqa: F401
+    import pipeline.assembly  # noqa: F401
 
 
-def begin(config: Any, plugin: Any, runs: str | None, files: dict[str, bytes] | None = None) -> Any:
-    """Make a folder for a new run, once nothing is found that it could not get past.
+def begin(
+    config: Any, plugin: Any, runs: str | None, files: dict[str, bytes] | None = None
+) -> tuple[Any, Any]:
+    """Build the parts of a new run, then make its folder.
 
     Returns:
-        The run, not locked yet.
+        (the run, not locked yet; its parts).
 
     Raises:
         UsageError: what no run of this configuration could get past.
     """
     load()
+    from pipeline.assembly import build, settled
+    from pipeline.executors.local import make_executor
     from pipeline.plugin_check import check_first_use
     from pipeline.plugins import kept_files
-    from pipeline.session import check, settled
     from pipeline.storage import inputs
     from pipeline.storage.run import Run, runs_root
 
     check_first_use(plugin)
     named = inputs.read_files(config)
-    check(plugin, config, inputs.arrays(named))
-    config = settled(config)
-    config, kept = inputs.bound(config, named)
+    inputs.arrays(named)  # says what is wrong with a file by the name that the user gave it
+    config, kept = inputs.bound(settled(config), named)
+    executor = make_executor(config.compute.workers)
+    parts = build(plugin, config, executor, arrays=inputs.arrays(kept), spent=_spent())
     files = {**(files or {}), **kept, **kept_files(plugin)}
-    return Run.create(runs_root(runs), config, plugin.name, words(), files)
+    return Run.create(runs_root(runs), config, plugin.name, words(), files), parts
+
+
+def go_on(opened: Any, plugin: Any) -> Any:
+    """Return the parts of a run that is there already.
+
+    Raises:
+        RunError: a file that it was given is missing.
+    """
+    load()
+    from pipeline.assembly import build
+    from pipeline.executors.local import make_executor
+    from pipeline.storage import inputs
+
+    config = opened.config
+    arrays = inputs.arrays(inputs.stored_files(config, opened.path))
+    executor = make_executor(config.compute.workers)
+    return build(plugin, config, executor, arrays=arrays, spent=_spent())
 
 
 def tell_processor(another: str) -> None:
@@ -63,37 +84,37 @@ def tell_processor(another: str) -> None:
 
 
 def play(
-    opened: Any, plugin: Any, quiet: bool = False, tensorboard: bool = False
+    opened: Any, plugin: Any, parts: Any, quiet: bool = False, tensorboard: bool = False
 ) -> dict[str, Any]:
-    """Play a locked run to the end of its budget, and return its best construction.
+    """Carry out a locked run to the end of its budget, and return its best construction.
 
     Args:
         quiet: do not print the run's path.
         tensorboard: write each round for TensorBoard, too.
     """
-    from pipeline import session
     from pipeline.cli.live import Interrupted, Live
-    from pipeline.executors.local import make_executor
+    from pipeline.report.best_files import BestFiles
     from pipeline.report.terminal import console
+    from pipeline.storage.event_log import EventLog
     from pipeline.storage.round_files import best_of
 
     err = console(stderr=True)
-    compute = opened.config.compute
-    executor = make_executor(compute.workers)
+    compute, rounds = opened.config.compute, opened.config.budget.rounds
+    executor = parts.engine.runner.executor
     try:
-        with Live(opened, err) as live:
+        with Live(err, rounds) as live:
             if not quiet:
                 echo(str(opened.path))
             if opened.config.proposer == "model":
                 from pipeline.model.device import describe, prepare
 
                 err.print(f"model on {describe(prepare(compute.device, compute.threads))}")
-            told = contextlib.nullcontext(live.report)
+            parts.callbacks.listeners += [EventLog(opened, rounds), BestFiles(opened, plugin), live]
             if tensorboard:
-                told = _with_tensorboard(opened, plugin, live, err)
+                parts.callbacks.listeners += _tensorboard(opened, plugin, err)
             try:
-                with told as report:
-                    session.play(opened, plugin, executor, report, _spent())
+                with _session(opened):
+                    parts.run(_store(opened, plugin, parts))
             except (Interrupted, KeyboardInterrupt):
                 executor.kill()
                 raise
@@ -114,6 +135,26 @@ def play(
     return best_of(opened, plugin)
 
 
+def _store(opened: Any, plugin: Any, parts: Any) -> Any:
+    from pipeline.storage.run_store import RunStore
+
+    return RunStore(opened, plugin, parts.clock)
+
+
+@contextlib.contextmanager
+def _session(opened: Any) -> Iterator[None]:
+    """Note in a run how its session ends and how long it takes, unless it is killed."""
+    from pipeline.errors import PipelineError
+
+    began, ended = time.monotonic(), "stopped"
+    try:
+        yield
+        ended = "done"
+    finally:
+        with contextlib.suppress(PipelineError):  # a full disk, which has been told of
+            opened.end_session(ended, time.monotonic() - began)
+
+
 def _spent() -> float:
     """Return the seconds since the command began, once; for a second run of it, none."""
     context = click.get_current_context(silent=True)
@@ -121,36 +162,20 @@ def _spent() -> float:
     return 0.0 if began is None else time.monotonic() - began
 
 
-@contextlib.contextmanager
-def _with_tensorboard(opened: Any, plugin: Any, live: Any, err: Any) -> Iterator[Any]:
-    """Give what takes the events of a session, and writes committed rounds for TensorBoard.
+def _tensorboard(opened: Any, plugin: Any, err: Any) -> list[Any]:
+    """Return what writes committed rounds for TensorBoard; nothing where its log cannot be."""
+    from pipeline.report.tensorboard import FOLDER, TensorBoard
 
-    A log that cannot be written is told of and given up; the run goes on.
-    """
-    from pipeline.report.tensorboard import FOLDER, TensorLog
+    def lost(reason: str) -> None:
+        err.print(f"TensorBoard gets no more: {reason}", soft_wrap=True, markup=False)
 
-    log: TensorLog | None = None
     try:
-        log = TensorLog(opened, plugin)
-        err.print(f"look on with: tensorboard --logdir {opened.path / FOLDER}", soft_wrap=True)
+        log = TensorBoard(opened, plugin, lost)
     except OSError as error:
         err.print(f"nothing is written for TensorBoard: {error}", soft_wrap=True, markup=False)
-
-    def report(event: str, **particulars: Any) -> None:
-        nonlocal log
-        live.report(event, **particulars)
-        if event == "committed" and log is not None:
-            try:
-                log.add(particulars["stats"]["round"])
-            except OSError as error:
-                log = None
-                err.print(f"TensorBoard gets no more: {error}", soft_wrap=True, markup=False)
-
-    try:
-        yield report
-    finally:
-        if log is not None:
-            log.close()
+        return []
+    err.print(f"look on with: tensorboard --logdir {opened.path / FOLDER}", soft_wrap=True)
+    return [log]
 
 
 def finish(opened: Any, plugin: Any, found: dict[str, Any], as_json: bool) -> None:

@@ -16,7 +16,7 @@ from pipeline.cli.common import (
     runs_option,
 )
 from pipeline.cli.help import CLASSES, FIELDS, Choice, Words
-from pipeline.cli.play import begin, finish, load, play, tell_processor, words
+from pipeline.cli.play import begin, finish, go_on, play, tell_processor, words
 from pipeline.config import DEVICES, FEEDBACKS, PROPOSERS, SEEDINGS, TOKENS
 from pipeline.errors import UsageError
 
@@ -81,9 +81,9 @@ def run(problem: str, file: str | None, settings: tuple[str, ...], **options: An
         kind = start.suffix if start.suffix in (".parquet", ".json") else ".txt"
         files = {f"start{kind}": start.read_bytes()}
         _check_start(plugin, config, start)
-    made = begin(config, plugin, options["runs"], files)
+    made, parts = begin(config, plugin, options["runs"], files)
     with made.lock():
-        found = play(made, plugin, options["as_json"], options["tensorboard"])
+        found = play(made, plugin, parts, options["as_json"], options["tensorboard"])
         finish(made, plugin, found, options["as_json"])
 
 
@@ -139,8 +139,8 @@ def resume(
         check_unchanged(opened.path, plugin)
         opened.set_budget(config)
         tell_processor(opened.add_session(words()))
-        load()
-        finish(opened, plugin, play(opened, plugin, as_json, tensorboard), as_json)
+        parts = go_on(opened, plugin)
+        finish(opened, plugin, play(opened, plugin, parts, as_json, tensorboard), as_json)
 
 
 def configure(
@@ -238,12 +238,7 @@ def _overlay(data: dict[str, Any], options: dict[str, Any]) -> None:
 
 
 def _check_start(plugin: Any, config: Any, start: Path) -> None:
-    from pipeline.session import import_starts
+    from pipeline.storage.run_store import check_starts, import_starts
 
     found = import_starts(plugin, start, config.problem, config.n)
-    extra = sorted(set(found) - set(config.sizes))
-    if extra:
-        raise UsageError(
-            f"--start {start} has constructions of size {extra[0]}, which is not among the sizes "
-            f"{', '.join(map(str, config.sizes))}; add it with --sizes"
-        )
+    check_starts(found, config.sizes, None, config.n)

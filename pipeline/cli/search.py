@@ -91,9 +91,9 @@ def search(
     for config, plugin in prepared:
         began = time.monotonic()
         start = _start(config, plugin, rows[-1]["best"]) if rows else {}
-        made = begin(config, plugin, runs, start)
+        made, parts = begin(config, plugin, runs, start)
         with made.lock():
-            found = play(made, plugin, quiet=as_json or table)
+            found = play(made, plugin, parts, quiet=as_json or table)
         seconds = round(time.monotonic() - began, 1)
         if not table and len(several) == 1:
             finish(made, plugin, found, as_json)

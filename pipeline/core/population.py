@@ -16,7 +16,9 @@ from pipeline.core.bitset import mismatch
 from pipeline.core.untrusted import parse_json
 from pipeline.errors import PipelineError
 
-ORIGINS = ("seed", "search", "model", "import", "proposal")
+ORIGINS = ("seed", "search", "generator", "import")
+#: What earlier releases called the origin "generator".
+_EARLIER = ("model", "proposal")
 
 SCHEMA_VERSION = 2
 #: Without the column ``imported``; such files are read, and never written.
@@ -370,6 +372,7 @@ def _rows_of(cells: pa.FixedSizeBinaryArray) -> np.ndarray:
 
 def _origins(origin: pa.DictionaryArray) -> np.ndarray:
     names = origin.dictionary.to_pylist()
+    names = ["generator" if name in _EARLIER else name for name in names]
     for name in names:
         if name not in ORIGINS:
             raise _Foreign(f"unknown origin {name!r}; install the release that wrote it")

@@ -66,6 +66,8 @@ def checked_stats(data: Any) -> dict[str, Any]:
         ValueError: says what does not.
     """
     _need(isinstance(data, dict), "it is no object")
+    if "kept_from_proposals" in data:  # as earlier releases called it
+        data["kept_from_generator"] = data.pop("kept_from_proposals")
     for key in ("round", "n"):
         _need(_whole(data.get(key)), f"{key} must be a whole number from 0")
     for key in ("pool", "seeded"):
@@ -89,12 +91,12 @@ def _check_model(data: Mapping[str, Any]) -> None:
     """Check what a round says of its model and of what came of it."""
     for key in _SHARES:
         _need(key not in data or _number(data[key], 0, 1), f"{key} must lie between 0 and 1")
-    for key in ("temperature", "next_temperature"):
-        _need(key not in data or _number(data[key], 0, 1e9), f"{key} must be a number above 0")
-    for key in ("kept_from_proposals", "rediscovered", "kept_from_search"):
+    fine = "temperature" not in data or _number(data["temperature"], 0, 1e9)
+    _need(fine, "temperature must be a number above 0")
+    for key in ("kept_from_generator", "rediscovered", "kept_from_search"):
         _need(key not in data or _whole(data[key]), f"{key} must be a whole number from 0")
     if "sampled" in data:
-        for key in (*_SHARES, "temperature", "train", "kept_from_proposals", "kept_from_search"):
+        for key in (*_SHARES, "kept_from_generator", "kept_from_search"):
             _need(key in data, f"{key} is missing")
         share = data["sampled"]["valid"] / max(data["sampled"]["count"], 1)
         _need(math.isclose(data["validity"], share, abs_tol=1e-9), "validity is not sampled's")

@@ -16,17 +16,20 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.assembly import Parts, build
+from pipeline.callbacks import Callbacks
 from pipeline.config import Config, config_from
 from pipeline.core import streams
 from pipeline.core.population import Population
 from pipeline.core.score_stats import distribution
 from pipeline.errors import UsageError, nearest
 from pipeline.executors.local import Serial
-from pipeline.loop import Loop
+from pipeline.loop import Memory
+from pipeline.loop import seed as seeded
 from pipeline.problem import load_problem
 from pipeline.search import kernels
 from pipeline.search.space import make_space
-from pipeline.workshop import Report, State
+from pipeline.state import State, assess
 
 N = 16
 #: What the lecture's slides give: mean, median, mean of the top 20 %, max.
@@ -59,13 +62,13 @@ SCALES: Mapping[str, Scale] = {
 _SMALLER = 1 / 40
 
 
-def run(scale: str, seed: int, report: Report, n: int = N) -> list[dict[str, Any]]:
+def run(scale: str, seed: int, callbacks: Callbacks, n: int = N) -> list[dict[str, Any]]:
     """Play the experiment once; return its three rows.
 
     Args:
         scale: a name of ``SCALES``; "small" takes two cores about three minutes.
         seed: the rng seed.
-        report: called as ``report(event, **particulars)``, as by a run.
+        callbacks: told the progress.
 
     Returns:
         For each row what was shown ("alone", or with smaller sizes), whose constructions they are
@@ -77,27 +80,27 @@ def run(scale: str, seed: int, report: Report, n: int = N) -> list[dict[str, Any
     """
     if scale not in SCALES:
         raise UsageError(f"unknown scale {scale!r}{nearest(scale, SCALES)}")
-    report("note", text=f"greedy constructions at n = {n}")
-    alone = _loop(SCALES[scale], seed, (n,), report)
-    first = alone.seed({})
+    callbacks.on_note(f"greedy constructions at n = {n}")
+    alone = _parts(SCALES[scale], seed, (n,), callbacks)
+    first = seeded(alone.engine, Memory())
     made = _valued(first.stats["seeded"][str(n)]["histogram"])
     rows = [{"shown": "alone", "whose": "input", "seed": seed, **_told(made, 0, 0)}]
     rows.append({"shown": "alone", "whose": "model", "seed": seed, **_asked(alone, first)})
-    together = _loop(SCALES[scale], seed, tuple(range(1, n + 1)), report)
+    together = _parts(SCALES[scale], seed, tuple(range(1, n + 1)), callbacks)
     pools = {k: _best(together, k) for k in range(1, n)} | {n: first.pools[n]}
-    state = State(0, pools, first.temperature, stats=first.stats)
+    state = State(first.problem, n, seed, 0, pools)
     rows.append({"shown": f"all n <= {n}", "whose": "model", "seed": seed})
     rows[-1] |= _asked(together, state)
     return rows
 
 
-def experiment(scale: str, seed: int, report: Report) -> list[dict[str, Any]]:
+def experiment(scale: str, seed: int, callbacks: Callbacks) -> list[dict[str, Any]]:
     """Play the experiment for three rng seeds, ``seed`` and the next two; see ``lab.registry``.
 
     Of each figure the median is given, and behind it the least and the largest.
     """
     seeds = range(seed, seed + 3)
-    rows = [row for one in seeds for row in run(scale, one, report)]
+    rows = [row for one in seeds for row in run(scale, one, callbacks)]
     how = SCALES[scale]
     shape = ", ".join(f"{key} {value}" for key, value in how.shape.items())
     budget = (
@@ -135,9 +138,11 @@ def _figures(texts: Sequence[str]) -> str:
     return ", ".join(f"{name} {t}" for name, t in zip(_FIGURES, texts, strict=True))
 
 
-def _loop(scale: Scale, seed: int, sizes: tuple[int, ...], report: Report) -> Loop:
+def _parts(scale: Scale, seed: int, sizes: tuple[int, ...], callbacks: Callbacks) -> Parts:
     config = _config(scale, seed, sizes)
-    return Loop(load_problem(config.problem), config, Serial(), report)
+    parts = build(load_problem(config.problem), config, Serial())
+    parts.callbacks.listeners.append(callbacks)
+    return parts
 
 
 def _config(scale: Scale, seed: int, sizes: tuple[int, ...]) -> Config:
@@ -157,23 +162,24 @@ def _config(scale: Scale, seed: int, sizes: tuple[int, ...]) -> Config:
     return config_from(told, "the experiment")
 
 
-def _best(loop: Loop, n: int) -> Population:
+def _best(parts: Parts, n: int) -> Population:
     """Return the best constructions of a smaller size, by the portfolio of searches."""
-    pool, _ = loop.explore(n, 0, loop.none(n), [], {}, "seed")
+    engine = parts.engine
+    pool, _ = engine.explorer.explore(n, 0, engine.runner.none(n), [], {}, "seed")
     return pool.take(pool.score == pool.score.max())
 
 
-def _asked(loop: Loop, state: State) -> dict[str, Any]:
+def _asked(parts: Parts, state: State) -> dict[str, Any]:
     """Train on a state, sample freely, repair, and say what came of it."""
-    n = loop.config.n
-    samples, told, _ = loop.propose(1, state)
+    n, generator = state.n, parts.generator
+    samples, _ = assess(generator.ask(state), state)
     cells = np.ascontiguousarray(samples.cells).copy()
-    rng = streams.state(loop.config.seed, 1, "search")
-    kernels.repair_many(make_space(loop.problem, n), rng, cells)
-    scores = loop.verified(cells, n)
+    rng = streams.state(state.seed, 1, "search")
+    kernels.repair_many(make_space(state.problem, n), rng, cells)
+    scores = parts.engine.runner.verified(cells, n)
     illegal = int((scores < samples.score).sum())
-    return _told(scores, told["sampled"]["wrong_format"], illegal) | {
-        "holdout_loss": told["train"]["holdout_loss"]
+    return _told(scores, generator.malformed, illegal) | {
+        "holdout_loss": generator.stats["train"]["holdout_loss"]
     }
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from pipeline.callbacks import Callbacks
 from pipeline.config import TrainConfig
 from pipeline.lab.task import END, Budget, Forced, Task
 from pipeline.model.gpt import GPT, GPTConfig
@@ -90,7 +91,7 @@ def learn(
     budget: Budget,
     *,
     seed: int,
-    report: Callable[..., None],
+    callbacks: Callbacks,
     device: torch.device | str = "cpu",
     precision: str = "auto",
     keep: Sequence[int] = (),
@@ -100,7 +101,7 @@ def learn(
     """Train a fresh model on a task and return what came of it, ready for JSON.
 
     Args:
-        report: as for ``registry``.
+        callbacks: told the progress.
         keep: steps whose model is handed to ``save``, with the last one.
         look: is handed each entry of the curve.
     """
@@ -129,10 +130,10 @@ def learn(
                 look(curve[-1])
             if save is not None and (step in keep or step == steps):
                 save(step, model)
-            report("note", text=f"step {step:,}: {words(curve[-1])}")
-        report("progress", done=step, loss=loss)
+            callbacks.on_note(f"step {step:,}: {words(curve[-1])}")
+        callbacks.on_progress(step, loss=loss)
 
-    report("stage", name="train", total=budget.steps)
+    callbacks.on_stage("train", budget.steps)
     training = TrainConfig(
         steps=budget.steps,
         batch=budget.batch,
@@ -156,14 +157,14 @@ def learn(
     logits = predict(model, test)
     found["forced"] = forced(task, test, logits)
     if budget.samples:
-        report("stage", name="sample", total=budget.samples)
+        callbacks.on_stage("sample", budget.samples)
         written, whole = write(
             task,
             model,
             budget.samples,
             seed,
             precision,
-            lambda done, _: report("progress", done=done),
+            lambda done, _: callbacks.on_progress(done),
         )
         good = whole & task.check(written)
         found["success"] = float(good.mean())

@@ -1,10 +1,11 @@
 """The attention of a lab run: its maps at the steps that were kept, as pictures in its folder."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from pipeline.callbacks import Callbacks
 from pipeline.errors import PipelineError, UsageError
 from pipeline.lab.attention import maps, sharpest
 from pipeline.lab.board import Apart
@@ -17,14 +18,14 @@ from pipeline.lab.work import model_of, some, task_of
 _NAMED = 6  # positions told in words unless one is asked for
 
 
-def draw(run: LabRun, report: Callable[..., None]) -> None:
+def draw(run: LabRun, callbacks: Callbacks) -> None:
     """Draw a fresh run's maps if matplotlib is there, and say so if not."""
     try:
         figure_class()
     except PipelineError as error:
-        report("note", text=f"no pictures of attention: {error}")
+        callbacks.on_note(f"no pictures of attention: {error}")
         return
-    report("note", text="drawing attention")
+    callbacks.on_note("drawing attention")
     look(run, file=run.info["asked"].get("spec"))  # typed for this very run
 
 

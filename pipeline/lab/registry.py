@@ -1,7 +1,7 @@
 """The tasks and experiments of the lab, by name.
 
-An entry is either made of tasks (strings with a rule, see ``task``), which the lab trains and
-checks itself, or is an experiment that plays itself: a function ``run(scale, seed, report)`` that
+An entry is either made of tasks (strings with a rule, see ``task``), which the lab trains on and
+checks itself, or is an experiment of its own: a function ``run(scale, seed, callbacks)`` that
 returns rows, dicts with at least
 
     name      what the row is of, begins with the entry's name
@@ -10,8 +10,8 @@ returns rows, dicts with at least
     budget    what it was given, in a line
     values    the numbers behind it, by name; samples (optional): some of what was written
 
-``scale`` is "small" or "lecture"; ``report`` takes ("stage", name=, total=), ("progress", done=,
-loss=) and ("note", text=), as ``cli.live.Live`` shows them, and raises when the user wants to stop.
+``scale`` is "small" or "lecture"; the callbacks are told the progress, and raise when the user
+wants to stop.
 To add one, put an Entry with ``run="module:function"`` into `entries`.
 """
 
@@ -22,14 +22,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pipeline.callbacks import Callbacks
 from pipeline.errors import UsageError, nearest
 from pipeline.lab.arithmetic import DIGITS, Fibonacci, Fibonacci2, Gcd, ModularAddition
 from pipeline.lab.board import Apart
 from pipeline.lab.rules import Equal, Twos, parse_pairs
 from pipeline.lab.task import SCALES, Budget, Task
 
-Report = Callable[..., None]
-Experiment = Callable[[str, int, Report], list[dict[str, Any]]]
+Experiment = Callable[[str, int, Callbacks], list[dict[str, Any]]]
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ PyPI carries it.
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import replace
 from importlib import resources
 from typing import Any
@@ -16,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from pipeline.callbacks import Callbacks
 from pipeline.config import TrainConfig
 from pipeline.lab.learning import parameters
 from pipeline.lab.task import Budget
@@ -69,7 +69,7 @@ class Averaging(Bigram):
         return self.head(self.norm(self.tokens(tokens) + mean))
 
 
-def run(scale: str, seed: int, report: Callable[..., None]) -> list[dict[str, Any]]:
+def run(scale: str, seed: int, callbacks: Callbacks) -> list[dict[str, Any]]:
     """Train all three alike and return a row for each, with samples."""
     told = (
         ("bigram", Bigram, "babbles"),
@@ -92,8 +92,8 @@ def run(scale: str, seed: int, report: Callable[..., None]) -> list[dict[str, An
             width=budget.width,
         )
         model = kind(config, seed=seed).to(device)
-        report("note", text=f"{name}:")
-        loss = _train(model, codes[:cut], codes[cut:], length, budget, seed, report)
+        callbacks.on_note(f"{name}:")
+        loss = _train(model, codes[:cut], codes[cut:], length, budget, seed, callbacks)
         count = sum(p.numel() for p in model.parameters())
         rows.append(
             {
@@ -106,7 +106,7 @@ def run(scale: str, seed: int, report: Callable[..., None]) -> list[dict[str, An
                 "samples": _samples(model, letters, length, seed),
             }
         )
-        report("note", text=f"{name}: {rows[-1]['measured']}")
+        callbacks.on_note(f"{name}: {rows[-1]['measured']}")
     assert rows[-1]["values"]["parameters"] == parameters(config)
     return rows
 
@@ -123,7 +123,7 @@ def _train(
     length: int,
     budget: Budget,
     seed: int,
-    report: Callable[..., None],
+    callbacks: Callbacks,
 ) -> float:
     """Train on pieces of a text and return the loss on another in nats per character."""
     rng = np.random.default_rng(seed)
@@ -139,12 +139,12 @@ def _train(
         weight_decay=budget.weight_decay,
         evaluate_every=budget.steps,
     )
-    report("stage", name="train", total=budget.steps)
+    callbacks.on_stage("train", budget.steps)
     fit(
         model,
         training,
         epoch=epoch,
-        progress=lambda step, _, loss: report("progress", done=step, loss=loss),
+        progress=lambda step, _, loss: callbacks.on_progress(step, loss=loss),
     )
     tokens = torch.from_numpy(_pieces(held, np.arange(0, len(held) - length + 1, length), length))
     total = count = 0.0

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.callbacks import Callbacks
 from pipeline.errors import RunError, UsageError
 from pipeline.lab.folder import LabRun, finished
 from pipeline.lab.learning import learn
@@ -51,7 +52,7 @@ def perform(
     what: dict[str, Any],
     root: Path,
     command: list[str],
-    report: Callable[..., None],
+    callbacks: Callbacks,
     *,
     keep: Sequence[int] = (),
     begun: Callable[[LabRun], None] | None = None,
@@ -72,7 +73,7 @@ def perform(
         begun(run)
     if entry.tasks is None:
         start, cpu = time.perf_counter(), time.process_time()
-        rows = entry.experiment()(what["scale"], what["seed"], report)
+        rows = entry.experiment()(what["scale"], what["seed"], callbacks)
         seconds = {
             "seconds": round(time.perf_counter() - start, 1),
             "cpu_seconds": round(time.process_time() - cpu, 1),
@@ -94,7 +95,7 @@ def perform(
         task,
         Budget(**what["budget"]),
         seed=what["seed"],
-        report=report,
+        callbacks=callbacks,
         device=what["device"],
         keep=keep,
         save=save,

@@ -15,7 +15,7 @@ _BARS = 40
 #: What a distribution is called, by its name in stats.json.
 TITLES = {
     "seeded": "Found by local search",
-    "sampled": "Written by the model",
+    "sampled": "Candidates as they are",
     "searched": "After repair and search",
     "kept": "Kept for the next round",
 }
@@ -23,8 +23,7 @@ TITLES = {
 ORIGIN_TITLES = {
     "seed": "local search of round 0",
     "search": "search alone",
-    "model": "search on samples of the model",
-    "proposal": "search on proposals made without a model",
+    "generator": "search on candidates",
     "import": "given with --start",
 }
 #: Ways to count how far a run has come: the axis, and its place in a ``Moment``.
@@ -182,13 +181,13 @@ def _bests(story: Story, axis: str, ended: Sequence[tuple[Round, float]]) -> Cha
     for origins, title in (
         (("import",), "given with --start"),
         (("seed", "search"), "by search alone"),
-        (("model", "proposal"), "from proposals"),
+        (("generator",), "from candidates"),
     ):
         found = [
             (x, max((r.new[o]["max"] or 0 for o in origins if o in r.new), default=0))
             for r, x in ended
         ]
-        if "proposal" in origins:  # what they led to counts, though it had been found before
+        if "generator" in origins:  # what they led to counts, though it had been found before
             found = [
                 (x, r.parts["searched"]["max"] or 0) for r, x in ended if "searched" in r.parts
             ]

@@ -22,7 +22,7 @@ from pipeline.errors import UsageError
 from pipeline.report import figures
 from pipeline.report.board import board_svg, geometry, heatmap_svg, is_board, mirrors
 from pipeline.report.gathering import Member, Story, members, usage
-from pipeline.report.terminal import from_proposals, imported
+from pipeline.report.terminal import from_generator, imported
 from pipeline.storage.collection import Collection, digest
 
 #: Constructions that are drawn, and that the table lists.
@@ -32,8 +32,7 @@ _BLOCKED = 150_000
 _ORIGINS = {
     "seed": "search, round 0",
     "search": "search alone",
-    "model": "model, then search",
-    "proposal": "proposal, then search",
+    "generator": "candidate, then search",
     "import": "given",
 }
 _STEPS = 255  # of the share of an elite, in the heat maps
@@ -94,7 +93,7 @@ def run_page(story: Story) -> str:
         origins=figures.ORIGIN_TITLES,
         part_titles=figures.TITLES,
         imported=imported(story.pool),
-        proposed=from_proposals(story.pool, last.stats),
+        proposed=from_generator(story.pool, last.stats),
     )
 
 

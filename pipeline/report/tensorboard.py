@@ -7,15 +7,18 @@ that a run promises depends on it.
 import importlib
 import importlib.util
 import io
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from pipeline.callbacks import Callbacks
 from pipeline.core.score_stats import Distribution
 from pipeline.errors import PipelineError
 from pipeline.problem import Problem
 from pipeline.report.board import layout
 from pipeline.report.terminal import parts
+from pipeline.state import State
 from pipeline.storage.round_files import load_pool, read_round
 from pipeline.storage.run import Run
 
@@ -24,7 +27,7 @@ _PIXELS = 512  # that the longer side of a board may take
 _POINT, _PLACE = 32, 225  # shades of grey
 _RATES = ("validity", "novelty", "duplicates", "temperature")
 _COUNTS = {
-    "kept_from_proposals": "proposals",
+    "kept_from_generator": "generator",
     "rediscovered": "rediscovered",
     "kept_from_search": "search",
 }
@@ -43,11 +46,16 @@ def check_tensorboard() -> None:
         )
 
 
-class TensorLog:
+class TensorBoard(Callbacks):
     """Writes the rounds of a run to its folder ``tensorboard``, those that are there at once."""
 
-    def __init__(self, run: Run, problem: Problem) -> None:
+    def __init__(
+        self, run: Run, problem: Problem, lost: Callable[[str], None] = lambda _: None
+    ) -> None:
         """Begin anew with the rounds committed so far.
+
+        Args:
+            lost: told why, when a log that cannot be written is given up; the run goes on.
 
         Raises:
             PipelineError: tensorboard is missing.
@@ -56,11 +64,11 @@ class TensorLog:
         check_tensorboard()
         from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
-        self._run, self._problem = run, problem
+        self._run, self._problem, self._lost = run, problem, lost
         folder = run.path / FOLDER
         for old in folder.glob("events.out.tfevents.*"):
             old.unlink()
-        self._writer = EventFileWriter(str(folder))
+        self._writer: Any = EventFileWriter(str(folder))
         for number in run.rounds():
             self.add(number)
 
@@ -80,9 +88,25 @@ class TensorLog:
             self._writer.add_event(events.Event(wall_time=moment, step=number, summary=summary))
         self._writer.flush()
 
-    def close(self) -> None:
+    def on_round(self, state: State, seconds: float, cpu: float) -> None:
+        """Write a committed round."""
+        if self._writer is None:
+            return
+        try:
+            self.add(state.round)
+        except OSError as error:
+            self._writer = None
+            self._lost(str(error))
+
+    def on_end(self, state: State) -> None:
         """Write what is left."""
-        self._writer.close()
+        self.close()
+
+    def close(self) -> None:
+        """Write what is left, and let go of the log."""
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
 
     def _losses(self, stats: dict[str, Any]) -> list[Any]:
         told = stats.get("train", {})

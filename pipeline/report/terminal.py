@@ -60,20 +60,20 @@ def parts(stats: dict[str, Any], n: int) -> list[tuple[str, Distribution]]:
     return found
 
 
-def from_proposals(pool: Any, stats: Mapping[str, Any]) -> str:
-    """Say how much of a pool came from proposals, and how much of it they found again.
+def from_generator(pool: Any, stats: Mapping[str, Any]) -> str:
+    """Say how much of a pool came from candidates, and how much of it was rediscovered.
 
     Args:
         pool: a population, after the round of ``stats``.
 
     Returns:
-        Nothing for a round that made no proposals.
+        Nothing for a round without candidates.
     """
     if "searched" not in stats:
         return ""
-    made = int((pool.came_from("model") | pool.came_from("proposal")).sum())
-    by = "the model" if "sampled" in stats else "proposals"
-    text = f"{made:,} of the {len(pool):,} kept constructions came from {by}"
+    made = int(pool.came_from("generator").sum())
+    by = "the model" if "train" in stats else "candidates"
+    text = f"{made:,} of the {len(pool):,} constructions kept came from {by}"
     if "rediscovered" not in stats:  # of an older release
         return text
     return f"{text}; round {stats['round']} rediscovered {stats['rediscovered']:,} more"

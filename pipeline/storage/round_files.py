@@ -123,7 +123,7 @@ def _check_range(problem: Problem, stats: Mapping[str, Any]) -> None:
 
 def _check_kept(stats: Mapping[str, Any], pool: Population, number: int) -> None:
     new, searched = pool.round == number, pool.came_from("search")
-    kept = {"kept_from_search": new & searched, "kept_from_proposals": new & ~searched}
+    kept = {"kept_from_search": new & searched, "kept_from_generator": new & ~searched}
     for key, rows in kept.items():
         if stats[key] != int(rows.sum()):
             raise ValueError(f"{key} is {stats[key]}, the pool has {int(rows.sum())}")

@@ -45,7 +45,7 @@ _SCHEMA = 1
 _TEMPORARY = files.TEMPORARY
 _STARTED = "%Y-%m-%dT%H:%M:%S%z"
 #: What a round may lose once later ones are there, and the mark of a round that has.
-MODEL_FILES = ("model.safetensors", "optimizer.safetensors")
+MODEL_FILES = ("generator/model.safetensors", "generator/optimizer.safetensors")
 PRUNED = "pruned.json"
 #: A holder on another machine counts as gone when it has given no sign for so many seconds.
 _SILENCE = 60.0
@@ -291,8 +291,13 @@ class Run:
                 shutil.rmtree(beside, ignore_errors=True)
                 beside.mkdir(parents=True)
                 write(beside)
-                manifest = {file.name: _digest(file) for file in sorted(beside.iterdir())}
-                for file in beside.iterdir():
+                written = sorted(beside.rglob("*"))
+                manifest = {
+                    file.relative_to(beside).as_posix(): _digest(file)
+                    for file in written
+                    if file.is_file()
+                }
+                for file in written:
                     _sync(file)
                 files.write(beside / "manifest.json", _json(manifest))
                 _sync(beside)

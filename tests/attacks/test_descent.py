@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from conftest import TINY, contents, only_run
+from pipeline.rounds import Rounds
 
 from pipeline.config import config_from
 from pipeline.core import population
@@ -17,7 +18,6 @@ from pipeline.executors.local import Serial
 from pipeline.loop import Loop
 from pipeline.problem import load_problem
 from pipeline.publish import records
-from pipeline.rounds import Rounds
 from pipeline.storage.construction_files import read_constructions
 from pipeline.storage.round_files import load_pool
 from pipeline.storage.run import _digest, find_run
@@ -240,7 +240,7 @@ def test_rediscoveries_are_counted_beside_what_is_new():
         before, state = state, player.next(state)
         pool, stats = state.pools[8], state.stats
         new = int((pool.round == state.round).sum())
-        assert stats["kept_from_proposals"] == new
+        assert stats["kept_from_generator"] == new
         assert 0 < stats["rediscovered"] <= len(pool) - new
         assert stats["searched"]["max"] <= pool.score.max()
         assert stats["rediscovered"] <= len(before.pools[8])

@@ -45,7 +45,7 @@ def forge(run, change, number=2):
     pool.write(folder / "n6.parquet", metadata)
     told = json.loads((folder / "stats.json").read_text())
     told["pool"]["6"] = distribution(pool.score)
-    for key, searched in (("kept_from_search", True), ("kept_from_proposals", False)):
+    for key, searched in (("kept_from_search", True), ("kept_from_generator", False)):
         new = (pool.round == number) & (pool.came_from("search") == searched)
         told[key] = int(new.sum())
     (folder / "stats.json").write_text(json.dumps(told))

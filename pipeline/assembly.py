@@ -1,0 +1,90 @@
+"""The parts of a run, built once from its configuration: building them is checking it."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline import loop
+from pipeline.callbacks import CallbackList
+from pipeline.config import Config
+from pipeline.executors.local import Executor
+from pipeline.footprint import check_memory
+from pipeline.generators.base import Generator
+from pipeline.generators.registry import make_generator
+from pipeline.loop import Store
+from pipeline.problem import Problem
+from pipeline.search.engine import Engine
+from pipeline.state import State
+from pipeline.stopping import AnyOf, Clock, StoppingRule, TimeLimit, make_stop
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the loop is handed."""
+
+    engine: Engine
+    generator: Generator
+    stop: AnyOf
+    callbacks: CallbackList
+    limit: TimeLimit
+
+    @property
+    def clock(self) -> Clock:
+        """What the run has used."""
+        return self.engine.runner.clock
+
+    def run(self, store: Store) -> State:
+        """Play rounds until the budget is used; return the last state."""
+        handed = (self.engine, self.generator, store, self.stop, self.callbacks, self.limit)
+        return loop.run(*handed)
+
+
+def build(
+    problem: Problem,
+    config: Config,
+    executor: Executor,
+    *,
+    generator: Generator | None = None,
+    arrays: Mapping[str, np.ndarray] | None = None,
+    stop: Iterable[StoppingRule] = (),
+    spent: float = 0.0,
+) -> Parts:
+    """Build the parts of a run, and so check its configuration.
+
+    Args:
+        generator: None for the one that the configuration names.
+        arrays: what the files hold that the configuration names, by those names.
+        stop: rules beside those of the budget.
+        spent: seconds of the limit of time that have gone already.
+
+    Raises:
+        UsageError: a size, symmetry class, method, weights, mask, kind of tokens, shape or device
+            that cannot be had, or more memory than there is.
+    """
+    check_memory(problem, config)
+    clock = Clock(config.budget.time, config.budget.cpu, spent)
+    generates = config.proposer != "none"
+    limit = TimeLimit(clock, generates)
+    callbacks = CallbackList([limit])
+    engine = Engine(problem, config, executor, clock, callbacks, arrays)
+    made = generator or make_generator(config, engine.runner.mask)
+    made.setup(problem, config, callbacks)
+    rules = AnyOf([*make_stop(config.budget, limit).rules, *stop])
+    return Parts(engine, made, rules, callbacks, limit)
+
+
+def settled(config: Config) -> Config:
+    """Return the configuration with the precision that "auto" comes to on this machine.
+
+    So that a run goes on in the same one elsewhere; without a model there is nothing to settle.
+    """
+    from dataclasses import replace
+
+    compute = config.compute
+    if config.proposer != "model" or compute.precision != "auto":
+        return config
+    from pipeline.model.device import pick_device, settled_precision
+
+    precision = settled_precision(pick_device(compute.device), config.model.width)
+    return replace(config, compute=replace(compute, precision=precision))

@@ -1,0 +1,151 @@
+"""The GPT, which writes constructions token by token."""
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.callbacks import Callbacks
+from pipeline.config import Config
+from pipeline.core.bitset import popcounts
+from pipeline.core.population import Population
+from pipeline.errors import UsageError
+from pipeline.generators.model import ModelGenerator
+from pipeline.model import checkpoint
+from pipeline.model.attention_bias import relations
+from pipeline.model.coordinate_embedding import Places, places, usual_embedding
+from pipeline.model.feedback import FeedbackResult, feedback
+from pipeline.model.gpt import GPT, GPTConfig
+from pipeline.model.sample import sample
+from pipeline.model.tokens import EOS, PAD, make_encoder
+from pipeline.model.train import TrainResult, train
+from pipeline.problem import Problem
+from pipeline.search.token_mask import Guide
+
+
+class GPTGenerator(ModelGenerator):
+    """A GPT on tokens: points, cells one by one, or orbits of a symmetry class."""
+
+    model: GPT
+
+    def setup(self, problem: Problem, config: Config, callbacks: Callbacks) -> None:
+        """Make the tokens of the run, and find the model's shape.
+
+        Raises:
+            UsageError: tokens, an order, symmetry class, shape or device that cannot be had.
+        """
+        super().setup(problem, config, callbacks)
+        model, sampling = config.model, config.sample
+        self.encoder = make_encoder(
+            model.tokens,
+            self.grounds,
+            symmetry=model.symmetry or None,
+            order=model.order,
+            own=problem.encoders(),
+        )
+        if sampling.maximal and not sampling.constrained:
+            raise UsageError("sample.maximal needs sample.constrained, which knows what is legal")
+        if sampling.maximal and model.tokens == "dense":
+            raise UsageError(
+                "sample.maximal: 'dense' tokens end with the last element; leave it off"
+            )
+        self.shape()
+        self._relation()
+
+    @property
+    def manner(self) -> str:
+        model = self.config.model
+        return f"in {model.tokens!r} tokens under the symmetry {model.symmetry!r}"
+
+    def readable(self, cells: np.ndarray, n: int) -> np.ndarray:
+        return self.encoder.encodable(cells, n)
+
+    def new(self) -> GPT:
+        model = GPT(self.shape(), self._relation(), self.places, seed=self.seed("initialise"))
+        return model.to(self.device)
+
+    def train(self, shown: Mapping[int, np.ndarray]) -> TrainResult:
+        return train(
+            self.model,
+            self.encoder,
+            shown,
+            self.config.train,
+            seed=self.seed("train"),
+            optimizer_state=self.optimizer,
+            precision=self.config.compute.precision,
+            progress=self.stepped,
+        )
+
+    def sample(self, pools: Mapping[int, Population]) -> tuple[np.ndarray, np.ndarray]:
+        config, n = self.config.sample, self.config.n
+        prefix = self.encoder.prefix(n)
+        longest = max(int(popcounts(p.cells).max(initial=0)) for p in pools.values())
+        length = self.encoder.max_length
+        if self.encoder.name != "dense":
+            length = min(length, 2 * longest + 6 + len(prefix))
+
+        def guide(rows: int) -> Guide:
+            return Guide(self.problem, self.encoder, n, rows, config.maximal)
+
+        tokens = sample(
+            self.model,
+            prefix,
+            config.count,
+            length=length,
+            eos=EOS,
+            pad=PAD,
+            temperature=self.temperature,
+            top_p=config.top_p,
+            seed=self.seed("sample"),
+            precision=self.config.compute.precision,
+            batch=config.batch,
+            guide_factory=guide if config.constrained else None,
+            progress=self.sampled,
+        )
+        return self.encoder.decode(tokens, n)
+
+    def feedback(self, cells: np.ndarray, scores: np.ndarray) -> FeedbackResult:
+        return feedback(
+            self.model,
+            self.encoder,
+            self.config.n,
+            cells,
+            scores,
+            self.config.feedback,
+            seed=self.seed("feedback"),
+            precision=self.config.compute.precision,
+            progress=self.stepped,
+        )
+
+    def read(self, path: Path) -> GPT:
+        return checkpoint.load_model(path, self.shape(), self.device, self._relation(), self.places)
+
+    @property
+    def embedding(self) -> str:
+        """What tokens are embedded by."""
+        asked = self.config.model.embedding
+        return usual_embedding(self.encoder) if asked == "auto" else asked
+
+    @cached_property
+    def places(self) -> Places | None:
+        """The coordinates of the tokens' elements, None with a free embedding."""
+        return places(self.encoder, self.embedding)
+
+    def shape(self) -> GPTConfig:
+        """Return the shape of this run's model."""
+        model = self.config.model
+        return GPTConfig(
+            vocab_size=self.encoder.vocab_size,
+            block_size=self.encoder.max_length,
+            layers=model.layers,
+            heads=model.heads,
+            width=model.width,
+            geometry=model.geometry,
+            embedding=self.embedding,
+            features=0 if self.places is None else self.places.features.shape[2],
+        )
+
+    def _relation(self) -> np.ndarray | None:
+        """Return how the elements of every two tokens lie, None without an attention bias."""
+        return relations(self.encoder, self.config.model.geometry)

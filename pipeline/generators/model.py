@@ -1,0 +1,207 @@
+"""What generators with a model share: trained on the pools, then asked for samples."""
+
+import json
+import math
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.callbacks import Callbacks
+from pipeline.config import Config, resolved
+from pipeline.core import streams
+from pipeline.core.population import Population
+from pipeline.core.symmetry import GroundSet, find_class
+from pipeline.core.untrusted import read_json
+from pipeline.errors import PipelineError, RunError, UsageError
+from pipeline.generators.base import Generator
+from pipeline.model import checkpoint
+from pipeline.model.device import prepare
+from pipeline.model.feedback import FeedbackResult
+from pipeline.model.train import TrainResult
+from pipeline.problem import Problem
+from pipeline.state import State
+
+_MODEL, _OPTIMIZER, _STATE = "model.safetensors", "optimizer.safetensors", "generator.json"
+#: Share of samples that were seen before above which the temperature rises, and below which it
+#: falls again; by a tenth a round, to twice the one asked for at most.
+_MANY, _FEW, _STEP, _HIGHEST = 0.5, 0.25, 1.1, 2.0
+
+
+class ModelGenerator(Generator):
+    """Trains a model on the best constructions of all sizes, then samples from it."""
+
+    def setup(self, problem: Problem, config: Config, callbacks: Callbacks) -> None:
+        """Prepare the device and find the symmetry class in every size.
+
+        Raises:
+            UsageError: a device, or a symmetry class, that cannot be had.
+        """
+        super().setup(problem, config, callbacks)
+        self.grounds: dict[int, GroundSet] = {n: problem.ground(n) for n in config.sizes}
+        self._check_symmetry()
+        self.device = prepare(config.compute.device, resolved(config).compute.threads)
+        self.model: Any = None
+        self.optimizer: Mapping[str, Any] | None = None
+        self.temperature = config.sample.temperature
+        self._round = 0
+
+    def _check_symmetry(self) -> None:
+        name = self.config.model.symmetry or "trivial"
+        find_class(self.grounds[self.config.n], name)
+        for n, ground in self.grounds.items():
+            try:
+                find_class(ground, name)
+            except UsageError as error:
+                raise UsageError(f"at n={n}: {error}; leave that size out with --sizes") from error
+
+    def ask(self, state: State) -> Population:
+        """Train on the pools, then sample."""
+        self._round = state.round + 1
+        self.stats = {}
+        if state.sampling is not None:
+            self.temperature = self._adapted(state.sampling.repeats)
+        self._train(state)
+        self.callbacks.on_stage("sample", self.config.sample.count)
+        cells, well_formed = self.sample(state.pools)
+        self.malformed = int((~well_formed).sum())
+        self.stats["temperature"] = self.temperature
+        m = self.grounds[state.n].m
+        return Population.build(state.n, m, cells[well_formed], 0, imported=state.imported)
+
+    def _train(self, state: State) -> None:
+        """Train the last model on, or a new one."""
+        readable = {
+            n: pool.take(np.flatnonzero(self.readable(pool.cells, n)))
+            for n, pool in state.pools.items()
+        }
+        sizes = self.config.train.sizes or self.config.sizes
+        shown = {n: pool for n, pool in readable.items() if n in sizes and len(pool)}
+        if not shown:
+            raise PipelineError(
+                f"no construction can be written {self.manner}; seed with it (seeding.symmetry)"
+            )
+        if self.model is None or self.config.train.from_scratch:
+            self.model, self.optimizer = self.new(), None
+        self.callbacks.on_stage("train", self.config.train.steps)
+        result = self.train({n: pool.cells for n, pool in shown.items()})
+        self.optimizer = result.optimizer_state
+        self.callbacks.on_metrics(
+            tokens_per_second=round(result.tokens_per_second),
+            utilisation=round(result.utilisation, 3),
+        )
+        self.stats = {
+            "train": {
+                "steps": result.steps,
+                "loss": result.train_loss,
+                "holdout_loss": result.holdout_loss,
+                "stopped_early": result.stopped_early,
+                "curve": result.curve,
+                "shown": {str(n): len(pool) for n, pool in shown.items()},
+            }
+        }
+
+    def tell(self, candidates: Population, improved: Population) -> None:
+        """Tune the model by the scores that its samples came to."""
+        config = self.config.feedback
+        if config.kind == "none":
+            return
+        reached = dict(zip(improved.parent.tolist(), improved.score.tolist(), strict=True))
+        known = np.array([i in reached for i in candidates.ids().tolist()], dtype=bool)
+        shown = candidates.take(np.flatnonzero(known))
+        shown = shown.take(np.flatnonzero(self.readable(shown.cells, shown.n)))
+        if not len(shown):
+            return
+        self.callbacks.on_stage("feedback", config.steps)
+        scores = np.array([reached[i] for i in shown.ids().tolist()])
+        self.stats = {**self.stats, "feedback": asdict(self.feedback(shown.cells, scores))}
+
+    def _adapted(self, repeats: float) -> float:
+        """Return the next temperature: higher while most samples were seen before, then back."""
+        base = self.config.sample.temperature
+        if not self.config.sample.adapt:
+            return base
+        if repeats > _MANY:
+            return min(self.temperature * _STEP, _HIGHEST * base)
+        return max(self.temperature / _STEP, base) if repeats < _FEW else self.temperature
+
+    def save(self, folder: Path) -> None:
+        """Write the model, the state of its optimiser and the temperature."""
+        if self.model is not None and self.optimizer is not None:
+            checkpoint.save_model(folder / _MODEL, self.model)
+            checkpoint.save_optimizer(folder / _OPTIMIZER, self.optimizer)
+        text = json.dumps({"temperature": self.temperature}, indent=1)
+        (folder / _STATE).write_text(text + "\n", encoding="utf-8")
+
+    def load(self, folder: Path) -> None:
+        """Read them.
+
+        Raises:
+            RunError: a file is damaged, or of another model.
+        """
+        found = read_json(folder / _STATE)
+        temperature = found.get("temperature") if isinstance(found, dict) else None
+        if type(temperature) is not float or not 0 < temperature < math.inf:
+            raise RunError(f"{folder / _STATE} is damaged: it has no temperature")
+        self.temperature = temperature
+        if (folder / _MODEL).is_file():
+            self.model = self.read(folder / _MODEL)
+            self.optimizer = checkpoint.load_optimizer(folder / _OPTIMIZER)
+
+    def seed(self, stage: str) -> int:
+        """Return the rng seed of a stage of this round."""
+        return streams.integer(self.config.seed, self._round, stage)
+
+    def stepped(self, step: int, steps: int, loss: float) -> None:
+        """Tell the progress of a training."""
+        self.callbacks.on_progress(step, loss=loss)
+
+    def sampled(self, done: int, total: int) -> None:
+        """Tell the progress of sampling."""
+        self.callbacks.on_progress(done)
+
+    # --------------------------------------------------------- what a kind of model must have
+
+    @property
+    @abstractmethod
+    def manner(self) -> str:
+        """How it writes, to end the sentence "no construction can be written ..."."""
+
+    @abstractmethod
+    def readable(self, cells: np.ndarray, n: int) -> np.ndarray:
+        """Return bool ``(B,)``: which packed cells ``(B, bytes)`` of size n it can learn from."""
+
+    @abstractmethod
+    def new(self) -> Any:
+        """Return an untrained model for this round, the same for the same rng seed."""
+
+    @abstractmethod
+    def train(self, shown: Mapping[int, np.ndarray]) -> TrainResult:
+        """Train the model in place on packed cells by size, all readable."""
+
+    @abstractmethod
+    def sample(self, pools: Mapping[int, Population]) -> tuple[np.ndarray, np.ndarray]:
+        """Sample ``sample.count`` constructions of size n.
+
+        Args:
+            pools: the best constructions of each size.
+
+        Returns:
+            (packed cells ``(count, bytes)``, violations allowed; which are well-formed
+            ``(count,)``).
+        """
+
+    @abstractmethod
+    def feedback(self, cells: np.ndarray, scores: np.ndarray) -> FeedbackResult:
+        """Tune the model by what its constructions of size n, packed and readable, came to."""
+
+    @abstractmethod
+    def read(self, path: Path) -> Any:
+        """Read a model of this run from a file.
+
+        Raises:
+            RunError: it is damaged, no model, or of another shape.
+        """

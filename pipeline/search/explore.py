@@ -1,0 +1,231 @@
+"""Search at large: a portfolio of methods and symmetry classes shares a budget of tasks."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from pipeline.config import Config
+from pipeline.core import streams
+from pipeline.core.bitset import unpack, width
+from pipeline.core.population import Population
+from pipeline.core.symmetry import SymmetryClass, find_class, orbits
+from pipeline.search.learned_weights import learnt_field
+from pipeline.search.portfolio import (
+    BATCH,
+    Arm,
+    Portfolio,
+    core_size,
+    default_fields,
+    make_arms,
+    tabu_notes,
+)
+from pipeline.search.runner import TaskRunner
+from pipeline.search.space import usable_classes, usable_orbits
+from pipeline.search.tasks import Shard
+from pipeline.search.weights import LEARNT, make_field
+from pipeline.selection import Selection
+
+#: Constructions that a task gives back, by method.
+_ROWS = {"tabu": 32, "enumerate": 2048, "grow": 32, "anneal": 25, "greedy": 1000, "cover": 16}
+#: What bounds a task of a method: steps, or nodes. Others go by the moves of the seeding.
+_BOUNDS = {"tabu": 200_000, "enumerate": 200_000, "grow": 200_000, "cover": 4_000_000}
+#: The first task of an arm has so much less, to have seen all of them soon, but for the class that
+#: promises most; so have all tasks at a size that weights are learned from, which need no more.
+_LOOK = 8
+_NO_WEIGHTS = np.zeros(0, np.float32)
+#: Where weights are learned from a smaller size, classes with more orbits are left out there:
+#: making their pair tables would take longer than all else.
+_FEW_ORBITS = 500
+
+
+class Explorer:
+    """Searches each size by a portfolio, no model."""
+
+    def __init__(
+        self,
+        config: Config,
+        runner: TaskRunner,
+        selection: Selection,
+        arrays: Mapping[str, np.ndarray],
+    ) -> None:
+        """Check the methods, classes and weights that are asked for.
+
+        Raises:
+            UsageError: an unknown method or weights, or a symmetry class no construction can have.
+        """
+        self._seeding, self._search = config.seeding, config.search
+        self._runner, self._selection, self._arrays = runner, selection, arrays
+        self._learns = config.search.field == LEARNT and config.proposer == "none"
+        self.active = config.seeding.method == "portfolio" or config.search.batches > 0
+        if self.active:
+            self.arms(runner.n, self.weights(runner.n, {}))
+
+    def weights(self, n: int, smaller: Mapping[int, Population]) -> dict[str, np.ndarray]:
+        """Return the weights that guide the arms at size n, float32 ``(m,)`` by name.
+
+        Empty ones guide nothing.
+
+        Args:
+            smaller: constructions of smaller sizes to learn from.
+
+        Raises:
+            UsageError: unknown weights, or those of another size.
+        """
+        asked, ground = self._search.field, self._runner.grounds[n]
+        if n != self._runner.n and asked not in ("", "border"):
+            asked = "none"
+        if not asked:
+            return default_fields(ground)
+        if asked == LEARNT:
+            grounds = self._runner.grounds
+            examples = {k: (grounds[k], pool.cells) for k, pool in smaller.items()}
+            return {asked: learnt_field(examples, ground)}
+        name = "" if asked == "none" else asked
+        return {name: make_field(name, ground, self._arrays)}
+
+    def arms(self, n: int, weights: Mapping[str, np.ndarray]) -> list[Arm]:
+        """Return the arms at size n.
+
+        Raises:
+            UsageError: an unknown method, or a symmetry class no construction can have.
+        """
+        search, wanted, problem = self._search, self._seeding.symmetry, self._runner.problem
+        if n == self._runner.n:
+            return make_arms(problem, n, search.methods, wanted, weights, self._runner.mask)
+        # A smaller size makes do with what it has.
+        methods = [method for method in search.methods if method != "cover"]
+        usable = usable_classes(problem, n)
+        names = [name for name in wanted if name in {cls.name for cls in usable}]
+        if self._only_to_learn(n):
+            names, methods = names or self._quick(n, usable), methods or self._good_alone(n)
+        return make_arms(problem, n, methods, names, weights)
+
+    def _only_to_learn(self, n: int) -> bool:
+        """Tell whether a size is searched for nothing but to learn weights from it."""
+        return self._learns and n != self._runner.n
+
+    def _quick(self, n: int, usable: Sequence[SymmetryClass]) -> list[str]:
+        """Return the classes with few orbits, whose search takes a moment; one at least."""
+        few = {cls.name: usable_orbits(self._runner.problem, n, cls).sum() for cls in usable}
+        return [name for name in few if few[name] <= max(_FEW_ORBITS, min(few.values()))]
+
+    def _good_alone(self, n: int) -> list[str]:
+        """Return the methods that find the most in a moment."""
+        return ["tabu", "enumerate", *(["cover"] if self._runner.problem.quotas(n) else [])]
+
+    def notes(self) -> list[str]:
+        """Say, a line each, what the tabu searches at n go without."""
+        if not self.active:
+            return []
+        runner = self._runner
+        weights = self.weights(runner.n, {})
+        arms, most = self.arms(runner.n, weights), self._search.table_bytes
+        return tabu_notes(runner.problem, runner.n, arms, weights, runner.mask, most)
+
+    def kinds(self) -> list[Shard]:
+        """Return a task of each kind of arm at n, to compile what they need."""
+        if not self.active:
+            return []
+        n = self._runner.n
+        weights = self.weights(n, {})
+        portfolio = Portfolio(self.arms(n, weights))
+        kinds = {arm.method: arm for arm in reversed(portfolio.arms)}
+        return [self._task(n, 0, 0, arm, portfolio, weights) for arm in kinds.values()]
+
+    def explore(
+        self,
+        n: int,
+        number: int,
+        before: Population,
+        arms: Sequence[Mapping[str, Any]],
+        smaller: Mapping[int, Population],
+        origin: str = "search",
+    ) -> tuple[Population, tuple[Mapping[str, Any], ...]]:
+        """Search size n for one round.
+
+        Args:
+            number: of the round.
+            before: the pool as it is.
+            arms: what the arms have found in earlier rounds.
+            smaller: constructions of smaller sizes.
+            origin: of what is found; "seed" in the round that seeds.
+
+        Returns:
+            (the best of all, what the arms have found by now).
+        """
+        runner, problem = self._runner, self._runner.problem
+        ground, quotas = runner.grounds[n], problem.quotas(n)
+        weights = self.weights(n, smaller)
+        # Arms begin from nothing: only learned weights can hand on what others have found.
+        imported = LEARNT in weights and any(pool.imported.any() for pool in smaller.values())
+        by_size = problem.maximises_size
+        portfolio = Portfolio(self.arms(n, weights), quotas.size if quotas and by_size else 0)
+        portfolio.restore(arms)
+        rng = np.random.default_rng(streams.integer(runner.seed, number, "portfolio", n))
+        of = {
+            arm.symmetry: orbits(ground, find_class(ground, arm.symmetry)).of
+            for arm in portfolio.arms
+            if arm.method != "cover"
+        }
+        found, made, done = [before], [], 0
+        total, most = self._tasks(n, origin, len(portfolio.arms)), self._selection.limits[n]
+        best = int(before.score.max(initial=0))
+        runner.callbacks.on_stage("explore", total, n)
+        while done < total and not runner.over(n, best):
+            chosen = portfolio.batch(rng)[: total - done]
+            tasks = [
+                self._task(n, number, done + i, arm, portfolio, weights)
+                for i, arm in enumerate(chosen)
+            ]
+            parts = runner.run(tasks, number, origin, imported=imported)
+            for arm, part in zip(chosen, parts, strict=False):
+                done += 1
+                top = int(part.score.max(initial=0))
+                bits = unpack(part.cells[part.score == top][:8], ground.m)
+                core = core_size(bits, of[arm.symmetry]) if len(bits) and arm.symmetry in of else 0
+                portfolio.add(arm, top, core)
+                best = max(best, runner.told_best(part, origin))
+                made.append(part)
+                runner.callbacks.on_progress(done, best)
+                if done < total and runner.over(n, best):
+                    break
+            if sum(map(len, made)) > 2 * most:
+                pool = self._selection.best(n, *found, *made)
+                found, made = [pool], []
+                full = by_size and 0 < most == len(pool)
+                portfolio.floor = int(pool.score.min()) if full else 0
+        return self._selection.best(n, *found, *made), tuple(portfolio.to_json())
+
+    def _tasks(self, n: int, origin: str, arms: int) -> int:
+        """Return how many tasks a round has at size n."""
+        share = 1.0 if n == self._runner.n else self._seeding.smaller
+        batches = self._seeding.batches if origin == "seed" else self._search.batches
+        total = max(round(share * batches), 1) * BATCH
+        return min(total, 2 * arms) if self._only_to_learn(n) else total
+
+    def _task(
+        self,
+        n: int,
+        number: int,
+        index: int,
+        arm: Arm,
+        portfolio: Portfolio,
+        weights: Mapping[str, np.ndarray],
+    ) -> Shard:
+        m = self._runner.grounds[n].m
+        bound = _BOUNDS.get(arm.method, self._seeding.proposals or max(400_000, 100 * m))
+        if not portfolio.believed(arm) or self._only_to_learn(n):
+            bound = max(bound // _LOOK, 1)
+        return self._runner.task(
+            n,
+            arm.symmetry,
+            arm.method,
+            np.zeros((_ROWS[arm.method], width(m)), np.uint8),
+            streams.state(self._runner.seed, number, "portfolio", n, index),
+            self._seeding,
+            proposals=bound,
+            goal=portfolio.goal(arm),
+            narrow=arm.narrow,
+            field=weights.get(arm.field, _NO_WEIGHTS),
+        )

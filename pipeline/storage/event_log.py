@@ -1,0 +1,56 @@
+"""The log of a run, events.jsonl: a line for each thing that happened."""
+
+import time
+from typing import Any, Protocol
+
+from pipeline.callbacks import STAGES, Callbacks
+from pipeline.state import State
+
+_EVERY = 2.0  # seconds between two lines of progress
+
+
+class Log(Protocol):
+    """What keeps a line for each thing that happened: a run, or a run of the lab."""
+
+    def event(self, kind: str, **particulars: Any) -> None:
+        """Append a line."""
+        ...
+
+
+class EventLog(Callbacks):
+    """Writes what happens into a log."""
+
+    def __init__(self, log: Log, rounds: int = 0) -> None:
+        """Take the number of rounds that the run will have; 0 where that is not known."""
+        self._log, self._rounds = log, rounds
+        self._logged, self._where = 0.0, ""
+
+    def on_round_start(self, number: int) -> None:
+        known = 0 < self._rounds < 10_000
+        self._where = f"round {number}" + (f" of {self._rounds}" if known else "")
+
+    def on_stage(self, name: str, total: int, n: int | None = None) -> None:
+        self._logged = time.monotonic()
+        size = {} if n is None else {"n": n}
+        title = STAGES.get(name, name)
+        self._log.event("stage", name=name, title=title, total=total, where=self._where, **size)
+
+    def on_progress(self, done: int, best: int = 0, loss: float | None = None) -> None:
+        now = time.monotonic()
+        if now - self._logged > _EVERY:
+            self._logged = now
+            self._log.event("progress", done=done)
+
+    def on_best(self, n: int, score: int, origin: str, cpu: float) -> None:
+        self._log.event("best", n=n, score=score, origin=origin, cpu=round(cpu, 3))
+
+    def on_metrics(self, **values: float) -> None:
+        self._log.event("trained", **values)
+
+    def on_note(self, text: str) -> None:
+        self._log.event("note", text=text)
+
+    def on_round(self, state: State, seconds: float, cpu: float) -> None:
+        best = state.stats["pool"][str(state.n)]["max"]
+        self._log.event("round", number=state.round, seconds=round(seconds, 3), best=best)
+        self._log.event("cpu", cpu=round(cpu, 3))
