@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +15,9 @@ from pipeline.core import bitset
 from pipeline.core.bitset import mismatch
 from pipeline.core.untrusted import parse_json
 from pipeline.errors import PipelineError
+
+if TYPE_CHECKING:
+    import pandas
 
 ORIGINS = ("seed", "search", "generator", "import")
 #: What earlier releases called the origin "generator".
@@ -159,6 +162,30 @@ class Population:
     def ids(self) -> np.ndarray:
         """Return int64 ``(size,)``: see :func:`pipeline.core.bitset.ids`."""
         return bitset.ids(self.cells)
+
+    def bits(self) -> np.ndarray:
+        """Return bool ``(size, m)``: a row for each construction, a column for each element."""
+        return bitset.unpack(self.cells, self.m)
+
+    def to_pandas(self) -> "pandas.DataFrame":
+        """Return a table with a row for each construction: elements, score, where it came from.
+
+        Raises:
+            ImportError: pandas is not installed.
+        """
+        import pandas
+
+        return pandas.DataFrame(
+            {
+                "id": self.ids(),
+                "score": self.score,
+                "elements": [self.points(i).tolist() for i in range(len(self))],
+                "round": self.round,
+                "origin": pandas.Categorical.from_codes(self.origin.astype(np.int8), list(ORIGINS)),
+                "parent": self.parent,
+                "imported": self.imported,
+            }
+        )
 
     def points(self, i: int) -> np.ndarray:
         """Return the elements of construction ``i``, ascending int32."""

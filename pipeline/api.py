@@ -1,0 +1,348 @@
+"""The public functions: run, search, solve, verify. `import pipeline` has them all."""
+
+import time as clock_time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from pipeline.assembly import Parts, build, settled
+from pipeline.callbacks import Callbacks
+from pipeline.config import Config, config_from, differences, resolved
+from pipeline.errors import UsageError
+from pipeline.executors import Executor, make_executor
+from pipeline.generators.base import Generator
+from pipeline.generators.registry import generator_of, name_of
+from pipeline.loop import Memory
+from pipeline.problem import Problem
+from pipeline.plugins import load_problem, problem_spec
+from pipeline.report.best_files import BestFiles
+from pipeline.report.progress import ProgressDisplay
+from pipeline.result import Found, Result
+from pipeline.state import State
+from pipeline.stopping import StoppingRule
+from pipeline.storage import inputs
+from pipeline.storage.event_log import EventLog
+from pipeline.storage.run import Run
+from pipeline.storage.run_store import RunStore
+
+#: Rounds of a search that the clock or the target ends.
+_ROUNDS = 1_000_000
+
+
+def run(
+    problem: str | Problem,
+    n: int | None = None,
+    *,
+    generator: str | Generator | type[Generator] | None = None,
+    rounds: int | None = None,
+    time: float | None = None,
+    cpu_seconds: float | None = None,
+    target: int | None = None,
+    sizes: Sequence[int] | None = None,
+    seed: int | None = None,
+    config: Mapping[str, Any] | Config | None = None,
+    store: str | Path | Run | None = None,
+    workers: int | None = None,
+    callbacks: Iterable[Callbacks] = (),
+    stop: Iterable[StoppingRule] = (),
+    progress: bool | None = None,
+) -> Result:
+    """Search with a generator that learns from the best constructions.
+
+    ::
+
+        result = pipeline.run("isosceles", n=16, rounds=2)
+        print(result.best(), result.histogram())
+
+    Args:
+        problem: a name that `pipeline problems` lists, ``"path/to/file.py:CLASS"``, or a Problem.
+        n: the size to search for, such as the side of the grid.
+        generator: what makes the candidates of a round: "gpt" (default), "vision", "perturb",
+            "restart", "none", ``"path/to/file.py:CLASS"``, or a `Generator` of yours.
+        rounds: rounds after the seeding (default 3).
+        time: limit in seconds; None for none.
+        cpu_seconds: limit in CPU seconds of all processes; None for none.
+        target: stop at this score; None for none.
+        sizes: sizes to learn from (default n - 4 to n).
+        seed: the rng seed (default 0); equal seeds give equal results where no limit of time ends
+            the run.
+        config: any other key of a configuration, nested, as
+            ``{"train": {"steps": 500}, "sample": {"count": 2000}}``, or a `Config`.
+        store: where to keep the run: None for memory alone, a directory of runs (a new run is made
+            in it), or a `Run` to go on with (`open_run`): then problem and n must be its own.
+        workers: search processes; 0 for one for each core (default).
+        callbacks: told what happens; what one raises ends the run.
+        stop: rules asked after each round, such as ``lambda state: state.best() >= 28``.
+        progress: show a bar; None for where there is a terminal or a notebook.
+
+    Returns:
+        The result: pools, the best construction, a histogram.
+
+    Raises:
+        PipelineError: and its children; the message is one line that names the fix.
+    """
+    made = _problem(problem)
+    wanted = {"rounds": rounds, "time": time, "cpu": cpu_seconds, "target": target}
+    told = {"n": n, "sizes": None if sizes is None else tuple(sizes), "seed": seed}
+    if isinstance(generator, str):
+        told["generator"] = generator
+    elif generator is not None:
+        told["generator"] = name_of(generator)
+    settings = _configured(made, config, told, wanted, workers)
+    return _carry_out(
+        made, settings, generator_of(generator), store, list(callbacks), list(stop), progress
+    )
+
+
+def search(
+    problem: str | Problem,
+    n: int,
+    *,
+    time: float | None = None,
+    rounds: int | None = None,
+    target: int | None = None,
+    methods: Sequence[str] = (),
+    symmetry: Sequence[str] = (),
+    **more: Any,
+) -> Result:
+    """Search with local search alone, no model.
+
+    ::
+
+        found = pipeline.search("no-3-in-line", n=30, time=20)
+
+    Args:
+        problem, n, target: as for `run`.
+        time: limit in seconds (default 60, where no number of rounds is given).
+        rounds: rounds of the portfolio, 64 tasks each; None for as many as the time allows.
+        methods: tabu, enumerate, anneal, greedy, cover (default: a portfolio).
+        symmetry: symmetry classes, such as "both-mirrors" (default: all).
+        more: what else `run` takes.
+    """
+    config = more.pop("config", None)
+    if not isinstance(config, Config):
+        config = dict(config or {})
+        if methods:
+            config["search"] = {**config.get("search", {}), "methods": list(methods)}
+        if symmetry:
+            config["seeding"] = {**config.get("seeding", {}), "symmetry": list(symmetry)}
+    if time is None and rounds is None and not more.get("cpu_seconds"):
+        time = 60.0
+    if target is None:
+        known = _problem(problem).known(n)
+        target = known.value if known is not None and known.proved else None
+    more.setdefault("sizes", [n])
+    rounds = _ROUNDS if rounds is None else rounds
+    limits = {"time": time, "rounds": rounds, "target": target}
+    return run(problem, n, generator="none", config=config, **limits, **more)
+
+
+class Proof(NamedTuple):
+    """What exhaustive search has shown.
+
+    Attributes:
+        lower: the elements of the largest set found.
+        upper: no set has more.
+        proved: whether the two agree.
+        best: that set, verified.
+        nodes: of the search tree.
+        seconds: wall time.
+    """
+
+    lower: int
+    upper: int
+    proved: bool
+    best: Found
+    nodes: int
+    seconds: float
+
+
+def solve(
+    problem: str | Problem,
+    n: int,
+    *,
+    symmetry: str = "trivial",
+    time: float | None = None,
+    workers: int = 0,
+) -> Proof:
+    """Find the largest set of size n and prove that it is, or bound it when the time is up.
+
+    Args:
+        problem: as for `run`; its score must be the size.
+        symmetry: a symmetry class; "trivial" for all sets.
+        time: limit in seconds; None for none.
+        workers: processes; 0 for one for each core.
+
+    Raises:
+        UsageError: an unknown class, n too small, or a problem whose score is not the size.
+    """
+    from pipeline.core.bitset import points
+    from pipeline.problem import check_objective
+    from pipeline.search.exact import Question, solve
+
+    made = _problem(problem)
+    check_objective(made, _spec(made), n)
+    executor = make_executor(workers)
+    question = Question(_spec(made), made.convention, n, symmetry)
+    try:
+        answer = solve(question, executor, float("inf") if time is None else time)
+    finally:
+        executor.close()
+    elements = points(answer.cells, made.elements(n))
+    best = Found(made, n, elements, len(elements), 0, "search", imported=False)
+    return Proof(answer.lower, answer.upper, answer.proved, best, answer.nodes, answer.seconds)
+
+
+class Verdict(NamedTuple):
+    """What the independent validator says of a set of points.
+
+    Attributes:
+        valid: whether nothing forbidden is in it.
+        score: of the set as it is.
+        witness: the points of one violation; None for a valid set.
+    """
+
+    valid: bool
+    score: int
+    witness: list[tuple[int, ...]] | None
+
+
+def verify(problem: str | Problem, points: Iterable[Sequence[int]], n: int) -> Verdict:
+    """Check a set of points by the problem's independent validator.
+
+    Args:
+        problem: as for `run`.
+        points: coordinates, 0-based, such as ``[(0, 1), (2, 2)]``.
+        n: the size.
+
+    Raises:
+        UsageError: a point that is no element, or one that is there twice.
+    """
+    from pipeline.storage.construction_files import Construction, elements_of
+
+    made = _problem(problem)
+    elements = elements_of(made, n, [list(point) for point in points])
+    found = Construction(made, n, elements, "the points")
+    witness = found.witness()
+    shown = None if witness is None else [tuple(point) for point in witness]
+    return Verdict(witness is None, found.score(), shown)
+
+
+def open_run(name: str | Path, runs: str | Path | None = None) -> Run:
+    """Open a run to look at, or to go on with: ``run(store=open_run(...))``.
+
+    Args:
+        name: a path, a unique prefix of its name, or "latest".
+        runs: the directory of runs; None for $PIPELINE_RUNS or ./runs.
+
+    Raises:
+        RunError: none, or more than one, or it is damaged.
+    """
+    from pipeline.storage.run import find_run, runs_root
+
+    return find_run(str(name), runs_root(None if runs is None else str(runs)))
+
+
+# ------------------------------------------------------------------------------- behind them
+
+
+def _problem(problem: str | Problem) -> Problem:
+    return problem if isinstance(problem, Problem) else load_problem(problem)
+
+
+def _spec(problem: Problem) -> str:
+    return problem.plugin or problem.name
+
+
+def _configured(
+    problem: Problem,
+    config: Mapping[str, Any] | Config | None,
+    told: Mapping[str, Any],
+    budget: Mapping[str, Any],
+    workers: int | None,
+) -> Config:
+    """Return the configuration that arguments and keys make up."""
+    from msgspec.structs import replace
+
+    told = {key: value for key, value in told.items() if value is not None}
+    limits = {key: value for key, value in budget.items() if value is not None}
+    if isinstance(config, Config):
+        made = replace(config, **told, budget=replace(config.budget, **limits))
+        if workers is not None:
+            made = replace(made, compute=replace(made.compute, workers=workers))
+        return resolved(made)
+    data: dict[str, Any] = {**(config or {}), **told, "problem": problem_spec(_spec(problem))}
+    data["budget"] = {**data.get("budget", {}), **limits}
+    if workers is not None:
+        data["compute"] = {**data.get("compute", {}), "workers": workers}
+    if "n" not in data:
+        raise UsageError(f'name a size, as in: pipeline.run("{problem.name}", n=16)')
+    data.setdefault("convention", problem.convention)
+    made = config_from(data, "the configuration")
+    if "sizes" not in data:
+        made = replace(made, sizes=tuple(k for k in made.sizes if k >= problem.smallest))
+    return resolved(made)
+
+
+def _carry_out(
+    problem: Problem,
+    config: Config,
+    generator: Generator | None,
+    store: str | Path | Run | None,
+    callbacks: list[Callbacks],
+    stop: list[StoppingRule],
+    progress: bool | None,
+) -> Result:
+    """Run in memory, in a new folder or in one that is there."""
+    began = clock_time.monotonic()
+    executor = make_executor(config.compute.workers)
+    display = ProgressDisplay(rounds=config.budget.rounds, quiet=progress is False)
+    try:
+        if store is None:
+            arrays = inputs.arrays(inputs.read_files(config))
+            parts = build(problem, config, executor, generator=generator, arrays=arrays, stop=stop)
+            state, path = _watched(parts, Memory(), display, callbacks), None
+        else:
+            folder, config = _folder(store, problem, config)
+            arrays = inputs.arrays(inputs.stored_files(config, folder.path))
+            with folder.lock():
+                parts = build(
+                    problem, config, executor, generator=generator, arrays=arrays, stop=stop
+                )
+                kept = [EventLog(folder, config.budget.rounds), BestFiles(folder, problem)]
+                into = RunStore(folder, problem, parts.clock)
+                state, path = _watched(parts, into, display, [*kept, *callbacks]), folder.path
+    finally:
+        executor.close()
+    seconds = clock_time.monotonic() - began
+    return Result(state, problem, config, seconds, parts.clock.cpu(), path)
+
+
+def _watched(
+    parts: Parts, store: Any, display: ProgressDisplay, callbacks: list[Callbacks]
+) -> State:
+    with display:
+        parts.callbacks.listeners += [*callbacks, display]
+        return parts.run(store)
+
+
+def _folder(
+    store: str | Path | Run, problem: Problem, config: Config
+) -> tuple[Run, Config]:
+    """Return the run to go on with, or a new one in a directory of runs."""
+    if isinstance(store, Run):
+        changed = differences(store.config, config)
+        if changed:
+            raise UsageError(
+                f"{store.path} was begun with another configuration ({'; '.join(changed)}); give "
+                "its own, or a directory for a new run"
+            )
+        store.set_budget(config)
+        return store, config
+    named = inputs.read_files(config)
+    bound, kept = inputs.bound(settled(config), named)
+    made = Run.create(Path(store), bound, problem.name, ["pipeline.run"], kept)
+    return made, bound
