@@ -28,9 +28,10 @@ from pipeline.search.space import make_space
 from pipeline.stopping import Clock
 from pipeline.storage import inputs
 from pipeline.storage.construction_files import Named, read_constructions
+from pipeline.storage.manifest import MODEL_FILES
 from pipeline.storage.pruning import prune
 from pipeline.storage.round_files import described, load_pool, metadata_of
-from pipeline.storage.run import MODEL_FILES, SMALLER, Run
+from pipeline.storage.run import SMALLER, Run
 from pipeline.workshop import Report, State, Workshop
 
 

@@ -30,7 +30,8 @@ from pipeline.search.space import make_space, usable_classes
 from pipeline.search.weights import make_field
 from pipeline.stopping import Clock
 from pipeline.storage.construction_files import at_larger_size
-from pipeline.storage.run import SMALLER, find_run
+from pipeline.storage.finding import find_run
+from pipeline.storage.run import SMALLER
 from pipeline.workshop import State, Workshop
 
 PLUGINS = Path(__file__).parent / "plugins"

@@ -69,7 +69,7 @@ def compare(what: tuple[str, ...], **options: Any) -> None:
     budget_cpu_seconds, target (one, or {40 = 70, 48 = 84}), stop_at_target, control, [settings]
     for all arms and [arms.NAME] for each.
     """
-    from pipeline.storage.run import write_file
+    from pipeline.storage.files import write_file
 
     outputs = {key: _writable(options[key], key) for key in ("figure", "output") if options[key]}
     story = _from_runs(what, options) if _are_runs(what) else _from_plan(what[0], options)
@@ -134,7 +134,7 @@ def _from_plan(word: str, options: dict[str, Any]) -> dict[str, Any]:
     from pipeline.executors.local import cores
     from pipeline.plugins import named_in_data
     from pipeline.report.terminal import console
-    from pipeline.storage.run import runs_root
+    from pipeline.storage.finding import runs_root
 
     plan = _plan(word, options)
     jobs = options["jobs"] if options["jobs"] is not None else cores()

@@ -38,7 +38,8 @@ def begin(config: Any, plugin: Any, runs: str | None, files: dict[str, bytes] | 
     from pipeline.plugins import kept_files
     from pipeline.session import check, settled
     from pipeline.storage import inputs
-    from pipeline.storage.run import Run, runs_root
+    from pipeline.storage.finding import runs_root
+    from pipeline.storage.run import Run
 
     check_first_use(plugin)
     named = inputs.read_files(config)
