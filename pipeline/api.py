@@ -2,22 +2,19 @@
 
 import time as clock_time
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
-
-import numpy as np
 
 from pipeline.assembly import Parts, build, settled
 from pipeline.callbacks import Callbacks
 from pipeline.config import Config, config_from, differences, resolved
 from pipeline.errors import UsageError
-from pipeline.executors import Executor, make_executor
+from pipeline.executors import make_executor
 from pipeline.generators.base import Generator
 from pipeline.generators.registry import generator_of, name_of
 from pipeline.loop import Memory
-from pipeline.problem import Problem
 from pipeline.plugins import load_problem, problem_spec
+from pipeline.problem import Problem
 from pipeline.report.best_files import BestFiles
 from pipeline.report.progress import ProgressDisplay
 from pipeline.result import Found, Result
@@ -241,7 +238,7 @@ def open_run(name: str | Path, runs: str | Path | None = None) -> Run:
     Raises:
         RunError: none, or more than one, or it is damaged.
     """
-    from pipeline.storage.run import find_run, runs_root
+    from pipeline.storage.finding import find_run, runs_root
 
     return find_run(str(name), runs_root(None if runs is None else str(runs)))
 
@@ -329,9 +326,7 @@ def _watched(
         return parts.run(store)
 
 
-def _folder(
-    store: str | Path | Run, problem: Problem, config: Config
-) -> tuple[Run, Config]:
+def _folder(store: str | Path | Run, problem: Problem, config: Config) -> tuple[Run, Config]:
     """Return the run to go on with, or a new one in a directory of runs."""
     if isinstance(store, Run):
         changed = differences(store.config, config)

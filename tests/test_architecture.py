@@ -49,7 +49,7 @@ def inside(name: str, *folders: str) -> bool:
         ("rich", ("pipeline/cli/", "pipeline/report/")),
         ("ray", ("pipeline/executors/local.py",)),
         ("pipeline.cli", ("pipeline/cli/", "pipeline/__main__.py")),
-        ("filelock", ("pipeline/storage/run.py",)),
+        ("filelock", ("pipeline/storage/lock.py",)),
     ],
 )
 def test_a_library_is_used_in_its_own_room_alone(module, homes):

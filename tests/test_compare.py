@@ -1,9 +1,10 @@
-"""Comparing arms: the sign test, traces, resuming, what is refused, and what is told.
+"""Comparing arms: the sign test, traces, resuming, what is refused, and what is shown.
 
 Runs are made by a stand-in for `pipeline run` that writes a real run's folder at once; one test
-plays the real thing.
+runs the real thing.
 """
 
+import importlib.util
 import json
 import os
 import re
@@ -24,19 +25,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.benchmarking import experiment
-from pipeline.benchmarking.experiment import Arm, Pairs, Plan, Result, Step
-from pipeline.config import config_from, with_setting
+from pipeline.benchmarking import experiment, results, runner, statistics
+from pipeline.benchmarking.experiment import GENERATOR_KEY, Arm, Plan
+from pipeline.benchmarking.results import Result, Step
+from pipeline.benchmarking.statistics import Pairs
+from pipeline.cli.compare import _chosen
+from pipeline.config import Config, config_from, with_setting
 from pipeline.core.bitset import pack
 from pipeline.core.population import Population
 from pipeline.errors import RunError, UsageError
 from pipeline.problem import load_problem
 from pipeline.report.curves import Chart, Line, curves_svg
+from pipeline.storage import lock
 from pipeline.storage.round_files import metadata_of
 from pipeline.storage.run import Run
 
 #: The most there can be at n=6, so any part of it is valid.
 SIX = [(0, 0), (0, 1), (2, 0), (2, 4), (3, 0), (3, 4), (4, 5), (5, 1), (5, 5)]
+ARMS = ["model", "perturb", "none"]
 BASE = ["isosceles", "--n", "6", "--budget-cpu-seconds", "5", "--jobs", "2"]
 
 
@@ -44,11 +50,11 @@ BASE = ["isosceles", "--n", "6", "--budget-cpu-seconds", "5", "--jobs", "2"]
 
 
 def make_run(
-    root: Path, told: dict[str, Any], steps: list[tuple[float, int]], cpu: float, n: int = 6
+    root: Path, settings: dict[str, Any], steps: list[tuple[float, int]], cpu: float, n: int = 6
 ) -> Run:
     """Write a run whose best rose at (CPU seconds, score); the last score is what it holds."""
-    problem = load_problem(told.get("problem", "isosceles"), told.get("convention"))
-    config = config_from({"problem": "isosceles", "n": n, **told}, "test")
+    problem = load_problem(settings.get("problem", "isosceles"), settings.get("convention"))
+    config = config_from({"problem": "isosceles", "n": n, **settings}, "test")
     run = Run.create(root, config, "isosceles", ["run"])
     coords = problem.ground(n).coords.tolist()
     inside = np.zeros((1, len(coords)), bool)
@@ -73,15 +79,15 @@ import json, os, pathlib, shutil, sys, time
 def word(key):
     return sys.argv[sys.argv.index(key) + 1]
 
-proposer = next(w.split('"')[1] for w in sys.argv if w.startswith("proposer="))
+generator = word("--GENERATOR")
 seed = word("--seed")
-with open(os.environ["PLAYED"], "a") as log:
-    log.write(f"{proposer} {word('--n')} {seed}\\n")
+with open(os.environ["ASKED"], "a") as log:
+    log.write(f"{generator} {word('--n')} {seed}\\n")
 if int(seed) >= int(os.environ.get("SLOW_FROM", "99")):
     time.sleep(60)
 if seed == os.environ.get("FAILS"):
     sys.exit("loading\\npipeline: no luck with this one")
-(made,) = pathlib.Path(os.environ["MADE"], proposer, seed).iterdir()
+(made,) = pathlib.Path(os.environ["MADE"], generator, seed).iterdir()
 run = shutil.copytree(made, os.path.join(word("--runs"), made.name))
 print(json.dumps({"schema": 1, "run": run}))
 """
@@ -89,24 +95,30 @@ print(json.dumps({"schema": 1, "run": run}))
 
 @pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Runs for the stand-in, each in a folder PROPOSER/SEED."""
+    """Runs for the stand-in, each in a folder GENERATOR/SEED."""
     root = tmp_path_factory.mktemp("made")
-    for proposer, best in (("model", 8), ("perturb", 7), ("none", 7)):
+    for generator, best in (("model", 8), ("perturb", 7), ("none", 7)):
         for seed in range(6):
-            told = {"proposer": proposer, "seed": seed}
-            make_run(root / proposer / str(seed), told, [(0.5, 5), (1 + seed / 2, best)], cpu=5.2)
+            settings = {GENERATOR_KEY: generator, "seed": seed}
+            make_run(
+                root / generator / str(seed), settings, [(0.5, 5), (1 + seed / 2, best)], cpu=5.2
+            )
     return root
 
 
 @pytest.fixture
-def played_by_stand_in(
+def run_by_stand_in(
     made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[], list[str]]:
-    """Have cells played by the stand-in; call it for the PROPOSER N SEED it was asked for."""
-    log = tmp_path / "played.txt"
-    monkeypatch.setattr(experiment, "PROGRAM", (sys.executable, "-S", "-c", STAND_IN))
+    """Have trials run by the stand-in; call it for the GENERATOR N SEED it was asked for."""
+    log = tmp_path / "asked.txt"
+    monkeypatch.setattr(
+        runner,
+        "PROGRAM",
+        (sys.executable, "-S", "-c", STAND_IN.replace("GENERATOR", GENERATOR_KEY)),
+    )
     monkeypatch.setenv("MADE", str(made))
-    monkeypatch.setenv("PLAYED", str(log))
+    monkeypatch.setenv("ASKED", str(log))
     monkeypatch.setenv("PIPELINE_RUNS", str(tmp_path / "runs"))
     return lambda: log.read_text().splitlines() if log.is_file() else []
 
@@ -124,15 +136,15 @@ def test_the_sign_test_is_that_of_all_coin_throws(count):
         far = abs(2 * ahead - count)
         as_far = [abs(2 * sum(throws) - count) >= far for throws in product((0, 1), repeat=count)]
         exact = sum(as_far) / len(as_far)
-        assert experiment.sign_test(ahead, count - ahead) == pytest.approx(exact)
+        assert statistics.sign_test(ahead, count - ahead) == pytest.approx(exact)
 
 
 @given(st.integers(0, 40), st.integers(0, 40))
 def test_the_pairs_that_are_missing_are_the_fewest_that_decide(ahead, behind):
     missing = Pairs(ahead, 3, behind).missing
     high, low = max(ahead, behind), min(ahead, behind)
-    assert experiment.sign_test(high + missing, low) < experiment.LEVEL
-    assert missing == 0 or experiment.sign_test(high + missing - 1, low) >= experiment.LEVEL
+    assert statistics.sign_test(high + missing, low) < statistics.LEVEL
+    assert missing == 0 or statistics.sign_test(high + missing - 1, low) >= statistics.LEVEL
 
 
 def test_five_pairs_never_decide_and_six_do():
@@ -163,7 +175,7 @@ def test_five_pairs_never_decide_and_six_do():
     ],
 )
 def test_a_verdict_says_what_the_pairs_allow(pairs, sentence):
-    assert experiment.verdict("model", "none", pairs) == sentence
+    assert statistics.verdict("model", "none", pairs) == sentence
 
 
 @pytest.mark.parametrize(
@@ -180,31 +192,33 @@ def test_a_verdict_says_what_the_pairs_allow(pairs, sentence):
 )
 def test_a_pair_goes_to_the_higher_best_then_to_the_clearly_faster(one, other, expected):
     a, b = result("a", one[0], cpu=one[1]), result("b", other[0], cpu=other[1])
-    assert experiment.compared(a, b) == expected
-    assert experiment.compared(b, a) == -expected
+    assert statistics.compared(a, b) == expected
+    assert statistics.compared(b, a) == -expected
 
 
 def test_without_a_trace_the_same_best_is_tied():
-    assert experiment.compared(replace(result("a", 8), trace=()), result("b", 8)) == 0
+    assert statistics.compared(replace(result("a", 8), trace=()), result("b", 8)) == 0
 
 
 def test_pairs_are_of_the_same_size_and_rng_seed():
     arm = [result("model", 9, seed=k) for k in range(4)] + [result("model", 5, seed=0, n=7)]
     control = [result("none", 8, seed=k) for k in (1, 3, 5)] + [result("none", 5, seed=0, n=7)]
-    assert experiment.pairs_of(arm, control) == Pairs(2, 1, 0)
+    assert statistics.pairs_of(arm, control) == Pairs(2, 1, 0)
 
 
-def test_a_panel_counts_reached_targets_and_time_to_the_median_of_the_control():
+def test_a_summary_counts_reached_targets_and_time_to_the_median_of_the_control():
     none = [result("none", s, seed=k) for k, s in enumerate((7, 8, 8, 9))]
     steps = (Step(0.5, 7, "seed"), Step(2.0, 8, "search"), Step(6.0, 9, "model"))
     model = [replace(result("model", 9, seed=k), trace=steps) for k in range(2)]
     perturb = [result("perturb", s, seed=k) for k, s in enumerate((7, 7, 8))]
-    found = experiment.panel([*none, *model, *perturb], 6, ["model", "perturb", "none"], "none", 9)
-    assert found.bar == 8
-    by_arm = {standing.arm: standing for standing in found.standings}
+    found = statistics.summary(
+        [*none, *model, *perturb], 6, ["model", "perturb", "none"], "none", 9
+    )
+    assert found.control_median == 8
+    by_arm = {each.arm: each for each in found.arms}
     assert {arm: s.reached for arm, s in by_arm.items()} == {"model": 2, "perturb": 0, "none": 1}
-    assert by_arm["model"].cpu_to_bar == 2.0
-    assert by_arm["perturb"].cpu_to_bar == inf
+    assert by_arm["model"].cpu_to_control_median == 2.0
+    assert by_arm["perturb"].cpu_to_control_median == inf
     assert by_arm["none"].pairs is None
     assert by_arm["model"].pairs == Pairs(2, 0, 0)
     assert by_arm["model"].median == 9
@@ -213,25 +227,25 @@ def test_a_panel_counts_reached_targets_and_time_to_the_median_of_the_control():
 def test_several_sizes_have_a_verdict_together():
     order = product((("model", 9), ("none", 8)), range(3), (6, 7))
     results = [result(arm, score, seed, n=n) for (arm, score), seed, n in order]
-    panels = [experiment.panel(results, n, ["model", "none"], "none", None) for n in (6, 7)]
-    found = experiment.verdicts(panels, "none")
+    summaries = [statistics.summary(results, n, ["model", "none"], "none", None) for n in (6, 7)]
+    found = statistics.verdicts(summaries)
     assert [(n, pairs.word) for n, _, pairs in found] == [
         (6, "not decided"),
         (7, "not decided"),
         (None, "ahead"),
     ]
-    assert len(experiment.verdicts(panels[:1], "none")) == 1
+    assert len(statistics.verdicts(summaries[:1])) == 1
 
 
 def test_a_curve_is_the_median_and_range_of_the_best_so_far():
     first = replace(result("a", 9), trace=(Step(1.0, 5, "seed"), Step(4.0, 9, "model")))
     second = replace(result("a", 7), trace=(Step(2.0, 7, "seed"),))
-    assert experiment.curve([first, second], 10.0) == [
+    assert statistics.curve([first, second], 10.0) == [
         (2.0, 5, 6.0, 7),
         (4.0, 7, 8.0, 9),
         (10.0, 7, 8.0, 9),
     ]
-    assert experiment.curve([first, replace(second, trace=())], 10.0) == []
+    assert statistics.curve([first, replace(second, trace=())], 10.0) == []
 
 
 # ------------------------------------------------------------------------------ the result
@@ -239,7 +253,7 @@ def test_a_curve_is_the_median_and_range_of_the_best_so_far():
 
 def test_a_result_is_the_verified_best_and_when_each_best_was_reached(tmp_path):
     run = make_run(tmp_path, {"seed": 3}, [(0.5, 5), (2.25, 8)], cpu=5.5)
-    found = experiment.result_of(run, load_problem("isosceles"), "model")
+    found = results.result_of(run, load_problem("isosceles"), "model")
     assert (found.n, found.seed, found.score, found.cpu) == (6, 3, 8, 5.5)
     assert found.trace == (Step(0.5, 5, "search"), Step(2.25, 8, "search"))
     assert [found.reached(k) for k in (4, 5, 6, 8, 9)] == [0.5, 0.5, 2.25, 2.25, inf]
@@ -252,14 +266,14 @@ def test_a_trace_leaves_out_torn_lines_other_sizes_and_what_was_not_kept(tmp_pat
     run.event("best", n=6, score=9, cpu=3.0, origin="model")  # of a round that was dropped
     with open(run.path / "events.jsonl", "a", encoding="utf-8") as log:
         log.write('[]\n{"event": "best", "n": 6, "sc')
-    found = experiment.result_of(run, load_problem("isosceles"), "model")
+    found = results.result_of(run, load_problem("isosceles"), "model")
     assert [(step.cpu, step.score) for step in found.trace] == [(1.0, 6), (2.0, 8)]
 
 
 def test_a_run_without_events_has_a_best_and_no_trace(tmp_path):
     run = make_run(tmp_path, {}, [(1.0, 8)], cpu=5.0)
     (run.path / "events.jsonl").unlink()
-    found = experiment.result_of(run, load_problem("isosceles"), "model")
+    found = results.result_of(run, load_problem("isosceles"), "model")
     assert (found.score, found.cpu, found.trace, found.reached(8)) == (8, 0.0, (), inf)
 
 
@@ -269,58 +283,62 @@ def test_a_best_that_is_not_valid_is_no_result(tmp_path):
         patch.setattr(sys.modules[__name__], "SIX", [(0, 0), (0, 1), (0, 2), *SIX])
         run = make_run(tmp_path, {}, [(1.0, 8)], cpu=5.0)
     with pytest.raises(RunError, match="not valid; witness"):
-        experiment.result_of(run, load_problem("isosceles"), "model")
+        results.result_of(run, load_problem("isosceles"), "model")
 
 
 def test_a_stored_result_comes_back_and_a_damaged_one_does_not(tmp_path):
-    file, kept = tmp_path / "cell.json", result("model", 8)
-    experiment.write_result(file, kept)
-    assert experiment.read_result(file) == kept
+    file, kept = tmp_path / "trial.json", result("model", 8)
+    results.write_result(file, kept)
+    assert results.read_result(file) == kept
     assert list(tmp_path.iterdir()) == [file]
     whole = file.read_text()
     for text in (whole[:20], "[]", "{}", whole.replace("score", "sc")):
         file.write_text(text)
-        assert experiment.read_result(file) is None
-    assert experiment.read_result(tmp_path / "none.json") is None
+        assert results.read_result(file) is None
+    assert results.read_result(tmp_path / "none.json") is None
 
 
 # -------------------------------------------------------------------------------- the plan
 
 
 def plan(**changes: Any) -> Plan:
-    arms = tuple(Arm(name, {"proposer": name}) for name in ("model", "none"))
+    arms = tuple(Arm(name, {GENERATOR_KEY: name}) for name in ("model", "none"))
     given = {"problem": "isosceles", "sizes": (6, 7), "arms": arms, "seeds": 2, "cpu_seconds": 5.0}
     return Plan(**{**given, **changes})
 
 
-def test_cells_come_rng_seed_by_rng_seed():
-    cells = plan().cells(load_problem("isosceles"))
-    assert [(c.seed, c.n, c.arm) for c in cells] == list(product((0, 1), (6, 7), ("model", "none")))
-    assert len({cell.name for cell in cells}) == len(cells)
+def test_trials_come_rng_seed_by_rng_seed():
+    trials = plan().trials(load_problem("isosceles"))
+    assert [(t.seed, t.n, t.arm) for t in trials] == list(
+        product((0, 1), (6, 7), ("model", "none"))
+    )
+    assert len({trial.name for trial in trials}) == len(trials)
 
 
-def test_a_cell_is_an_ordinary_command_on_one_core(tmp_path):
-    cell = plan(settings={"model": {"tokens": "dense"}}).cells(load_problem("isosceles"))[0]
-    words = cell.arguments(tmp_path)
+def test_a_trial_is_an_ordinary_command_on_one_core(tmp_path):
+    trial = plan(settings={"model": {"tokens": "dense"}}).trials(load_problem("isosceles"))[0]
+    words = trial.arguments(tmp_path)
     assert words[:6] == ["run", "isosceles", "--n", "6", "--seed", "0"]
-    told: dict[str, Any] = {}
+    assert words[words.index(f"--{GENERATOR_KEY}") + 1] == "model"
+    settings: dict[str, Any] = {}
     for at, word in enumerate(words):
         if word == "--set":
-            with_setting(told, words[at + 1])
-    assert told["compute"] == {"device": "cpu", "threads": 1, "workers": 1}
-    assert told["budget"]["cpu"] == 5.0
-    assert (told["proposer"], told["model"]["tokens"]) == ("model", "dense")
+            with_setting(settings, words[at + 1])
+    assert settings["compute"] == {"device": "cpu", "threads": 1, "workers": 1}
+    assert settings["budget"]["cpu"] == 5.0
+    assert settings["model"]["tokens"] == "dense"
 
 
 def test_an_arm_that_learns_nothing_spends_nothing_on_smaller_sizes():
-    def sizes(**overrides: Any) -> Any:
-        arms = (Arm("a", overrides), Arm("b", {}))
-        return plan(arms=arms).cells(load_problem("isosceles"))[0].told.get("sizes")
+    def sizes(generator: str = "", **settings: Any) -> Any:
+        settings |= {GENERATOR_KEY: generator} if generator else {}
+        arms = (Arm("a", settings), Arm("b", {}))
+        return plan(arms=arms).trials(load_problem("isosceles"))[0].settings.get("sizes")
 
-    assert sizes(proposer="none") == sizes(proposer="perturb") == [6]
-    assert sizes(proposer="none", sizes=[5, 6]) == [5, 6]
-    assert sizes(proposer="none", search={"field": "learnt"}) is None
-    assert sizes(proposer="model") is sizes() is None
+    assert sizes("none") == sizes("perturb") == [6]
+    assert sizes("none", sizes=[5, 6]) == [5, 6]
+    assert sizes("none", search={"field": "learnt"}) is None
+    assert sizes("model") is sizes() is None
 
 
 def test_the_folder_is_shared_by_plans_that_only_ask_for_more():
@@ -333,38 +351,38 @@ def test_the_folder_is_shared_by_plans_that_only_ask_for_more():
 
 def test_runs_may_end_at_a_target_of_each_size_and_are_then_kept_apart():
     apart = plan(sizes=(6, 7, 8), target={6: 8, 7: 9}, stop_at_target=True)
-    ends = {c.n: c.told["budget"]["target"] for c in apart.cells(load_problem("isosceles"))}
+    ends = {c.n: c.settings["budget"]["target"] for c in apart.trials(load_problem("isosceles"))}
     assert ends == {6: 8, 7: 9, 8: 13}
     whole = plan(sizes=(6, 7, 8))
     assert apart.folder("isosceles") == whole.folder("isosceles")
-    names = [{c.name for c in p.cells(load_problem("isosceles"))} for p in (apart, whole)]
+    names = [{c.name for c in p.trials(load_problem("isosceles"))} for p in (apart, whole)]
     assert not names[0] & names[1]
-    cells = plan(sizes=(6,), target=8).cells(load_problem("isosceles"))
-    ends = {cell.told["budget"]["target"] for cell in cells}
+    trials = plan(sizes=(6,), target=8).trials(load_problem("isosceles"))
+    ends = {trial.settings["budget"]["target"] for trial in trials}
     assert ends == {9}  # which is proved, so that nothing can be better
     data = {"problem": "isosceles", "n": [6, 7], "arms": ["model", "none"]}
     read = experiment.plan_from(data | {"target": {"6": 8}, "stop_at_target": True}, "file.toml")
     assert (read.goal(6), read.goal(7), read.stop_at_target) == (8, 0, True)
 
 
-def test_a_cell_is_another_one_when_what_decides_its_result_changes():
+def test_a_trial_is_another_one_when_what_decides_its_result_changes():
     def names(**changes: Any) -> set[str]:
-        return {cell.name for cell in plan(**changes).cells(load_problem("isosceles"))}
+        return {trial.name for trial in plan(**changes).trials(load_problem("isosceles"))}
 
-    arms = (Arm("model", {"proposer": "model", "select": {"keep": 9}}), Arm("none", {}))
+    arms = (Arm("model", {GENERATOR_KEY: "model", "select": {"keep": 9}}), Arm("none", {}))
     assert names() < names(seeds=3)
     assert not names() & names(arms=arms)
 
 
 def test_files_of_an_arm_go_by_the_folder_of_the_spec_and_by_their_content(tmp_path):
-    def cell() -> experiment.Cell:
+    def trial() -> experiment.Trial:
         np.save(tmp_path / "pull.npy", np.full(36, float(next(numbers))))
         data = {"problem": "isosceles", "n": 6, "seeds": 1}
-        arms = {"drawn": {"proposer": "none", "search": {"field": "pull.npy"}}, "none": {}}
-        return experiment.plan_from({**data, "arms": arms}, "test", tmp_path).cells(problem)[0]
+        arms = {"drawn": {GENERATOR_KEY: "none", "search": {"field": "pull.npy"}}, "none": {}}
+        return experiment.plan_from({**data, "arms": arms}, "test", tmp_path).trials(problem)[0]
 
     numbers, problem = iter((1, 2)), load_problem("isosceles")
-    first, second = cell(), cell()
+    first, second = trial(), trial()
     assert f'search.field="{tmp_path}/pull.npy"' in first.arguments(tmp_path)
     assert first.name != second.name
 
@@ -378,6 +396,100 @@ def test_a_problem_of_ones_own_goes_by_the_folder_of_the_spec_and_by_its_content
     before = found.folder("mine")
     (tmp_path / "mine.py").write_bytes(plugin.read_bytes() + b"# changed\n")
     assert found.folder("mine") != before
+
+
+MINE = """
+class Mine:
+    class Inner:
+        pass
+"""
+
+
+def test_an_arm_may_be_a_class_in_a_file_by_its_path_or_itself(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text(MINE)
+    spec = f"{file}:Mine"
+    (bare, none) = experiment.arms_from(["mine.py:Mine", "none"], tmp_path)
+    assert (bare.name, bare.settings) == ("Mine", {GENERATOR_KEY: spec})
+    assert (none.name, none.settings) == ("none", {GENERATOR_KEY: "none"})
+    loaded = importlib.util.spec_from_file_location("mine_of_a_test", file)
+    assert loaded is not None
+    assert loaded.loader is not None
+    module = importlib.util.module_from_spec(loaded)
+    sys.modules["mine_of_a_test"] = module
+    try:
+        loaded.loader.exec_module(module)
+        arms = experiment.arms_from({"mine": module.Mine, "model": "model", "bare": "none"})
+        assert [arm.settings for arm in arms] == [
+            {GENERATOR_KEY: spec},
+            {GENERATOR_KEY: "model"},
+            {GENERATOR_KEY: "none"},
+        ]
+        with pytest.raises(UsageError, match="Inner is not defined at the top level of a file"):
+            experiment.arms_from({"mine": module.Mine.Inner, "none": {}})
+    finally:
+        del sys.modules["mine_of_a_test"]
+
+
+def test_a_trial_names_its_file_as_an_option_and_is_another_one_when_the_file_changes(
+    tmp_path, monkeypatch
+):
+    file = tmp_path / "mine.py"
+    file.write_text(MINE)
+    monkeypatch.setattr(experiment, "config_from", lambda *_: Config("isosceles", 6))
+    arms = experiment.arms_from({"mine": f"{file}:Mine", "none": {}})
+
+    def trial() -> experiment.Trial:
+        return plan(arms=arms, sizes=(6,)).trials(load_problem("isosceles"))[0]
+
+    words = trial().arguments(tmp_path)
+    assert words[words.index(f"--{GENERATOR_KEY}") + 1] == f"{file}:Mine"
+    assert "sizes" not in trial().settings  # it may learn from smaller ones
+    before = trial().name
+    file.write_text(MINE + "# changed")
+    assert trial().name != before
+
+
+@pytest.mark.parametrize(
+    ("arms", "expected"),
+    [
+        ("none,model", {"none": {}, "model": {}}),
+        ("./mine.py:Mine,none", {"Mine": {GENERATOR_KEY: "HERE/mine.py:Mine"}, "none": {}}),
+        ("a=mine.py:Mine,b=none", {"a": {GENERATOR_KEY: "HERE/mine.py:Mine"}}
+         | {"b": {GENERATOR_KEY: "none"}}),
+        ("tuned=mine.py:Mine,none", {"none": {}}
+         | {"tuned": {"select": {"keep": 9}, GENERATOR_KEY: "HERE/mine.py:Mine"}}),
+        ("tuned,none", {"tuned": {"select": {"keep": 9}}, "none": {}}),
+    ],
+)  # fmt: skip
+def test_the_option_names_generators_files_and_arms_of_the_spec(
+    tmp_path, monkeypatch, arms, expected
+):
+    monkeypatch.chdir(tmp_path)
+    found = _chosen(arms, {"tuned": {"select": {"keep": 9}}})
+    assert json.dumps(found, sort_keys=True) == json.dumps(expected, sort_keys=True).replace(
+        "HERE", str(tmp_path)
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'[arms.mine]\n{GENERATOR_KEY} = "mine.py:Mine"\n[arms.none]',
+        'arms = ["mine.py:Mine", "none"]',
+        'arms.mine = "mine.py:Mine"\narms.none = "none"',
+        f'settings.{GENERATOR_KEY} = "mine.py:Mine"',
+    ],
+)
+def test_a_spec_names_no_file_that_is_run(tmp_path, cli, text):
+    (tmp_path / "mine.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')" + MINE)
+    spec = tmp_path / "spec.toml"
+    spec.write_text(f'problem = "isosceles"\nn = 6\n{text}\n')
+    found = cli("compare", spec, "--runs", tmp_path / "runs")
+    assert (found.code, found.out) == (2, "")
+    assert "names the file mine.py:Mine; data never loads code" in found.error
+    assert not (tmp_path / "ran").exists()
+    assert not (tmp_path / "runs").exists()
 
 
 def test_the_control_is_none_or_the_last_or_the_one_asked_for():
@@ -395,7 +507,8 @@ def test_the_control_is_none_or_the_last_or_the_one_asked_for():
         ({"arms": ["model"]}, "two arms or more"),
         ({"arms": ["none", "none"]}, "'none' is there twice"),
         ({"arms": 3}, "arms must be a section, got 3"),
-        ({"arms": {"a": 1, "none": {}}}, "arms.a must be a section"),
+        ({"arms": {"a": 1, "none": {}}}, "arms.a must be a section or a generator, got 1"),
+        ({"arms": {"a": "modle", "none": {}}}, "arms.a: unknown arm 'modle'; did you mean 'model'"),
         ({"arms": {"a b": {}, "none": {}}}, "arm 'a b': name it with letters"),
         ({"arms": {"a": {"budget": {"rounds": 1}}, "none": {}}}, "arm a: budget must be the same"),
         ({"arms": {"a": {"seed": 1}, "none": {}}}, "arm a: seed must be the same"),
@@ -422,16 +535,16 @@ def test_a_plan_that_cannot_be_is_refused(change, message):
         experiment.plan_from(data, "file.toml")
 
 
-def test_a_key_that_no_configuration_has_is_refused_before_anything_is_played():
+def test_a_key_that_no_configuration_has_is_refused_before_anything_runs():
     arms = (Arm("odd", {"select": {"kep": 3}}), Arm("none", {}))
     with pytest.raises(UsageError, match=r"arm odd: unknown key 'select.kep'; did you mean"):
-        plan(arms=arms).cells(load_problem("isosceles"))
+        plan(arms=arms).trials(load_problem("isosceles"))
 
 
 # ------------------------------------------------------------------------- carrying it out
 
 
-def test_a_comparison_prints_its_folder_the_tables_and_the_verdicts(played_by_stand_in, cli):
+def test_a_comparison_prints_its_folder_the_tables_and_the_verdicts(run_by_stand_in, cli):
     found = cli("compare", *BASE, "--seeds", "6", "--arms", "model,none")
     assert found.code == 0, found.err
     assert re.match(r"\S+/runs/compare-isosceles-\w{6}\n", found.out)
@@ -441,16 +554,16 @@ def test_a_comparison_prints_its_folder_the_tables_and_the_verdicts(played_by_st
     assert "model ahead of none in 6 of 6 pairs (sign test p = 0.031): ahead." in found.out
     assert "fewer than 6 pairs" in " ".join(found.out.split())
     assert "12/12" in found.err
-    assert len(played_by_stand_in()) == 12
+    assert len(run_by_stand_in()) == 12
 
 
-def test_the_same_command_again_plays_nothing_and_more_seeds_only_those(played_by_stand_in, cli):
+def test_the_same_command_again_runs_nothing_and_more_seeds_only_those(run_by_stand_in, cli):
     assert cli("compare", *BASE, "--seeds", "2", "--arms", "model,none").code == 0
     first = cli("compare", *BASE, "--seeds", "2", "--arms", "model,none", "--json")
-    assert len(played_by_stand_in()) == 4
+    assert len(run_by_stand_in()) == 4
     assert "4 of 4 runs are there already" in first.err
     assert cli("compare", *BASE, "--seeds", "3", "--arms", "model,perturb,none").code == 0
-    assert sorted(played_by_stand_in()[4:]) == [
+    assert sorted(run_by_stand_in()[4:]) == [
         "model 6 2",
         "none 6 2",
         "perturb 6 0",
@@ -461,17 +574,17 @@ def test_the_same_command_again_plays_nothing_and_more_seeds_only_those(played_b
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
 def test_ctrl_c_ends_the_children_and_the_same_command_goes_on(
-    played_by_stand_in, cli, monkeypatch, tmp_path
+    run_by_stand_in, cli, monkeypatch, tmp_path
 ):
     monkeypatch.setenv("SLOW_FROM", "1")
     words = ["compare", *BASE, "--seeds", "2", "--arms", "model,none"]
-    code = f"from pipeline import compare; experiment.PROGRAM = {experiment.PROGRAM!r}; "
+    code = f"from pipeline.benchmarking import runner; runner.PROGRAM = {runner.PROGRAM!r}; "
     code += "from pipeline.cli import main; main()"
     process = subprocess.Popen(
         [sys.executable, "-c", code, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         text=True,
     )  # fmt: skip
-    while len(played_by_stand_in()) < 4:
+    while len(run_by_stand_in()) < 4:
         assert process.poll() is None, process.communicate()
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
@@ -483,24 +596,24 @@ def test_ctrl_c_ends_the_children_and_the_same_command_goes_on(
     assert "Traceback" not in err
     monkeypatch.delenv("SLOW_FROM")
     assert cli(*words).code == 0
-    assert sorted(played_by_stand_in()[4:]) == ["model 6 1", "none 6 1"]
+    assert sorted(run_by_stand_in()[4:]) == ["model 6 1", "none 6 1"]
 
 
-def test_what_an_earlier_try_left_is_thrown_away(played_by_stand_in, cli, tmp_path):
+def test_what_an_earlier_try_left_is_thrown_away(run_by_stand_in, cli, tmp_path):
     words = ["compare", *BASE, "--seeds", "1", "--arms", "model,none"]
     assert cli(*words).code == 0
     (folder,) = (tmp_path / "runs").iterdir()
-    (cell,) = folder.glob("cells/n6-model-seed0-*.json")
-    cell.write_text(cell.read_text()[:30])
-    left = folder / "runs" / cell.stem / "left"
+    (stored,) = folder.glob("results/n6-model-seed0-*.json")
+    stored.write_text(stored.read_text()[:30])
+    left = folder / "runs" / stored.stem / "left"
     left.touch()
     assert cli(*words).code == 0
-    assert played_by_stand_in()[2:] == ["model 6 0"]
+    assert run_by_stand_in()[2:] == ["model 6 0"]
     assert not left.exists()
-    assert experiment.read_result(cell) is not None
+    assert results.read_result(stored) is not None
 
 
-def test_a_run_that_fails_is_told_and_the_others_go_on(played_by_stand_in, cli, monkeypatch):
+def test_a_run_that_fails_is_reported_and_the_others_go_on(run_by_stand_in, cli, monkeypatch):
     monkeypatch.setenv("FAILS", "1")
     words = ["compare", *BASE, "--seeds", "3", "--arms", "model,none"]
     found = cli(*words)
@@ -508,8 +621,8 @@ def test_a_run_that_fails_is_told_and_the_others_go_on(played_by_stand_in, cli, 
     assert "model, n=6, rng seed 1 failed: no luck with this one" in found.err
     assert "2 of 6 runs failed; the same command tries them again" in found.err
     assert "model ahead of none in 2 of 2 pairs" in found.out
-    told = json.loads(cli(*words, "--json").out)
-    assert told["failed"][0] == {
+    shown = json.loads(cli(*words, "--json").out)
+    assert shown["failed"][0] == {
         "arm": "model",
         "n": 6,
         "seed": 1,
@@ -517,20 +630,20 @@ def test_a_run_that_fails_is_told_and_the_others_go_on(played_by_stand_in, cli, 
     }
     monkeypatch.delenv("FAILS")
     assert cli(*words).code == 0
-    assert len(played_by_stand_in()) == 6 + 2 + 2
+    assert len(run_by_stand_in()) == 6 + 2 + 2
 
 
 def test_progress_is_lines_with_an_eta_where_there_is_no_terminal(
-    played_by_stand_in, cli, monkeypatch
+    run_by_stand_in, cli, monkeypatch
 ):
-    monkeypatch.setattr("pipeline.cli.compare._LINE_EVERY", 0.0)
+    monkeypatch.setattr("pipeline.cli.compare_progress._LINE_EVERY", 0.0)
     found = cli("compare", *BASE, "--seeds", "1", "--arms", "model,none", "--jobs", "1")
     assert re.search(r"^[01]/2 runs, ETA \d+ s$", found.err, re.M)
     assert re.search(r"^2/2 none, n=6, rng seed 0: best 7, 5\.2 CPU s", found.err, re.M)
     assert not {"\x1b", "\r"} & set(found.err)
 
 
-def test_when_every_run_fails_there_is_no_table(played_by_stand_in, cli, monkeypatch):
+def test_when_every_run_fails_there_is_no_table(run_by_stand_in, cli, monkeypatch):
     monkeypatch.setenv("FAILS", "0")
     found = cli("compare", *BASE, "--seeds", "1", "--arms", "model,none")
     assert found.code == 1
@@ -539,23 +652,21 @@ def test_when_every_run_fails_there_is_no_table(played_by_stand_in, cli, monkeyp
 
 
 def test_a_second_comparison_in_the_same_folder_waits_its_turn(tmp_path):
-    pytest.importorskip("fcntl")
-    held = experiment._locked(tmp_path)
-    with held, pytest.raises(RunError, match="in use by another"):
-        experiment.carry_out([], tmp_path, load_problem("isosceles"), 1, lambda *_, **__: None)
+    with lock.holding(tmp_path), pytest.raises(RunError, match="in use by process"):
+        runner.carry_out([], tmp_path, load_problem("isosceles"), 1)
 
 
-# ---------------------------------------------------------------------------- what is told
+# ---------------------------------------------------------------------------- what is shown
 
 
-def test_json_holds_everything(played_by_stand_in, cli):
+def test_json_holds_everything(run_by_stand_in, cli):
     found = cli("compare", *BASE, "--seeds", "2", "--arms", "model,none", "--json")
-    told = json.loads(found.out)
-    assert told["schema"] == 1
-    assert (told["problem"], told["budget_cpu_seconds"]) == ("isosceles", 5.0)
-    assert (told["control"], told["arms"]) == ("none", ["model", "none"])
-    assert (told["planned"], told["failed"], told["interrupted"]) == (4, [], False)
-    (size,) = told["sizes"]
+    shown = json.loads(found.out)
+    assert shown["schema"] == 1
+    assert (shown["problem"], shown["budget_cpu_seconds"]) == ("isosceles", 5.0)
+    assert (shown["control"], shown["arms"]) == ("none", ["model", "none"])
+    assert (shown["planned"], shown["failed"], shown["interrupted"]) == (4, [], False)
+    (size,) = shown["sizes"]
     assert (size["n"], size["target"], size["control_median_best"]) == (6, 9, 7)
     model = size["arms"][0]
     assert (model["best"], model["median"], model["min"], model["reached"]) == (8, 8, 8, 0)
@@ -565,12 +676,12 @@ def test_json_holds_everything(played_by_stand_in, cli):
         {"cpu": 1.0, "score": 8, "origin": "search"},
     ]
     assert Path(first["run"], "run.json").is_file()
-    (verdict,) = told["verdicts"]
+    (verdict,) = shown["verdicts"]
     assert (verdict["ahead"], verdict["p"], verdict["verdict"]) == (2, 0.5, "not decided")
     assert verdict["test"] == "exact two-sided sign test"
 
 
-def test_a_table_fits_eighty_columns_without_colour(played_by_stand_in, cli, monkeypatch):
+def test_a_table_fits_eighty_columns_without_colour(run_by_stand_in, cli, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("NO_COLOR", "1")
     found = cli("compare", *BASE, "--seeds", "1", "--target", "7")
@@ -580,7 +691,7 @@ def test_a_table_fits_eighty_columns_without_colour(played_by_stand_in, cli, mon
     assert re.search(r"^perturb +7 +7 +7-7 +1 of 1 ", found.out, re.M)
 
 
-def test_markdown_names_the_command_that_made_it(played_by_stand_in, cli, tmp_path):
+def test_markdown_names_the_command_that_made_it(run_by_stand_in, cli, tmp_path):
     file = tmp_path / "table.md"
     words = ["compare", *BASE, "--seeds", "1", "--arms", "model,none", "-o", file]
     assert cli(*words).code == 0
@@ -642,13 +753,13 @@ def test_a_figure_is_well_formed_and_stays_in_its_box(made):
     assert root.attrib["role"] == "img"
 
 
-def test_a_figure_escapes_what_it_is_told():
+def test_a_figure_escapes_what_it_shows():
     svg = curves_svg([Chart("<n> & more", [Line('a"<b>', [(1.0, 1, 2, 3)])])], 'x"<y>')
     texts = [element.text for element in within(svg).iter() if element.text]
     assert {"<n> & more", 'a"<b>', 'x"<y>', "CPU seconds"} <= set(texts)
 
 
-def test_a_comparison_draws_its_figure(played_by_stand_in, cli, tmp_path):
+def test_a_comparison_draws_its_figure(run_by_stand_in, cli, tmp_path):
     file = tmp_path / "curves.svg"
     assert cli("compare", *BASE, "--seeds", "2", "--arms", "model,none", "--figure", file).code == 0
     texts = [element.text for element in within(file.read_text()).iter()]
@@ -658,12 +769,12 @@ def test_a_comparison_draws_its_figure(played_by_stand_in, cli, tmp_path):
 # --------------------------------------------------------------------------- finished runs
 
 
-def finished(root: Path, proposer: str, seed: int, score: int, **told: Any) -> Path:
-    config = {"proposer": proposer, "seed": seed, "budget": {"cpu": 5.0}, **told}
+def finished(root: Path, generator: str, seed: int, score: int, **settings: Any) -> Path:
+    config = {GENERATOR_KEY: generator, "seed": seed, "budget": {"cpu": 5.0}, **settings}
     return make_run(root, config, [(1.0, 5), (2.0, score)], cpu=5.0).path
 
 
-def test_finished_runs_are_compared_by_their_proposer(tmp_path, cli):
+def test_finished_runs_are_compared_by_their_generator(tmp_path, cli):
     runs = [finished(tmp_path, "model", k, 8) for k in range(2)]
     runs += [finished(tmp_path, "none", k, 7) for k in range(2)]
     found = cli("compare", *runs)
@@ -673,20 +784,20 @@ def test_finished_runs_are_compared_by_their_proposer(tmp_path, cli):
     assert json.loads(cli("compare", *runs, "--json").out)["folder"] is None
 
 
-def test_finished_runs_of_one_proposer_are_told_apart_by_their_keys(tmp_path, cli):
+def test_finished_runs_of_one_generator_are_told_apart_by_their_keys(tmp_path, cli):
     runs = [finished(tmp_path, "model", 0, 8), finished(tmp_path, "none", 0, 7)]
     runs += [finished(tmp_path, "model", 0, 7, model={"tokens": "dense"})]
-    told = json.loads(cli("compare", *runs, "--json").out)
-    assert told["arms"] == ["model model.tokens=points", "none", "model model.tokens=dense"]
+    shown = json.loads(cli("compare", *runs, "--json").out)
+    assert shown["arms"] == ["model model.tokens=points", "none", "model model.tokens=dense"]
 
 
 def test_other_budgets_are_warned_of_and_compared_at_the_smallest(tmp_path, cli):
     runs = [finished(tmp_path, "model", 0, 8), finished(tmp_path, "none", 0, 7, budget={})]
     assert "warning: not at equal compute: budgets" in cli("compare", *runs).out
     runs[1] = finished(tmp_path, "none", 0, 7, budget={"cpu": 1.5})
-    told = json.loads(cli("compare", *runs, "--json").out)
-    assert told["budget_cpu_seconds"] == 1.5
-    assert [arm["best"] for arm in told["sizes"][0]["arms"]] == [5, 5]
+    shown = json.loads(cli("compare", *runs, "--json").out)
+    assert shown["budget_cpu_seconds"] == 1.5
+    assert [arm["best"] for arm in shown["sizes"][0]["arms"]] == [5, 5]
 
 
 def test_what_was_found_after_the_budget_does_not_count():
@@ -698,28 +809,32 @@ def test_what_was_found_after_the_budget_does_not_count():
     traceless = replace(late, trace=())
     assert traceless.within(0.5) is traceless
     none = replace(result("none", 7), cpu=8.5)
-    (cut, other), budget, told = experiment.at_equal_compute([late, none], [8.0, 8.0])
+    (cut, other), budget, warnings = statistics.at_equal_compute([late, none], [8.0, 8.0])
     assert (cut.score, other.score, budget) == (7, 7, 8.0)
-    assert told == ["model used up to 30 CPU seconds of 8; what it found after them does not count"]
+    assert warnings == [
+        "model used up to 30 CPU seconds of 8; what it found after them does not count"
+    ]
 
 
 def test_a_run_that_stopped_early_below_the_best_is_warned_of():
     early = [replace(result("model", 8), cpu=2.0), replace(result("none", 7), cpu=3.0)]
-    _, _, told = experiment.at_equal_compute(early, [8.0, 8.0])
-    assert told == ["not at equal compute: none stopped after 3 CPU seconds of 8, not at the best"]
+    _, _, warnings = statistics.at_equal_compute(early, [8.0, 8.0])
+    assert warnings == [
+        "not at equal compute: none stopped after 3 CPU seconds of 8, not at the best"
+    ]
 
 
 @pytest.mark.parametrize(
-    ("told", "code", "message"),
+    ("settings", "code", "message"),
     [
         ({"problem": "no-3-in-line"}, 2, "no-3-in-line .*only runs of the same can be compared"),
         ({"convention": "flat-allowed"}, 2, "flat-allowed.*only runs of the same"),
-        ({"seed": 0, "proposer": "none"}, 2, "are both none, n=6, rng seed 0; name one of them"),
+        ({"seed": 0, GENERATOR_KEY: "none"}, 2, "are both none, n=6, rng seed 0; name one of them"),
     ],
 )
-def test_runs_that_cannot_be_compared_are_refused(tmp_path, cli, told, code, message):
+def test_runs_that_cannot_be_compared_are_refused(tmp_path, cli, settings, code, message):
     one = finished(tmp_path, "none", 0, 7)
-    other = make_run(tmp_path, {"seed": 1, **told}, [(1.0, 2)], cpu=5.0).path
+    other = make_run(tmp_path, {"seed": 1, **settings}, [(1.0, 2)], cpu=5.0).path
     found = cli("compare", one, other)
     assert found.code == code
     assert re.search(message, found.error), found.error
@@ -782,18 +897,19 @@ def test_a_spec_that_cannot_be_read_is_one_line(tmp_path, cli, text, message):
     assert message in found.error
 
 
-def test_a_spec_describes_arms_and_options_go_over_it(played_by_stand_in, cli, tmp_path):
+def test_a_spec_describes_arms_and_options_go_over_it(run_by_stand_in, cli, tmp_path):
     spec = tmp_path / "spec.toml"
     spec.write_text(
         'problem = "isosceles"\nn = 6\nseeds = 3\nbudget_cpu_seconds = 5\n'
-        'settings.select.keep = 100\n[arms.model]\n[arms.bordered]\nproposer = "none"\n'
+        "settings.select.keep = 100\n[arms.model]\n[arms.bordered]\n"
+        f'{GENERATOR_KEY} = "none"\n'
         'search.field = "border"\n[arms.none]\n'
     )
-    told = json.loads(cli("compare", spec, "--seeds", "1", "--json").out)
-    assert (told["arms"], told["planned"]) == (["model", "bordered", "none"], 3)
-    told = json.loads(cli("compare", spec, "--seeds=1", "--arms=bordered,none", "--json").out)
-    assert (told["arms"], told["planned"]) == (["bordered", "none"], 2)
-    assert len(played_by_stand_in()) == 3
+    shown = json.loads(cli("compare", spec, "--seeds", "1", "--json").out)
+    assert (shown["arms"], shown["planned"]) == (["model", "bordered", "none"], 3)
+    shown = json.loads(cli("compare", spec, "--seeds=1", "--arms=bordered,none", "--json").out)
+    assert (shown["arms"], shown["planned"]) == (["bordered", "none"], 2)
+    assert len(run_by_stand_in()) == 3
 
 
 # ---------------------------------------------------------------------------- the real thing
@@ -803,9 +919,9 @@ def test_a_spec_describes_arms_and_options_go_over_it(played_by_stand_in, cli, t
 def test_real_runs_are_compared_at_equal_compute(tmp_path, cli):
     words = ["isosceles", "--n", "12", "--arms", "model,none", "--seeds", "2"]
     words += ["--budget-cpu-seconds", "5", "--runs", tmp_path]
-    told = json.loads(cli("compare", *words, "--json").out)
-    assert told["failed"] == []
-    for arm in told["sizes"][0]["arms"]:
+    shown = json.loads(cli("compare", *words, "--json").out)
+    assert shown["failed"] == []
+    for arm in shown["sizes"][0]["arms"]:
         for run in arm["runs"]:
             assert run["trace"][-1]["score"] == run["score"]
             assert 0 < run["trace"][-1]["cpu"] <= run["cpu"]

@@ -17,6 +17,8 @@ import pytest
 from conftest import contents, only_run
 from hypothesis import given
 from hypothesis import strategies as st
+from pipeline.rounds import Rounds
+from pipeline.workshop import State, Workshop
 
 from pipeline.config import Config, config_from
 from pipeline.core.population import ORIGINS, Population
@@ -24,14 +26,13 @@ from pipeline.core.symmetry import canonical, find_class, orbits
 from pipeline.errors import UsageError
 from pipeline.executors.local import Executor, Processes, Serial
 from pipeline.problem import load_problem
-from pipeline.rounds import Rounds
 from pipeline.search.portfolio import BATCH, Arm, Portfolio, core_size, make_arms, tabu_notes
 from pipeline.search.space import make_space, usable_classes
 from pipeline.search.weights import make_field
 from pipeline.stopping import Clock
 from pipeline.storage.construction_files import at_larger_size
-from pipeline.storage.run import SMALLER, find_run
-from pipeline.workshop import State, Workshop
+from pipeline.storage.finding import find_run
+from pipeline.storage.run import SMALLER
 
 PLUGINS = Path(__file__).parent / "plugins"
 FOUR_CYCLE = f"{PLUGINS / 'four_cycle_free.py'}:FourCycleFree"

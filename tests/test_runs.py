@@ -16,15 +16,18 @@ from typing import Any
 
 import pytest
 from conftest import TINY, contents, only_run, redo_manifest
+from pipeline.session import play
 
-from pipeline.config import Config, to_toml, with_budget
+from pipeline.config import Config, SearchConfig, SelectConfig, to_toml, with_budget
 from pipeline.core.population import Population
 from pipeline.errors import PipelineError, RunError
 from pipeline.executors.local import Serial
 from pipeline.problem import load_problem
-from pipeline.session import play
+from pipeline.storage.earlier import earlier_config
+from pipeline.storage.finding import all_runs, find_run, runs_root
 from pipeline.storage.round_files import best_of, load_pool, verify_run
-from pipeline.storage.run import Run, all_runs, find_run, runs_root
+from pipeline.storage.run import Run
+from pipeline.storage.run_json import RUN_FORMAT
 
 DRIVER = Path(__file__).parent / "kill_driver.py"
 
@@ -141,6 +144,92 @@ def test_a_round_is_there_whole_or_not_at_all(fresh):
     fresh.check_round(0)
 
 
+def _with_generator(folder: Path) -> None:
+    (folder / "a").write_text("1")
+    (folder / "generator" / "weights").mkdir(parents=True)
+    (folder / "generator" / "weights" / "w.npz").write_bytes(b"\0\1")
+    (folder / "generator" / "settings.json").write_text("{}")
+
+
+def test_the_manifest_covers_the_files_of_a_generator(fresh):
+    fresh.commit(0, _with_generator)
+    names = ["a", "generator/settings.json", "generator/weights/w.npz"]
+    assert list(fresh.manifest(0)) == names
+    fresh.check_round(0)
+    weights = fresh.file(0, "generator/weights/w.npz")
+    assert weights.read_bytes() == b"\0\1"
+    for data in (b"\0", b"\0\2"):
+        weights.write_bytes(data)
+        with pytest.raises(RunError, match=r"generator/weights/w\.npz is damaged or missing"):
+            fresh.check_round(0)
+    weights.unlink()
+    with pytest.raises(RunError, match=r"generator/weights/w\.npz is damaged or missing"):
+        fresh.check_round(0)
+
+
+def test_every_file_and_folder_of_a_round_is_on_the_disk_before_its_rename(fresh, monkeypatch):
+    synced: list[str] = []
+    names: dict[int, str] = {}
+    opened, sync, rename = os.open, os.fsync, Path.rename
+
+    def note_open(path: Any, *args: Any, **kwargs: Any) -> int:
+        handle = opened(path, *args, **kwargs)
+        names[handle] = str(path)
+        return handle
+
+    def note_sync(handle: int) -> None:
+        synced.append(Path(names[handle]).name)
+        sync(handle)
+
+    def note_rename(self: Path, target: Path) -> Path:
+        synced.append(f"rename to {target.name}")
+        return rename(self, target)
+
+    monkeypatch.setattr(os, "open", note_open)
+    monkeypatch.setattr(os, "fsync", note_sync)
+    monkeypatch.setattr(Path, "rename", note_rename)
+    fresh.commit(0, _with_generator)
+    at = synced.index("rename to 0000")
+    files = {"a", "settings.json", "w.npz", "weights", "generator", ".writing-manifest.json"}
+    assert set(synced[:at]) == files | {".writing-0000"}
+    assert synced[at + 1 :] == ["rounds"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="makes nodes as POSIX does")
+@pytest.mark.parametrize("kind", ["link", "pipe"])
+def test_a_round_is_made_of_regular_files_alone(fresh, tmp_path, kind):
+    def write(folder: Path) -> None:
+        (folder / "generator").mkdir()
+        there = folder / "generator" / "weights"
+        there.symlink_to(tmp_path) if kind == "link" else os.mkfifo(there)
+
+    with pytest.raises(PipelineError, match="generator/weights of a round is a "):
+        fresh.commit(0, write)
+    assert not list((fresh.path / "rounds").iterdir())
+
+
+@pytest.mark.skipif(os.name != "posix", reason="makes links as POSIX does")
+def test_no_link_is_followed_to_a_file_of_a_round(fresh, tmp_path):
+    fresh.commit(0, _with_generator)
+    inside = fresh.folder(0) / "generator"
+    inside.rename(tmp_path / "elsewhere")
+    inside.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(RunError, match="is damaged or missing"):
+        fresh.file(0, "generator/settings.json")
+    with pytest.raises(RunError, match="is a symbolic link"), fresh.lock():
+        pass
+
+
+@pytest.mark.parametrize(
+    "manifest", ['{"../../run.json": "0"}', '{"/etc/hosts": "0"}', '{"a": 3}', '{"": "0"}', "[]"]
+)
+def test_a_manifest_names_files_of_its_round_alone(fresh, manifest):
+    fresh.commit(0, _with_generator)
+    (fresh.folder(0) / "manifest.json").write_text(manifest)
+    with pytest.raises(RunError, match=r"manifest\.json is damaged or missing"):
+        fresh.check_round(0)
+
+
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, RunError])
 def test_a_round_whose_writing_fails_leaves_nothing(fresh, error):
     def write(folder: Path) -> None:
@@ -162,7 +251,7 @@ def test_a_folder_whose_creation_fails_leaves_nothing(tmp_path, monkeypatch):
 def test_run_json_tells_what_made_the_run(played):
     info = json.loads((played / "run.json").read_text())
     assert info["problem"] == "isosceles"
-    assert (info["n"], info["seed"], info["schema"]) == (6, 0, 1)
+    assert (info["n"], info["seed"], info["schema"]) == (6, 0, RUN_FORMAT)
     (session,) = info["sessions"]
     assert {"command", "started", "pipeline", "python", "numpy", "machine"} <= session.keys()
     assert session["reproducible"] is True
@@ -259,10 +348,86 @@ def test_an_edited_run_json_is_refused(played, cli):
 
 def test_a_run_of_a_later_format_says_so(played, cli):
     file = played / "run.json"
-    file.write_text(file.read_text().replace('"schema": 1', '"schema": 2'))
+    file.write_text(file.read_text().replace(f'"schema": {RUN_FORMAT}', '"schema": 99'))
     found = cli("show", played)
     assert found.code == 4
-    assert "run format 2" in found.error
+    assert "run format 99" in found.error
+
+
+@pytest.fixture
+def earlier(tmp_path) -> Path:
+    """A run of format 1, as the release before format 2 made it: perturbation, rounds 0 to 2."""
+    made = Path(__file__).parent / "data" / "run_format_1"
+    return Path(shutil.copytree(made, tmp_path / "runs" / made.name))
+
+
+@pytest.mark.parametrize(
+    ("command", "shown"),
+    [
+        (["show"], "isosceles (flat-forbidden), n=6: 9 points, verified"),
+        (["best"], "equal to the best known, 9"),
+        (["verify"], "12 constructions"),
+        (["verify", "--all-rounds"], "round 1"),
+        (["hist"], "round 2, n=6"),
+        (["hist", "--round", "1"], "round 1, n=6"),
+        (["watch"], "round 2: best 9"),
+        (["export", "--format", "csv"], "isosceles"),
+        (["count"], "n=6"),
+    ],
+)
+def test_a_run_of_an_earlier_format_is_shown(earlier, cli, command, shown):
+    found = cli(command[0], earlier, *command[1:])
+    assert found.code == 0, found.err
+    assert shown in found.out
+
+
+def test_a_run_of_an_earlier_format_is_listed_and_found(earlier, cli):
+    (row,) = json.loads(cli("ls", "--runs", earlier.parent, "--json").out)["runs"]
+    assert (row["state"], row["best"], row["rounds"], row["of"]) == ("done", 9, 2, 2)
+    assert row["seconds"] == 37.8
+    found = cli("best", "isosceles", "--n", 6, "--runs", earlier.parent, "--json")
+    assert json.loads(found.out)["path"] == str(earlier)
+
+
+def test_a_run_of_an_earlier_format_is_resumed_by_its_own_release(earlier, cli):
+    before = {path: path.read_bytes() for path in earlier.rglob("*") if path.is_file()}
+    found = cli("resume", earlier, "--rounds", "+1")
+    assert found.code == 4
+    assert found.err.splitlines() == [
+        f"pipeline: {earlier} has run format 1, which this release shows but does not resume: "
+        "resume it with pipeline 0.1.0 (revision 6f70c909ab21), or start a new run"
+    ]
+    assert {path: path.read_bytes() for path in earlier.rglob("*") if path.is_file()} == before
+
+
+def test_a_run_of_an_earlier_format_has_the_settings_that_still_have_a_meaning(earlier):
+    config = Run(earlier).config
+    assert (config.problem, config.n, config.sizes, config.seed) == ("isosceles", 6, (6,), 0)
+    assert (config.budget.rounds, config.select.keep, config.sample.count) == (2, 12, 20)
+    data = json.loads((earlier / "run.json").read_text())["config"]
+    data |= {"gone": 1, "select": {"keep": -1}, "search": [], "sample": {"count": 7, "gone": []}}
+    config = earlier_config(data, "run.json")
+    assert (config.select, config.search) == (SelectConfig(), SearchConfig())
+    assert (config.sample.count, config.budget.rounds) == (7, 2)
+
+
+@pytest.mark.parametrize("change", [{"n": "6"}, {"seed": None}, {"problem": 3}, {"n": 0}])
+def test_a_run_of_an_earlier_format_needs_its_problem_size_and_seed(earlier, cli, change):
+    file = earlier / "run.json"
+    info = json.loads(file.read_text())
+    info["config"] |= change
+    file.write_text(json.dumps(info))
+    found = cli("show", earlier)
+    assert (found.code, len(found.err.splitlines())) == (4, 1)
+
+
+@pytest.mark.parametrize("change", [{"seed": 1}, {"problem": "no-3-in-line"}, {"identity": 3}])
+def test_an_edited_run_json_of_an_earlier_format_is_refused(earlier, cli, change):
+    file = earlier / "run.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | change))
+    found = cli("show", earlier)
+    assert (found.code, len(found.err.splitlines())) == (4, 1)
+    assert "run.json" in found.error
 
 
 def test_resume_without_more_rounds_plays_none(played, cli):
@@ -437,7 +602,7 @@ def test_a_full_disk_leaves_nothing_behind_and_earlier_rounds_safe(
 @pytest.mark.parametrize(
     "writer",
     [
-        "population.Population.write",
+        "core.population.Population.write",
         "model.checkpoint.save_model",
         "model.checkpoint.save_optimizer",
     ],

@@ -9,17 +9,18 @@ from pathlib import Path
 
 import pytest
 from conftest import TINY, contents, only_run
+from pipeline.session import play
 
-from pipeline.config import StoreConfig, with_budget
+from pipeline.config import Config, StoreConfig, with_budget
 from pipeline.errors import RunError
 from pipeline.executors.local import Serial
 from pipeline.problem import load_problem
 from pipeline.report.terminal import bytes_text
-from pipeline.session import play
 from pipeline.storage import pruning
 from pipeline.storage.listing import row
+from pipeline.storage.manifest import MODEL_FILES
 from pipeline.storage.pruning import prunable, prune
-from pipeline.storage.run import MODEL_FILES, Run
+from pipeline.storage.run import Run
 
 
 def go_on(path, rounds, keep="last"):
@@ -92,6 +93,42 @@ def test_a_new_best_keeps_its_model_for_good(longer, monkeypatch):
     assert list(prunable(longer)) == [1, 3]
     assert list(prunable(longer, "none")) == [1, 2, 3, 4, 5]
     assert prunable(longer, "all") == {}
+
+
+def test_the_files_of_a_users_generator_are_pruned_like_a_model(tmp_path):
+    def write(folder: Path) -> None:
+        (folder / "generator" / "deep").mkdir(parents=True)
+        (folder / "generator" / "deep" / "weights").write_bytes(b"w" * 9)
+        (folder / "generator" / "settings.json").write_text("{}")
+        (folder / "state.json").write_text("{}")
+
+    run = Run.create(tmp_path, Config("isosceles", 6), "isosceles", [])
+    for number in range(4):
+        run.commit(number, write)
+    found = prunable(run, "none")
+    assert [[p.name for p in there] for there in found.values()] == [
+        ["weights", "settings.json"]
+    ] * 4
+    prune(run, "none")
+    for number in run.rounds():
+        assert run.is_pruned(number)
+        run.check_round(number)
+        names = {path.name for path in run.folder(number).iterdir()}
+        assert names == {"manifest.json", "pruned.json", "state.json"}
+        with pytest.raises(RunError, match="its model was pruned"):
+            run.file(number, "generator/settings.json")
+
+
+def test_a_link_in_a_generators_folder_is_deleted_and_not_what_it_leads_to(tmp_path):
+    run = Run.create(tmp_path / "runs", Config("isosceles", 6), "isosceles", [])
+    for number in range(3):
+        run.commit(number, lambda folder: (folder / "generator").mkdir())
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "file").write_text("precious")
+    (run.folder(0) / "generator" / "link").symlink_to(elsewhere)
+    prune(run, "none")
+    assert (elsewhere / "file").read_text() == "precious"
 
 
 @pytest.mark.parametrize("stats", [{}, {"pool": {"6": {"max": None}}}, {"pool": []}])

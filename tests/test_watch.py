@@ -13,8 +13,8 @@ import pytest
 from conftest import contents
 from rich.console import Console
 
-from pipeline.cli.watch import Tail
 from pipeline.report.watching import Story, sparks
+from pipeline.storage.events import Tail
 from pipeline.storage.run import Run
 
 EVENTS = [
@@ -143,7 +143,7 @@ def test_a_holder_on_another_machine_counts_while_it_gives_signs(played, cli, mo
 
 
 def test_a_holder_gives_signs(played, monkeypatch):
-    monkeypatch.setattr("pipeline.storage.run._SIGN_EVERY", 0.001)
+    monkeypatch.setattr("pipeline.storage.lock._SIGN_EVERY", 0.001)
     run, holder = Run(played), played / "lock.pid"
     with run.lock():
         os.utime(holder, (1, 1))

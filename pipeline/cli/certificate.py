@@ -86,7 +86,7 @@ def _of_run(run: Any, found: dict[str, Any]) -> dict[str, Any]:
 def _of_file(path: Path) -> dict[str, Any]:
     """Return where a file's construction comes from: nothing is known but the file."""
     from pipeline import __version__
-    from pipeline.storage.collection import digest
+    from pipeline.storage.files import digest
 
     told = {"file": path.name, "file_sha256": digest(path), "pipeline": __version__}
     return told | {"origin": "import", "imported": True}

@@ -145,7 +145,7 @@ def problems(as_json: bool) -> None:
 def doctor(runs: str | None, as_json: bool) -> None:
     """Say what this machine has, and what would not work."""
     from pipeline.doctor import examine
-    from pipeline.storage.run import runs_root
+    from pipeline.storage.finding import runs_root
 
     findings = examine(runs_root(runs))
     if as_json:

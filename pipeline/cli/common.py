@@ -73,7 +73,7 @@ def print_json(data: dict[str, Any]) -> None:
 
 def open_run(spec: str, runs: str | None) -> Any:
     """Return the run a user named."""
-    from pipeline.storage.run import find_run, runs_root
+    from pipeline.storage.finding import find_run, runs_root
 
     return find_run(spec, runs_root(runs), lambda line: echo(f"left out: {line}", err=True))
 

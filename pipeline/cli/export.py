@@ -59,7 +59,7 @@ def export(
     """
     from pipeline.errors import UsageError
     from pipeline.report import exporting
-    from pipeline.storage.run import write_file
+    from pipeline.storage.files import write_file
 
     if as_json and kind not in (None, "json"):
         raise UsageError(f"--json and --format {kind}: name one of them")

@@ -170,7 +170,7 @@ def all_(out: str | None, only: str | None, **options: Any) -> None:
     """
     from pipeline.errors import nearest
     from pipeline.lab.registry import entries
-    from pipeline.storage.run import write_file
+    from pipeline.storage.files import write_file
 
     file = writable("-o", Path(out)) if out else None
     chosen = entries(options["scale"])
@@ -221,7 +221,7 @@ def attention(
     page.html.
     """
     from pipeline.lab.folder import find_lab_run
-    from pipeline.storage.run import runs_root
+    from pipeline.storage.finding import runs_root
 
     opened = find_lab_run(run_, runs_root(runs))
     from pipeline.lab.looking import look
@@ -331,14 +331,14 @@ def _perform(
     """Do what is asked, watched; Ctrl-C leaves what is finished."""
     from pipeline.callbacks import CallbackList
     from pipeline.cli.live import Interrupted, Live
-    from pipeline.lab.folder import put
     from pipeline.lab.looking import draw
     from pipeline.lab.page import page
     from pipeline.lab.work import perform
     from pipeline.model.device import prepare
     from pipeline.report.terminal import console
     from pipeline.storage.event_log import EventLog
-    from pipeline.storage.run import runs_root
+    from pipeline.storage.files import write_file
+    from pipeline.storage.finding import runs_root
 
     err, root, made = console(stderr=True), runs_root(options["runs"]), []
     for what in whats:
@@ -371,7 +371,7 @@ def _perform(
             err.print(f"stopped{where}. What is finished is kept.", soft_wrap=True)
             sys.exit(130)
         if not (run.path / "page.html").exists() or pictures:
-            put(run.path / "page.html", page(run).encode())
+            write_file(run.path / "page.html", page(run).encode())
         made.append(run)
     return made
 

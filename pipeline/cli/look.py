@@ -27,8 +27,8 @@ def ls(runs: str | None, as_json: bool) -> None:
     With state, rounds, best score, time played and size on the disk. A run is running, done (its
     budget is used or its target reached), stopped (`pipeline resume` goes on with it) or damaged.
     """
+    from pipeline.storage.finding import runs_root
     from pipeline.storage.listing import UNBOUNDED, listing
-    from pipeline.storage.run import runs_root
 
     root = runs_root(runs)
     rows = listing(root)
@@ -200,7 +200,7 @@ def best(
         raise UsageError("--rank, --id and --problem go with a RUN or FILE, not with a PROBLEM")
     from pipeline.problem import load_problem
     from pipeline.publish.records import best_over_runs
-    from pipeline.storage.run import runs_root
+    from pipeline.storage.finding import runs_root
 
     if n is None:
         raise UsageError(

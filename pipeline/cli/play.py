@@ -41,7 +41,8 @@ def begin(
     from pipeline.plugin_check import check_first_use
     from pipeline.plugins import kept_files
     from pipeline.storage import inputs
-    from pipeline.storage.run import Run, runs_root
+    from pipeline.storage.finding import runs_root
+    from pipeline.storage.run import Run
 
     check_first_use(plugin)
     named = inputs.read_files(config)

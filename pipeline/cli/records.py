@@ -29,7 +29,7 @@ def records(
     from pipeline.problem import load_problem, problem_names
     from pipeline.publish.records import folder, table
     from pipeline.report.terminal import console
-    from pipeline.storage.run import runs_root
+    from pipeline.storage.finding import runs_root
 
     if convention is not None and problem is None:
         raise UsageError("--convention: name its problem too, as in: pipeline records isosceles")

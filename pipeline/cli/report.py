@@ -53,7 +53,8 @@ def report(
     """
     from pipeline.report.gathering import Story
     from pipeline.report.page import comparison_page, file_page, run_page
-    from pipeline.storage.run import runs_root, write_file
+    from pipeline.storage.files import write_file
+    from pipeline.storage.finding import runs_root
 
     there = None if file is None else writable("-o", Path(file), force)
     sources, opened = [word for word in targets if as_file(word) is not None], []
@@ -123,7 +124,7 @@ def plot(
     pick the board to draw.
     """
     from pipeline.report.rendering import check_renderer, render
-    from pipeline.storage.run import write_file
+    from pipeline.storage.files import write_file
 
     suffix = Path(file).suffix.lower()
     if suffix not in _SUFFIXES:

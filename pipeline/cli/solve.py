@@ -73,7 +73,7 @@ def solve(
     check_first_use(plugin)
     from pipeline.executors.local import make_executor
     from pipeline.search.exact import Question, solve
-    from pipeline.storage.run import write_file
+    from pipeline.storage.files import write_file
 
     spec = problem_spec(problem)
     question = Question(spec, plugin.convention, n, symmetry)
@@ -126,7 +126,7 @@ def _finish_all(
     from pipeline.report.exporting import to_json
     from pipeline.report.terminal import console
     from pipeline.search.equivalence_classes import census
-    from pipeline.storage.run import write_file
+    from pipeline.storage.files import write_file
 
     n = found["n"]
     if path:

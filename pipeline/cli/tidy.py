@@ -69,9 +69,10 @@ def prune(
     Constructions and statistics all stay. Says how much that frees and asks first. Without any
     model a run can only go on from round 0. RUN is a path, a unique prefix of its name, or latest.
     """
+    from pipeline.storage.finding import all_runs, runs_root
     from pipeline.storage.pruning import prunable
     from pipeline.storage.pruning import prune as delete
-    from pipeline.storage.run import Run, all_runs, runs_root
+    from pipeline.storage.run import Run
 
     if bool(runs_named) == all_:
         raise UsageError("name runs, or all with --all, as in: pipeline prune latest")
@@ -109,7 +110,7 @@ def _folders(named: Sequence[str], runs: str | None) -> list[Path]:
     Raises:
         RunError: none of that name, or what is no run's own folder.
     """
-    from pipeline.storage.run import find_folder, runs_root
+    from pipeline.storage.finding import find_folder, runs_root
 
     paths: dict[Path, Path] = {}
     for name in named:
@@ -124,9 +125,9 @@ def _folders(named: Sequence[str], runs: str | None) -> list[Path]:
 
 
 def _held(path: Path, to_write: bool = True) -> contextlib.AbstractContextManager[None]:
-    from pipeline.storage.run import holding
+    from pipeline.storage.lock import holding, holding_run
 
-    return holding(path, to_write)
+    return holding_run(path) if to_write else holding(path)
 
 
 def _remove(path: Path) -> None:

@@ -1,15 +1,12 @@
 """The command watch: a run from another terminal, while it goes on."""
 
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import click
 
 from pipeline.cli.common import echo, json_option, open_run, print_json, runs_option
-from pipeline.storage import files
-from pipeline.storage.run import parse_events
+from pipeline.storage.events import Tail
 
 _EVERY = 0.5  # seconds between two looks
 
@@ -71,21 +68,3 @@ def _stream(opened: Any) -> None:
             echo(ended, err=True)
             return
         time.sleep(_EVERY)
-
-
-class Tail:
-    """The events of a run, as they are written."""
-
-    def __init__(self, run: Path) -> None:
-        """Follow the log of the run in a folder, from its beginning."""
-        self._path, self._place = run / "events.jsonl", 0
-
-    def new(self) -> Iterator[dict[str, Any]]:
-        """Yield the events written since; a line in the making waits, a damaged one is skipped."""
-        try:
-            data = files.read(self._path, self._place)
-        except OSError:
-            return
-        whole = data[: data.rfind(b"\n") + 1]
-        self._place += len(whole)
-        yield from parse_events(whole)

@@ -14,20 +14,25 @@ import csv
 import hashlib
 import io
 import json
-import os
-import platform
 import re
-import secrets
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from pipeline import __version__
+from pipeline.core.untrusted import read_json
 from pipeline.errors import PipelineError, RunError
-from pipeline.storage import files
+from pipeline.storage import events, files, finding
+from pipeline.storage.sessions import STARTED, machine
 
 SCHEMA = 1
+_LAB_RUNS = finding.Kind(
+    "lab.json",
+    "lab run",
+    "make one with: pipeline lab run",
+    "name one of those in it, or make one with: pipeline lab run",
+)
 
 
 class LabRun:
@@ -46,12 +51,12 @@ class LabRun:
             RunError: it is no lab run, or a damaged one.
         """
         self.path = path
+        if not (path / "lab.json").is_file():
+            raise RunError(f"{path} is not a lab run: it has no lab.json")
         try:
-            self.info = json.loads((path / "lab.json").read_text(encoding="utf-8"))
+            self.info = read_json(path / "lab.json")
             fits = self.info["schema"] == SCHEMA and isinstance(self.info["asked"], dict)
-        except FileNotFoundError:
-            raise RunError(f"{path} is not a lab run: it has no lab.json") from None
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (PipelineError, KeyError, TypeError) as error:
             raise RunError(f"{path / 'lab.json'} is damaged ({error}); run it anew") from None
         if not fits:
             raise RunError(f"{path} was written in another format; run it anew")
@@ -59,24 +64,20 @@ class LabRun:
     @classmethod
     def create(cls, root: Path, asked: dict[str, Any], command: list[str]) -> "LabRun":
         """Make a folder for what is asked, a dict with at least the task's "name"."""
-        day = time.strftime("%Y%m%d")
-        label = f"-{asked['label']}" if asked.get("label") else ""
-        path = root / "lab" / f"{asked['name']}{label}-{day}-{secrets.token_hex(3)}"
-        try:
-            path.mkdir(parents=True)
-        except OSError as error:
-            raise PipelineError(f"cannot write {path}: {error.strerror or error}") from error
+        detail = f"-{asked['label']}" if asked.get("label") else ""
+        path = root / "lab" / files.new_name(f"{asked['name']}{detail}")
         info = {
             "schema": SCHEMA,
             "id": path.name,
             "asked": asked,
             "identity": identity(asked),
             "command": command,
-            "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            "started": time.strftime(STARTED),
             "pipeline": __version__,
-            "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+            "machine": machine(),
         }
-        put(path / "lab.json", _json(info))
+        with files.writing(path), files.new_folder(path) as beside:
+            files.write(beside / "lab.json", files.to_json(info))
         return cls(path)
 
     @property
@@ -88,9 +89,9 @@ class LabRun:
         """Keep what came of it; from then on it is finished."""
         self.keep_curve(found.get("curve", []))
         lines = [f"{'ok' if good else 'no'}  {text}" for text, good in found.get("samples", [])]
-        put(self.path / "samples.txt", "".join(f"{line}\n" for line in lines).encode())
+        files.write_file(self.path / "samples.txt", "".join(f"{line}\n" for line in lines).encode())
         self.info["found"] = found
-        put(self.path / "lab.json", _json(self.info))
+        files.write_file(self.path / "lab.json", files.to_json(self.info))
 
     def keep_curve(self, curve: list[dict[str, Any]]) -> None:
         """Write the curve as far as it goes."""
@@ -100,13 +101,11 @@ class LabRun:
         writer = csv.DictWriter(text, names, lineterminator="\n")
         writer.writeheader()
         writer.writerows(flat)
-        put(self.path / "curve.csv", text.getvalue().encode())
+        files.write_file(self.path / "curve.csv", text.getvalue().encode())
 
     def event(self, kind: str, **particulars: Any) -> None:
         """Append a line to events.jsonl; a log that cannot be written stops nothing."""
-        line = json.dumps({"time": round(time.time(), 3), "event": kind, **particulars})
-        with contextlib.suppress(OSError):
-            files.append(self.path / "events.jsonl", f"{line}\n".encode())
+        events.append(self.path, kind, **particulars)
 
     def model(self, step: int) -> Path:
         """Return the path of the model of a step."""
@@ -129,8 +128,7 @@ def identity(asked: dict[str, Any]) -> str:
 
 def lab_runs(root: Path) -> list[Path]:
     """Return the folders of lab runs under the folder of runs, oldest first."""
-    found = [p.parent for p in (root / "lab").glob("*/lab.json")]
-    return sorted(found, key=lambda p: (p.stat().st_ctime_ns, p.name))
+    return finding.folders(root / "lab", _LAB_RUNS)
 
 
 def find_lab_run(spec: str, root: Path) -> LabRun:
@@ -141,20 +139,12 @@ def find_lab_run(spec: str, root: Path) -> LabRun:
     Raises:
         RunError: none, or more than one.
     """
-    if Path(spec, "lab.json").is_file() or (os.sep in spec and Path(spec).is_dir()):
-        return LabRun(Path(spec))
-    runs = lab_runs(root)
-    if not runs:
-        raise RunError(f"there is no lab run in {root / 'lab'}; make one with: pipeline lab run")
+    found = finding.named(spec, root / "lab", _LAB_RUNS)
     if spec == "latest":
-        kept = [p for p in runs if any((p / "models").glob("*.safetensors"))]
-        return LabRun((kept or runs)[-1])
-    exact = [p for p in runs if p.name == spec]
-    found = exact or [p for p in runs if p.name.startswith(spec)]
-    if len(found) != 1:
-        names = ", ".join(p.name for p in found[:4] or runs[-4:]) + (", ..." if found[4:] else "")
-        told = f"fits {len(found)} lab runs" if found else "is no lab run; there are"
-        raise RunError(f"{spec!r} {told} ({names}); write more of a name")
+        kept = [path for path in found if any((path / "models").glob("*.safetensors"))]
+        return LabRun((kept or found)[0])
+    if len(found) > 1:
+        raise finding.ambiguous(spec, found, _LAB_RUNS)
     return LabRun(found[0])
 
 
@@ -169,19 +159,6 @@ def finished(root: Path, asked: dict[str, Any]) -> LabRun | None:
     return None
 
 
-def put(path: Path, data: bytes) -> None:
-    """Write a file at once: beside, then renamed into place.
-
-    Raises:
-        PipelineError: the disk is full or cannot be written.
-    """
-    try:
-        path.parent.mkdir(exist_ok=True)
-        files.write(path, data)
-    except OSError as error:
-        raise PipelineError(f"cannot write {path}: {error.strerror or error}") from error
-
-
 def _flat(entry: dict[str, Any]) -> dict[str, Any]:
     flat = {}
     for key, value in entry.items():
@@ -190,7 +167,3 @@ def _flat(entry: dict[str, Any]) -> dict[str, Any]:
         else:
             flat[key] = value
     return flat
-
-
-def _json(data: Any) -> bytes:
-    return (json.dumps(data, indent=1) + "\n").encode()

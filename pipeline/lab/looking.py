@@ -9,11 +9,12 @@ from pipeline.callbacks import Callbacks
 from pipeline.errors import PipelineError, UsageError
 from pipeline.lab.attention import maps, sharpest
 from pipeline.lab.board import Apart
-from pipeline.lab.folder import LabRun, put
+from pipeline.lab.folder import LabRun
 from pipeline.lab.page import page
 from pipeline.lab.pictures import board_png, change_png, figure_class, grid_png
 from pipeline.lab.task import END, Task
 from pipeline.lab.work import model_of, some, task_of
+from pipeline.storage.files import write_file
 
 _NAMED = 6  # positions told in words unless one is asked for
 
@@ -92,9 +93,10 @@ def look(
         files[f"{name}-cell-{r}-{c}-on-the-board.png"] = board_png(
             found, place, task.side, task.clash[place], ones
         )
+    (run.path / "attention").mkdir(exist_ok=True)
     for file, data in files.items():
-        put(run.path / "attention" / _safe(file), data)
-    put(run.path / "page.html", page(run).encode())
+        write_file(run.path / "attention" / _safe(file), data)
+    write_file(run.path / "page.html", page(run).encode())
     told = [position] if position is not None else decided[-_NAMED:] or [row]
     return {
         "steps": [*found],

@@ -9,8 +9,9 @@ from pipeline.errors import PipelineError, RunError, VerificationError
 from pipeline.problem import Problem, problem_spec
 from pipeline.publish import certificates
 from pipeline.storage.construction_files import read_constructions
+from pipeline.storage.finding import all_runs
 from pipeline.storage.round_files import best_of, load_pool
-from pipeline.storage.run import Run, all_runs
+from pipeline.storage.run import Run
 
 # Problems say what is known at one n; sizes up to this one are asked for.
 _LARGEST = 1000

@@ -23,7 +23,8 @@ from pipeline.report import figures
 from pipeline.report.board import board_svg, geometry, heatmap_svg, is_board, mirrors
 from pipeline.report.gathering import Member, Story, members, usage
 from pipeline.report.terminal import from_generator, imported
-from pipeline.storage.collection import Collection, digest
+from pipeline.storage.collection import Collection
+from pipeline.storage.files import digest
 
 #: Constructions that are drawn, and that the table lists.
 _BOARDS, _LISTED = 12, 2000

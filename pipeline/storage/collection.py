@@ -1,6 +1,5 @@
 """What a person names to look at, a run or a file, as verified constructions of one size."""
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -166,9 +165,3 @@ def id_texts(problem: Problem, pool: Population) -> list[str]:
     """Return an id of each construction, the same for all that are equivalent to it."""
     names = ids(canonical(pool.cells, problem.ground(pool.n)))
     return [f"{int(name) & (2**64 - 1):016x}" for name in names]
-
-
-def digest(path: Path) -> str:
-    """Return the SHA-256 of a file."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -6,10 +6,20 @@ since opening some devices is enough to change them.
 
 import contextlib
 import errno
+import hashlib
+import json
 import os
+import re
+import secrets
+import shutil
 import stat
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
+
+from pipeline.core.untrusted import parse_json
+from pipeline.errors import PipelineError
 
 TEMPORARY = ".writing-"
 # Of a pipe an open for writing would wait for a reader. Windows has neither flag.
@@ -26,6 +36,9 @@ def obstacle(path: Path) -> str:
         if is_one(mode):
             return name
     return "" if stat.S_ISREG(mode) else "no regular file"
+
+
+# ------------------------------------------------------------------------------ writing
 
 
 def write(path: Path, data: bytes) -> None:
@@ -63,6 +76,53 @@ def replacing(path: Path) -> Iterator[Path]:
         raise
 
 
+def write_file(path: Path, data: bytes) -> None:
+    """Write a file as ``write`` does, with an error of one line.
+
+    Raises:
+        PipelineError: it cannot be written.
+    """
+    with writing(path):
+        write(path, data)
+
+
+@contextlib.contextmanager
+def writing(path: Path, fix: str = "") -> Iterator[None]:
+    """Turn an error of the file system into one line, which ends in ``fix``."""
+    try:
+        yield
+    except OSError as error:
+        raise PipelineError(f"cannot write {path}: {error.strerror or error}{fix}") from error
+
+
+@contextlib.contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """Give a folder beside to fill; in the end it is renamed to ``path``, whole or not at all.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    beside = path.with_name(f"{TEMPORARY}{path.name}")
+    try:
+        shutil.rmtree(beside, ignore_errors=True)
+        beside.mkdir(parents=True)
+        yield beside
+        beside.rename(path)
+    except BaseException:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise
+
+
+def slug(text: str) -> str:
+    """Return a text as a part of a file's name: small letters, digits and ``-``."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "problem"
+
+
+def new_name(label: str) -> str:
+    """Return a new name for a folder: what it is about, the day, and six random digits."""
+    return f"{label}-{time.strftime('%Y%m%d')}-{secrets.token_hex(3)}"
+
+
 def append(path: Path, data: bytes) -> None:
     """Add to the end of a file, which is made if it is not there.
 
@@ -83,6 +143,19 @@ def overwrite(path: Path, data: bytes) -> None:
         file.write(data)
 
 
+def sync(path: Path) -> None:
+    """Have the system put a file, or the entries of a folder, on the disk."""
+    if os.name == "posix":
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+# ------------------------------------------------------------------------------ reading
+
+
 def read(path: Path, start: int = 0, most: int = -1) -> bytes:
     """Return what a file holds from a place on; from the end where ``start`` is below 0.
 
@@ -94,6 +167,16 @@ def read(path: Path, start: int = 0, most: int = -1) -> bytes:
             start = max(os.fstat(file.fileno()).st_size + start, 0)
         file.seek(start)
         return file.read(most)
+
+
+def digest(path: Path) -> str:
+    """Return the SHA-256 of a regular file.
+
+    Raises:
+        OSError: it cannot be read, or is no regular file.
+    """
+    with open(_open(path, os.O_RDONLY), "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def size(path: Path) -> int:
@@ -110,6 +193,34 @@ def size(path: Path) -> int:
             with os.scandir(path) as entries:
                 total += sum(size(Path(entry.path)) for entry in entries)
     return total
+
+
+# --------------------------------------------------------------------------------- JSON
+
+
+def to_json(data: Any) -> bytes:
+    """Return a value as the bytes of a JSON file."""
+    return (json.dumps(data, indent=1) + "\n").encode()
+
+
+def append_line(path: Path, data: Mapping[str, Any]) -> None:
+    """Add a line to a file of JSON lines.
+
+    Raises:
+        OSError: it cannot be written, or something else than a regular file is there.
+    """
+    append(path, f"{json.dumps(data)}\n".encode())
+
+
+def parse_lines(data: bytes) -> Iterator[dict[str, Any]]:
+    """Yield the objects that JSON lines hold; a line that is damaged or torn is skipped."""
+    for line in data.splitlines():
+        try:
+            found = parse_json(line, "the line")
+        except PipelineError:
+            continue
+        if isinstance(found, dict):
+            yield found
 
 
 def _open(path: Path, flags: int) -> int:

@@ -5,7 +5,8 @@ from typing import Any
 
 from pipeline.errors import PipelineError
 from pipeline.storage import files
-from pipeline.storage.run import Run, all_runs
+from pipeline.storage.finding import all_runs
+from pipeline.storage.run import Run
 
 #: A search that the clock ends is told of more rounds than this, which mean nothing.
 UNBOUNDED = 10_000

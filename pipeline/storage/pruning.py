@@ -1,18 +1,19 @@
 """Which models of a run's rounds are kept, and the deletion of the others.
 
-Of each round the model and the state of its optimiser are by far the largest part, and only the
-last round's are needed to go on. Kept are those of the last two rounds, so that a round can be
-played again when the last is damaged, and those of each round that found a new best. What is kept
-depends on the rounds that are there alone, so a run that was killed ends with the same files.
+Of each round the model, the state of its optimiser and what a generator of the user's own keeps are
+by far the largest part, and only the last round's are needed to go on. Kept are those of the last
+two rounds, so that the last can be recomputed when it is damaged, and those of each round that
+found a new best. What is kept depends on the rounds that are there alone, so a run that was killed
+ends with the same files.
 """
 
 import contextlib
-import json
 from pathlib import Path
 
 from pipeline.errors import PipelineError
 from pipeline.storage import files
-from pipeline.storage.run import MODEL_FILES, PRUNED, Run
+from pipeline.storage.manifest import GENERATOR, MODEL_FILES
+from pipeline.storage.run import PRUNED, Run
 
 _LAST = 2  # rounds whose models are kept in any case
 
@@ -29,6 +30,7 @@ def prunable(run: Run, keep: str = "last") -> dict[int, list[Path]]:
     for number in run.rounds()[: None if keep == "none" else -_LAST]:
         folder = run.folder(number)
         there = [folder / name for name in MODEL_FILES if (folder / name).is_file()]
+        there += sorted(p for p in (folder / GENERATOR).rglob("*") if not p.is_dir())
         if there and (keep == "none" or run.is_pruned(number) or not _is_new_best(run, number)):
             found[number] = there
     return found
@@ -45,10 +47,21 @@ def prune(run: Run, keep: str = "last") -> None:
     for number, there in prunable(run, keep).items():
         mark = run.folder(number) / PRUNED
         if not mark.is_file():
-            files.write(mark, (json.dumps({"pruned": list(MODEL_FILES)}) + "\n").encode())
+            names = [file.relative_to(mark.parent).as_posix() for file in there]
+            files.write(mark, files.to_json({"pruned": names}))
         for file in there:
             with contextlib.suppress(FileNotFoundError):
                 file.unlink()
+        _remove_empty(mark.parent / GENERATOR)
+
+
+def _remove_empty(folder: Path) -> None:
+    """Delete a folder, and those in it, that hold no file."""
+    with contextlib.suppress(OSError):
+        for inner in folder.iterdir():
+            if inner.is_dir() and not inner.is_symlink():
+                _remove_empty(inner)
+        folder.rmdir()
 
 
 def _is_new_best(run: Run, number: int) -> bool:

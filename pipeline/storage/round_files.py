@@ -257,5 +257,5 @@ def metadata_of(run: Run, problem: Problem) -> dict[str, str]:
     return {
         "problem": run.config.problem,
         "convention": problem.convention,
-        "config": run.config.identity,
+        "config": run.identity,
     }

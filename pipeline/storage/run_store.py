@@ -16,8 +16,9 @@ from pipeline.problem import Problem
 from pipeline.state import Sampling, State
 from pipeline.stopping import Clock
 from pipeline.storage.construction_files import Named, read_constructions
+from pipeline.storage.manifest import GENERATOR
 from pipeline.storage.round_files import load_pool, metadata_of
-from pipeline.storage.run import MODEL_FILES, SMALLER, Run
+from pipeline.storage.run import SMALLER, Run
 
 if TYPE_CHECKING:
     from pipeline.generators.base import Generator
@@ -49,11 +50,11 @@ class RunStore:
             return None
         number = rounds[-1]
         if run.is_pruned(number):
-            run.file(number, MODEL_FILES[0])  # says what to do
+            run.file(number, f"{GENERATOR}/")  # says what to do
         run.check_round(number)
         pools = {n: load_pool(run, self._problem, number, n) for n in config.sizes}
         arms, imported, sampling = self._state(number)
-        folder = run.folder(number) / "generator"
+        folder = run.folder(number) / GENERATOR
         if folder.is_dir():
             generator.load(folder)
         return State(
@@ -94,7 +95,7 @@ class RunStore:
             pool.write(folder / f"n{n}.parquet", metadata)
         if state.candidates is not None and state.sampling is not None:
             state.candidates.write(folder / "samples.parquet", metadata)
-        own = folder / "generator"
+        own = folder / GENERATOR
         own.mkdir()
         generator.save(own)
         if not any(own.iterdir()):

@@ -19,8 +19,9 @@ from pipeline.loop import Loop
 from pipeline.problem import load_problem
 from pipeline.publish import records
 from pipeline.storage.construction_files import read_constructions
+from pipeline.storage.files import digest
+from pipeline.storage.finding import find_run
 from pipeline.storage.round_files import load_pool
-from pipeline.storage.run import _digest, find_run
 
 #: Eight rows and columns less a corner: 14 points, the most under this convention; greedy search
 #: with so few tries comes to about ten.
@@ -127,7 +128,7 @@ def without_descent(folder: Path) -> None:
     del memory["imported"]
     (folder / "rng.json").write_text(json.dumps(memory))
     manifest = json.loads((folder / "manifest.json").read_text())
-    manifest = {name: _digest(folder / name) for name in manifest}
+    manifest = {name: digest(folder / name) for name in manifest}
     (folder / "manifest.json").write_text(json.dumps(manifest))
 
 

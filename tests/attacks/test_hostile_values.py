@@ -21,7 +21,8 @@ from pipeline.footprint import check_memory
 from pipeline.model.checkpoint import load_optimizer
 from pipeline.problem import load_problem
 from pipeline.storage import inputs
-from pipeline.storage.run import Run, parse_events
+from pipeline.storage.files import parse_lines
+from pipeline.storage.run import Run
 
 BASE = Config("isosceles", 6)
 DIGITS = "9" * 5000
@@ -211,7 +212,7 @@ def test_no_configuration_gets_past_the_one_line(data):
 @given(st.lists(st.binary(max_size=40) | JSON.map(lambda x: json.dumps(x).encode())))
 def test_a_log_yields_objects_alone_whatever_stands_there(lines):
     log = b"\n".join([*lines, DEEP.encode(), DIGITS.encode(), b'{"event": "x"}'])
-    found = list(parse_events(log))
+    found = list(parse_lines(log))
     assert all(isinstance(event, dict) for event in found)
     assert found[-1] == {"event": "x"}
 

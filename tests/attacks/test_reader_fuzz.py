@@ -24,9 +24,10 @@ from pipeline.errors import PipelineError
 from pipeline.problem import load_problem
 from pipeline.publish.certificates import certificate, verifier
 from pipeline.storage.construction_files import read_constructions, read_population
+from pipeline.storage.files import parse_lines
 from pipeline.storage.inputs import arrays
 from pipeline.storage.round_files import best_of
-from pipeline.storage.run import Run, parse_events
+from pipeline.storage.run import Run
 
 EXAMPLES = int(os.environ.get("ATTACK_EXAMPLES", "5000"))
 
@@ -114,7 +115,7 @@ READERS = {
     ),
     "events": Reader(
         "events.jsonl",
-        lambda path: list(parse_events(path.read_bytes())),
+        lambda path: list(parse_lines(path.read_bytes())),
         lambda run: (run / "events.jsonl").read_bytes(),
     ),
     "run.json": Reader("run.json", opened, lambda run: (run / "run.json").read_bytes()),

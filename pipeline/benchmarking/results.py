@@ -1,0 +1,144 @@
+"""What single runs found, and when: the material of a comparison."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pipeline.benchmarking.experiment import GENERATOR_KEY, flat
+from pipeline.config import Config
+from pipeline.core.untrusted import read_json
+from pipeline.errors import PipelineError, UsageError
+from pipeline.problem import Problem
+from pipeline.storage import files
+from pipeline.storage.round_files import best_of
+from pipeline.storage.run import Run
+
+
+class Step(NamedTuple):
+    """A moment at which the best score rose."""
+
+    cpu: float  # CPU seconds of the run so far
+    score: int
+    origin: str  # seed, search, model or import
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one run found, its best verified from the raw cells."""
+
+    arm: str
+    n: int
+    seed: int
+    score: int
+    cpu: float  # CPU seconds in all
+    trace: tuple[Step, ...]  # both rising; ends at ``score``, or empty if the run kept none
+    run: str
+    revision: str | None = None  # of the program that made it
+
+    def reached(self, score: float) -> float:
+        """Return the CPU seconds after which a score was there; infinity if it never was."""
+        return next((step.cpu for step in self.trace if step.score >= score), math.inf)
+
+    def within(self, budget: float) -> "Result":
+        """Return what was found by the time that CPU seconds were used; 0 if that was nothing.
+
+        A run may overrun its budget by the piece of work in hand. A run without a trace is
+        returned as it is.
+        """
+        steps = tuple(step for step in self.trace if step.cpu <= budget)
+        if steps == self.trace:
+            return self
+        return replace(self, trace=steps, score=steps[-1].score if steps else 0)
+
+
+def result_of(run: Run, problem: Problem, arm: str) -> Result:
+    """Return what a finished run found.
+
+    Raises:
+        RunError: it has no finished round, is damaged, or is not what it claims.
+    """
+    best = best_of(run, problem)
+    events = [e for e in run.events() if isinstance(e.get("cpu"), int | float)]
+    cpu = max((e["cpu"] for e in events), default=0.0)
+    trace = _trace(events, run.config.n, best["score"])
+    if trace and trace[-1].score < best["score"]:
+        trace += (Step(cpu, best["score"], best["origin"]),)
+    revision = run.info["sessions"][-1].get("revision")
+    config = run.config
+    return Result(arm, config.n, config.seed, best["score"], cpu, trace, str(run.path), revision)
+
+
+def _trace(events: Sequence[dict[str, Any]], n: int, score: int) -> tuple[Step, ...]:
+    """Return the steps at which the best rose, up to the score that is verified."""
+    bests = [e for e in events if e.get("event") == "best" and e.get("n") == n]
+    steps: list[Step] = []
+    for e in sorted(bests, key=lambda e: e["cpu"]):
+        if (steps[-1].score if steps else -1) < e["score"] <= score:
+            steps.append(Step(round(float(e["cpu"]), 3), int(e["score"]), str(e.get("origin"))))
+    return tuple(steps)
+
+
+def read_result(path: Path) -> Result | None:
+    """Return a stored result, None if there is none that can be read."""
+    try:
+        data = read_json(path)
+        trace = tuple(Step(*step) for step in data.pop("trace"))
+        return Result(**data, trace=trace)
+    except (PipelineError, TypeError, KeyError, AttributeError):
+        return None
+
+
+def write_result(path: Path, result: Result) -> None:
+    """Store a result, whole or not at all.
+
+    Raises:
+        PipelineError: it cannot be written.
+    """
+    files.write_file(path, files.to_json(asdict(result)))
+
+
+# ------------------------------------------------------------------- finished runs as arms
+
+
+def arm_names(configs: Sequence[Config]) -> list[str]:
+    """Name the arm that each run belongs to: its generator, and what else tells it from others.
+
+    Size, rng seed, budget and machine do not; sizes to learn from count by their distance to n.
+    """
+    settings = [_of_an_arm(config) for config in configs]
+    names = []
+    for own in settings:
+        same = [other for other in settings if other[GENERATOR_KEY] == own[GENERATOR_KEY]]
+        telling = [
+            key for key in sorted(own) if len({json.dumps(other[key]) for other in same}) > 1
+        ]
+        names.append(" ".join([own[GENERATOR_KEY], *(f"{key}={own[key]}" for key in telling)]))
+    return names
+
+
+def _of_an_arm(config: Config) -> dict[str, Any]:
+    data = asdict(config)
+    data["sizes"] = [config.n - n for n in config.sizes]
+    for key in ("problem", "convention", "n", "seed", "budget", "compute"):
+        del data[key]
+    return flat(data)
+
+
+def check_pairs(results: Sequence[Result]) -> None:
+    """Refuse two runs that would be the same one of a pair.
+
+    Raises:
+        UsageError: names both.
+    """
+    seen: dict[tuple[str, int, int], str] = {}
+    for result in results:
+        key = (result.arm, result.n, result.seed)
+        if key in seen:
+            raise UsageError(
+                f"{seen[key]} and {result.run} are both {result.arm}, n={result.n}, rng seed "
+                f"{result.seed}; name one of them"
+            )
+        seen[key] = result.run
