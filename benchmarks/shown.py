@@ -18,7 +18,7 @@ from typing import Any
 
 from pipeline.benchmarking.experiment import merged
 from pipeline.config import config_from
-from pipeline.executors.local import Serial
+from pipeline.executors import Serial
 from pipeline.loop import Loop
 from pipeline.problem import load_problem
 from pipeline.workshop import State

@@ -23,7 +23,7 @@ import torch
 from pipeline.config import Config, config_from
 from pipeline.core import streams
 from pipeline.core.population import Population
-from pipeline.executors.local import Serial
+from pipeline.executors import Serial
 from pipeline.loop import Loop
 from pipeline.model.masked_decoding import example, next_loss
 from pipeline.model.tokens import EOS, PAD

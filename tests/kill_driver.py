@@ -20,7 +20,7 @@ import pyarrow.parquet
 import safetensors.torch
 
 from pipeline.errors import PipelineError
-from pipeline.executors.local import Serial
+from pipeline.executors import Serial
 from pipeline.problem import load_problem
 from pipeline.session import play
 from pipeline.storage.run import Run

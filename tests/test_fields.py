@@ -19,7 +19,7 @@ from pipeline.core import bitset, streams
 from pipeline.core.population import Population
 from pipeline.core.symmetry import GroundSet, find_class, orbits
 from pipeline.errors import RunError, UsageError
-from pipeline.executors.local import Serial
+from pipeline.executors import Serial
 from pipeline.problem import load_problem
 from pipeline.rounds import Rounds
 from pipeline.search.portfolio import Arm, make_arms

@@ -20,7 +20,7 @@ from conftest import TINY, contents, only_run, redo_manifest
 from pipeline.config import Config, to_toml, with_budget
 from pipeline.core.population import Population
 from pipeline.errors import PipelineError, RunError
-from pipeline.executors.local import Serial
+from pipeline.executors import Serial
 from pipeline.problem import load_problem
 from pipeline.session import play
 from pipeline.storage.round_files import best_of, load_pool, verify_run

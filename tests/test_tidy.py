@@ -12,7 +12,7 @@ from conftest import TINY, contents, only_run
 
 from pipeline.config import StoreConfig, with_budget
 from pipeline.errors import RunError
-from pipeline.executors.local import Serial
+from pipeline.executors import Serial
 from pipeline.problem import load_problem
 from pipeline.report.terminal import bytes_text
 from pipeline.session import play

@@ -131,7 +131,7 @@ def _are_runs(what: tuple[str, ...]) -> bool:
 
 def _from_plan(word: str, options: dict[str, Any]) -> dict[str, Any]:
     """Carry a plan out, or go on with it, and return what came of it."""
-    from pipeline.executors.local import cores
+    from pipeline.executors import cores
     from pipeline.plugins import named_in_data
     from pipeline.report.terminal import console
     from pipeline.storage.run import runs_root

@@ -22,7 +22,7 @@ from rich.progress import (
 from rich.text import Text
 
 from pipeline.callbacks import STAGES, Callbacks
-from pipeline.executors.local import ENDING
+from pipeline.executors import ENDING
 from pipeline.state import State
 
 #: What is said to the first Ctrl-C.

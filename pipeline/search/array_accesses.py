@@ -76,7 +76,7 @@ class Meter:
                 cell.cell_contents = replaced(theirs.cell_contents)
             return made
 
-        return plain(function.__wrapped__)
+        return plain(getattr(function, "py_func", None) or function.__wrapped__)
 
 
 def _view_maker(meter: Meter) -> Callable[[np.ndarray], Any]:

@@ -12,7 +12,7 @@ from pipeline.core.bitset import width
 from pipeline.core.population import Population
 from pipeline.core.symmetry import find_class
 from pipeline.errors import UsageError
-from pipeline.executors.local import Executor, never
+from pipeline.executors import Executor, never
 from pipeline.problem import Problem
 from pipeline.search.explore import Explorer
 from pipeline.search.runner import TaskRunner

@@ -13,7 +13,7 @@ from pipeline.config import Config
 from pipeline.core.bitset import pack
 from pipeline.core.population import Population
 from pipeline.errors import PipelineError
-from pipeline.executors.local import Executor, Over, cores, never
+from pipeline.executors import Executor, Over, cores, never
 from pipeline.problem import Problem
 from pipeline.search.tasks import NO_TARGET, Shard, run_shard
 from pipeline.search.weights import make_mask

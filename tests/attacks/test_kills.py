@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from conftest import TINY, contents, only_run
 
-from pipeline.executors.local import Serial
+from pipeline.executors import Serial
 from pipeline.problem import load_problem
 from pipeline.session import play
 from pipeline.storage.run import Run

@@ -10,7 +10,7 @@ from conftest import only_run
 
 from pipeline.config import config_from
 from pipeline.errors import UsageError
-from pipeline.executors.local import Serial
+from pipeline.executors import Serial
 from pipeline.problem import load_problem
 from pipeline.rounds import Rounds
 from pipeline.search.exact import Question, every, solve
