@@ -16,19 +16,19 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from pipeline.workshop import State
 
 from pipeline.config import config_from
 from pipeline.core.bitset import pack, popcounts, unpack, width
 from pipeline.core.population import Population
 from pipeline.core.symmetry import canonical
-from pipeline.executors.local import Serial
+from pipeline.executors import Serial
 from pipeline.loop import Loop
 from pipeline.problem import load_problem
 from pipeline.search.exact_cover import cover
 from pipeline.search.learned_weights import learnt_field
 from pipeline.search.tasks import Shard, run_shard
 from pipeline.search.weights import make_field
-from pipeline.workshop import State
 
 NODES = 100_000
 NONE = np.zeros(0, np.float32)

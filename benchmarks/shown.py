@@ -16,12 +16,13 @@ from dataclasses import replace
 from statistics import mean, stdev
 from typing import Any
 
+from pipeline.workshop import State
+
 from pipeline.benchmarking.experiment import merged
 from pipeline.config import config_from
-from pipeline.executors.local import Serial
+from pipeline.executors import Serial
 from pipeline.loop import Loop
 from pipeline.problem import load_problem
-from pipeline.workshop import State
 
 #: What is trained: a name and what it changes.
 MODELS: dict[str, dict[str, Any]] = {

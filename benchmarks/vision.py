@@ -19,18 +19,18 @@ from typing import Any
 
 import numpy as np
 import torch
+from pipeline.writers import BoardWriter, TokenWriter, Writer, make_writer
 
 from pipeline.config import Config, config_from
 from pipeline.core import streams
 from pipeline.core.population import Population
-from pipeline.executors.local import Serial
+from pipeline.executors import Serial
 from pipeline.loop import Loop
 from pipeline.model.masked_decoding import example, next_loss
 from pipeline.model.tokens import EOS, PAD
 from pipeline.problem import load_problem
 from pipeline.search.tasks import Shard, run_shard
 from pipeline.search.token_mask import Guide
-from pipeline.writers import BoardWriter, TokenWriter, Writer, make_writer
 
 PROBLEM = load_problem("isosceles")
 CASES: dict[str, dict[str, Any]] = {

@@ -8,7 +8,7 @@ import numpy as np
 from pipeline import loop
 from pipeline.callbacks import CallbackList
 from pipeline.config import Config
-from pipeline.executors.local import Executor
+from pipeline.executors import Executor
 from pipeline.footprint import check_memory
 from pipeline.generators.base import Generator
 from pipeline.generators.registry import make_generator

@@ -459,7 +459,7 @@ def resolved(config: Config) -> Config:
     """
     if config.compute.threads:
         return config
-    from pipeline.executors.local import (
+    from pipeline.executors import (
         cores,  # loads processes, which looking at runs has no need of
     )
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from pipeline import __version__
 from pipeline.core.jit import FOLDER
-from pipeline.executors.local import cores
+from pipeline.executors import cores
 from pipeline.model.device import describe, pick_device
 from pipeline.problem import load_problem, memory_bytes, problem_names, readable
 

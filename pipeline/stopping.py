@@ -1,7 +1,7 @@
 """When a run stops: rules that are asked between rounds, and the clock that search looks at."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from pipeline.callbacks import Callbacks
@@ -60,6 +60,7 @@ class Clock:
         """
         self._limits = (seconds, cpu)
         self.cut_short = False
+        self._workers: Callable[[], float] = lambda: 0.0
         self.start(spent)
 
     def start(self, spent: float = 0.0) -> None:
@@ -71,7 +72,7 @@ class Clock:
         limit = self._limits[0]
         spent = max(min(spent, limit - _LEAST), 0.0) if limit else spent
         self._began, self._cpu_began = time.monotonic() - spent, time.process_time()
-        self._elsewhere, self.cut_short = 0.0, False
+        self._elsewhere, self.cut_short = -self._workers(), False
 
     def seconds(self) -> float:
         """Return the seconds since the start."""
@@ -79,11 +80,20 @@ class Clock:
 
     def cpu(self) -> float:
         """Return the CPU seconds of this process and of what others have reported."""
-        return time.process_time() - self._cpu_began + self._elsewhere
+        return time.process_time() - self._cpu_began + self._workers() + self._elsewhere
 
     def add(self, cpu: float) -> None:
         """Count CPU seconds that another process has spent."""
         self._elsewhere += cpu
+
+    def watch(self, workers: Callable[[], float]) -> None:
+        """Count the CPU seconds of an executor's workers, those of tasks under way included.
+
+        Args:
+            workers: returns them (``Executor.cpu``); from now on they count, and nobody adds them.
+        """
+        self._elsewhere += self._workers() - workers()
+        self._workers = workers
 
     def left(self) -> float:
         """Return the seconds until the limit, infinity without one."""

@@ -18,11 +18,11 @@ from typing import Any
 
 import pyarrow.parquet
 import safetensors.torch
+from pipeline.session import play
 
 from pipeline.errors import PipelineError
-from pipeline.executors.local import Serial
+from pipeline.executors import Serial
 from pipeline.problem import load_problem
-from pipeline.session import play
 from pipeline.storage.run import Run
 
 FAULT = os.environ.get("FAULT", "")

@@ -47,7 +47,7 @@ def inside(name: str, *folders: str) -> bool:
         ("safetensors", ("pipeline/model/", "pipeline/lab/")),
         ("click", ("pipeline/cli/",)),
         ("rich", ("pipeline/cli/", "pipeline/report/")),
-        ("ray", ("pipeline/executors/local.py",)),
+        ("ray", ("pipeline/executors/ray.py",)),
         ("pipeline.cli", ("pipeline/cli/", "pipeline/__main__.py")),
         ("filelock", ("pipeline/storage/lock.py",)),
     ],

@@ -13,7 +13,7 @@ from documented import FEW_STEPS, ROOT, SMALL_RUN, commands, every_command, file
 
 from pipeline.cli.commands import cli as program
 from pipeline.config import Config
-from pipeline.executors.local import Serial
+from pipeline.executors import Serial
 from pipeline.problem import load_problem
 from pipeline.search.exact import Question, solve
 

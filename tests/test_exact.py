@@ -16,7 +16,7 @@ import pytest
 from pipeline.core.bitset import from_points, pack, popcounts, unpack, width
 from pipeline.core.symmetry import find_class, invariant
 from pipeline.errors import UsageError
-from pipeline.executors.local import Serial, make_executor
+from pipeline.executors import Serial, make_executor
 from pipeline.problem import load_problem
 from pipeline.search import branch_and_bound, exact, kernels
 from pipeline.search.exact import Question, Task, solve

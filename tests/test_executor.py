@@ -6,6 +6,7 @@ import select
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,9 +16,10 @@ import pytest
 from pipeline.core.bitset import width
 from pipeline.core.streams import integer, state
 from pipeline.errors import PipelineError
-from pipeline.executors.local import Processes, Serial, cores, make_executor
+from pipeline.executors import Processes, Serial, cores, make_executor
 from pipeline.problem import load_problem
 from pipeline.search.tasks import Shard, run_shard
+from pipeline.stopping import Clock
 
 
 def square(x: int) -> int:
@@ -45,6 +47,14 @@ def die_once(task: tuple[Path, int]) -> int:
 
 def die_by(number: int) -> None:
     os.kill(os.getpid(), number)
+
+
+def burn(seconds: float) -> float:
+    """Use CPU time, and return the process's."""
+    until = time.process_time() + seconds
+    while time.process_time() < until:
+        pass
+    return until
 
 
 def note(task: tuple[Path, int]) -> int:
@@ -174,6 +184,44 @@ def test_once_the_work_is_over_a_search_comes_back_with_valid_sets(kind):
         assert problem.validate(cells, 12).all()
 
 
+def test_cpu_time_of_workers_counts_to_the_end_of_a_task_and_never_falls(two):
+    assert two.cpu() == 0
+    ends = list(two.map(burn, [0.05]))
+    before = two.cpu()
+    assert before >= max(ends)
+    two.kill()
+    assert two.cpu() >= before
+    list(two.map(burn, [0.05]))
+    assert two.cpu() >= before + 0.05
+    two.close()
+    assert two.cpu() >= before + 0.05
+
+
+def test_a_limit_of_cpu_time_ends_a_task_under_way():
+    executor = Processes(1)
+    problem = load_problem("isosceles")
+    zeros = np.zeros((1, width(144)), np.uint8)
+    endless = Shard(
+        "isosceles", problem.convention, 12, "trivial", "tabu", zeros, state(1, 0, "seed", 0)
+    )
+    list(executor.map(run_shard, [replace(endless, proposals=1)]))
+    clock, asked = Clock(cpu=0.3), 0
+    clock.watch(executor.cpu)
+    assert not clock.over()
+
+    def over() -> bool:
+        nonlocal asked
+        asked += 1
+        return clock.over() or asked > 2000
+
+    found = list(executor.map(run_shard, [replace(endless, proposals=2**40)], over))
+    executor.close()
+    assert len(found) == 1
+    assert problem.validate(found[0], 12).all()
+    assert clock.cpu() > 0.3
+    assert asked <= 2000
+
+
 @pytest.mark.parametrize("kind", ["serial", "processes"])
 def test_a_task_that_takes_no_notice_is_left_behind(kind, tmp_path):
     os.mkfifo(tmp_path / "fifo")
@@ -206,7 +254,7 @@ def test_closing_twice_or_before_any_work_is_harmless():
 
 _ORPHANS = """
 import os, sys
-from pipeline.executors.local import Processes
+from pipeline.executors import Processes
 if __name__ == "__main__":
     executor = Processes(1)
     for _ in executor.map(abs, [1]):

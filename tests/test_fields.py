@@ -13,15 +13,15 @@ from conftest import TINY as TINY_RUN
 from conftest import contents, only_run
 from hypothesis import given
 from hypothesis import strategies as st
+from pipeline.rounds import Rounds
 
 from pipeline.config import Config, config_from
 from pipeline.core import bitset, streams
 from pipeline.core.population import Population
 from pipeline.core.symmetry import GroundSet, find_class, orbits
 from pipeline.errors import RunError, UsageError
-from pipeline.executors.local import Serial
+from pipeline.executors import Serial
 from pipeline.problem import load_problem
-from pipeline.rounds import Rounds
 from pipeline.search.portfolio import Arm, make_arms
 from pipeline.search.space import choice_of, make_space, usable_classes
 from pipeline.search.tasks import Shard, run_shard

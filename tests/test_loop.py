@@ -19,7 +19,7 @@ from pipeline.core.population import ORIGINS, Population
 from pipeline.core.score_stats import distribution
 from pipeline.core.symmetry import canonical
 from pipeline.errors import PipelineError, UsageError
-from pipeline.executors.local import Processes, Serial, never
+from pipeline.executors import Processes, Serial, never
 from pipeline.loop import Loop, State
 from pipeline.problem import Problem, load_problem
 from pipeline.search.tasks import Shard

@@ -12,7 +12,7 @@ import pytest
 from pipeline import plugin_check
 from pipeline.core.symmetry import GroundSet
 from pipeline.errors import PipelineError, RunError, UsageError
-from pipeline.executors.local import Processes
+from pipeline.executors import Processes
 from pipeline.model.tokens import make_encoder
 from pipeline.plugin_files import digest, sources
 from pipeline.plugins import check_unchanged, kept_files

@@ -23,7 +23,7 @@ from pipeline.core.bitset import pack, popcounts, unpack
 from pipeline.core.population import ORIGINS
 from pipeline.core.symmetry import GroundSet, canonical, orbits, symmetry_classes
 from pipeline.errors import UsageError
-from pipeline.executors.local import Executor, Processes, Serial
+from pipeline.executors import Executor, Processes, Serial
 from pipeline.problem import load_problem
 from pipeline.search import kernels
 from pipeline.search.learned_weights import learnt_field

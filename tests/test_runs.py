@@ -21,7 +21,7 @@ from pipeline.session import play
 from pipeline.config import Config, SearchConfig, SelectConfig, to_toml, with_budget
 from pipeline.core.population import Population
 from pipeline.errors import PipelineError, RunError
-from pipeline.executors.local import Serial
+from pipeline.executors import Serial
 from pipeline.problem import load_problem
 from pipeline.storage.earlier import earlier_config
 from pipeline.storage.finding import all_runs, find_run, runs_root

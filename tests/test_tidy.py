@@ -13,7 +13,7 @@ from pipeline.session import play
 
 from pipeline.config import Config, StoreConfig, with_budget
 from pipeline.errors import RunError
-from pipeline.executors.local import Serial
+from pipeline.executors import Serial
 from pipeline.problem import load_problem
 from pipeline.report.terminal import bytes_text
 from pipeline.storage import pruning

@@ -13,7 +13,7 @@ from pipeline.config import TrainConfig, config_from
 from pipeline.core.bitset import from_points, unpack
 from pipeline.core.symmetry import apply, canonical, find_class, normaliser
 from pipeline.errors import PipelineError, RunError, UsageError
-from pipeline.executors.local import Serial
+from pipeline.executors import Serial
 from pipeline.loop import Loop
 from pipeline.model.attention_bias import among
 from pipeline.model.checkpoint import load_model, load_vision, save_model

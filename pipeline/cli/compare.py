@@ -135,7 +135,7 @@ def _are_runs(what: tuple[str, ...]) -> bool:
 
 def _of_plan(word: str, options: dict[str, Any]) -> "Comparison":
     """Carry a plan out, or go on with it, and compare its arms."""
-    from pipeline.executors.local import cores
+    from pipeline.executors import cores
     from pipeline.plugins import named_in_data
     from pipeline.report.terminal import console
     from pipeline.storage.finding import runs_root

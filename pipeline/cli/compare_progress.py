@@ -8,7 +8,7 @@ from typing import Any
 from pipeline.benchmarking.experiment import Trial
 from pipeline.benchmarking.results import Result
 from pipeline.benchmarking.runner import Observer
-from pipeline.executors.local import ENDING
+from pipeline.executors import ENDING
 
 _LINE_EVERY = 10.0  # seconds between lines where there is no terminal
 _START = 8.0  # seconds that a run is guessed to need beside its budget

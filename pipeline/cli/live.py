@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
-from pipeline.executors.local import ENDING
+from pipeline.executors import ENDING
 from pipeline.report.progress import ProgressDisplay
 from pipeline.state import State
 

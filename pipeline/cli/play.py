@@ -37,7 +37,7 @@ def begin(
     """
     load()
     from pipeline.assembly import build, settled
-    from pipeline.executors.local import make_executor
+    from pipeline.executors import make_executor
     from pipeline.plugin_check import check_first_use
     from pipeline.plugins import kept_files
     from pipeline.storage import inputs
@@ -62,7 +62,7 @@ def go_on(opened: Any, plugin: Any) -> Any:
     """
     load()
     from pipeline.assembly import build
-    from pipeline.executors.local import make_executor
+    from pipeline.executors import make_executor
     from pipeline.storage import inputs
 
     config = opened.config

@@ -71,7 +71,7 @@ def solve(
     from pipeline.plugin_check import check_first_use
 
     check_first_use(plugin)
-    from pipeline.executors.local import make_executor
+    from pipeline.executors import make_executor
     from pipeline.search.exact import Question, solve
     from pipeline.storage.files import write_file
 

@@ -1,1 +1,13 @@
-"""Where tasks run."""
+"""Where tasks run: in this process or in several; the results are the same."""
+
+from pipeline.executors.base import ENDING, Executor, Over, cores, never
+from pipeline.executors.processes import Processes
+from pipeline.executors.serial import Serial
+
+__all__ = ["ENDING", "Executor", "Over", "Processes", "Serial", "cores", "make_executor", "never"]
+
+
+def make_executor(workers: int) -> Executor:
+    """Return an executor for that many processes; 0 takes one for each core."""
+    workers = workers or cores()
+    return Serial() if workers == 1 else Processes(workers)

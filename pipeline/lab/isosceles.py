@@ -23,7 +23,7 @@ from pipeline.core import streams
 from pipeline.core.population import Population
 from pipeline.core.score_stats import distribution
 from pipeline.errors import UsageError, nearest
-from pipeline.executors.local import Serial
+from pipeline.executors import Serial
 from pipeline.loop import Memory
 from pipeline.loop import seed as seeded
 from pipeline.problem import load_problem

@@ -12,8 +12,9 @@ from pipeline.core.bitset import width
 from pipeline.core.population import Population
 from pipeline.core.symmetry import find_class
 from pipeline.errors import UsageError
-from pipeline.executors.local import Executor, never
+from pipeline.executors import Executor, never
 from pipeline.problem import Problem
+from pipeline.search.cost import scaled_rows, step_cost
 from pipeline.search.explore import Explorer
 from pipeline.search.runner import TaskRunner
 from pipeline.search.space import make_space, usable_classes
@@ -124,11 +125,13 @@ class Engine:
 
     def _seed_tasks(self) -> list[Shard]:
         seeding, runner = self._seeding, self.runner
-        each, most = _ROWS[seeding.method], seeding.count or _SEEDS[seeding.method]
+        most = seeding.count or _SEEDS[seeding.method]
         tasks: list[Shard] = []
         for n in reversed(runner.sizes):
             count = most if n == runner.n else round(seeding.smaller * most)
             m, classes = runner.grounds[n].m, self.seed_classes(n)
+            most_moves = seeding.proposals or max(100_000, 100 * m)
+            each, moves = scaled_rows(_ROWS[seeding.method], most_moves, step_cost(self.problem, n))
             for i, start in enumerate(range(0, count, each)):
                 tasks.append(
                     runner.task(
@@ -138,7 +141,7 @@ class Engine:
                         np.zeros((min(each, count - start), width(m)), np.uint8),
                         streams.state(runner.seed, 0, "seed", len(tasks)),
                         seeding,
-                        seeding.proposals or max(100_000, 100 * m),
+                        moves,
                     )
                 )
         return tasks
@@ -173,7 +176,8 @@ class Engine:
         if not len(candidates):
             return self.runner.none(n)
         method = search.improve
-        bound, each = search.proposals or _BOUNDS[method], _ROWS[method]
+        cost = step_cost(self.problem, n, self.symmetry)
+        each, bound = scaled_rows(_ROWS[method], search.proposals or _BOUNDS[method], cost)
         tasks, parents = [], []
         for start in range(0, len(candidates), each):
             part = candidates.take(slice(start, start + each))

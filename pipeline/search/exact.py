@@ -24,7 +24,7 @@ from pipeline.core import bitset, jit, streams
 from pipeline.core.jit import njit
 from pipeline.core.symmetry import SymmetryClass, find_class, normaliser, orbits, symmetry_classes
 from pipeline.errors import PipelineError, UsageError
-from pipeline.executors.local import Executor
+from pipeline.executors import Executor
 from pipeline.problem import Problem, check_objective, crashes_raised, load_problem
 from pipeline.search import branch_and_bound, kernels
 from pipeline.search.portfolio import make_arms

@@ -10,6 +10,7 @@ from pipeline.core import streams
 from pipeline.core.bitset import unpack, width
 from pipeline.core.population import Population
 from pipeline.core.symmetry import SymmetryClass, find_class, orbits
+from pipeline.search.cost import scaled, scaled_rows, step_cost
 from pipeline.search.learned_weights import learnt_field
 from pipeline.search.portfolio import (
     BATCH,
@@ -213,15 +214,20 @@ class Explorer:
         portfolio: Portfolio,
         weights: Mapping[str, np.ndarray],
     ) -> Shard:
-        m = self._runner.grounds[n].m
+        m, problem = self._runner.grounds[n].m, self._runner.problem
+        rows = _ROWS[arm.method]
         bound = _BOUNDS.get(arm.method, self._seeding.proposals or max(400_000, 100 * m))
         if not portfolio.believed(arm) or self._only_to_learn(n):
             bound = max(bound // _LOOK, 1)
+        if arm.method in ("anneal", "greedy"):
+            rows, bound = scaled_rows(rows, bound, step_cost(problem, n, arm.symmetry))
+        elif arm.method != "cover":  # which asks no hook
+            bound = scaled(bound, step_cost(problem, n, arm.symmetry))
         return self._runner.task(
             n,
             arm.symmetry,
             arm.method,
-            np.zeros((_ROWS[arm.method], width(m)), np.uint8),
+            np.zeros((rows, width(m)), np.uint8),
             streams.state(self._runner.seed, number, "portfolio", n, index),
             self._seeding,
             proposals=bound,

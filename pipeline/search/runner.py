@@ -1,9 +1,7 @@
 """Tasks of search run on an executor, and what they find verified: the one gate into a pool."""
 
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from multiprocessing import current_process
 from typing import Any
 
 import numpy as np
@@ -13,7 +11,7 @@ from pipeline.config import Config
 from pipeline.core.bitset import pack
 from pipeline.core.population import Population
 from pipeline.errors import PipelineError
-from pipeline.executors.local import Executor, Over, cores, never
+from pipeline.executors import Executor, Over, cores, never
 from pipeline.problem import Problem
 from pipeline.search.tasks import NO_TARGET, Shard, run_shard
 from pipeline.search.weights import make_mask
@@ -45,6 +43,7 @@ class TaskRunner:
         """
         self.problem, self.executor = problem, executor
         self.clock, self.callbacks = clock, callbacks
+        clock.watch(executor.cpu)
         self.n, self.sizes, self.seed = config.n, config.sizes, config.seed
         self.grounds = {n: problem.ground(n) for n in config.sizes}
         self.target = config.budget.target or NO_TARGET
@@ -111,10 +110,8 @@ class TaskRunner:
         Raises:
             PipelineError: the validator does not agree with the search.
         """
-        jobs = [(current_process().pid, task) for task in tasks]
-        found = self.executor.map(_timed, jobs, over or self.clock.over)
-        for i, (cells, cpu) in enumerate(found):
-            self.clock.add(cpu)
+        found = self.executor.map(run_shard, tasks, over or self.clock.over)
+        for i, cells in enumerate(found):
             n = tasks[i].n
             made = cells.any(axis=1)  # a search that is told to stop may leave rows empty
             cells = cells[made]
@@ -201,11 +198,3 @@ class TaskRunner:
     def none(self, n: int) -> Population:
         """Return the population of size n without constructions."""
         return Population.empty(n, self.grounds[n].m)
-
-
-def _timed(job: tuple[int | None, Shard]) -> tuple[np.ndarray, float]:
-    """Run a task; return what it found and the CPU seconds it took if in a process of its own."""
-    parent, task = job
-    began = time.process_time()
-    cells = run_shard(task)
-    return cells, 0.0 if current_process().pid == parent else time.process_time() - began

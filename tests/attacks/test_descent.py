@@ -14,7 +14,7 @@ from pipeline.config import config_from
 from pipeline.core import population
 from pipeline.core.population import Population
 from pipeline.core.symmetry import canonical
-from pipeline.executors.local import Serial
+from pipeline.executors import Serial
 from pipeline.loop import Loop
 from pipeline.problem import load_problem
 from pipeline.publish import records

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 from conftest import TINY, contents, only_run
-
-from pipeline.executors.local import Serial
-from pipeline.problem import load_problem
 from pipeline.session import play
+
+from pipeline.executors import Serial
+from pipeline.problem import load_problem
 from pipeline.storage.run import Run
 
 DRIVER = Path(__file__).parents[1] / "kill_driver.py"

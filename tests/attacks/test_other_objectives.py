@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import only_run
+from pipeline.rounds import Rounds
 
 from pipeline.config import config_from
 from pipeline.errors import UsageError
-from pipeline.executors.local import Serial
+from pipeline.executors import Serial
 from pipeline.problem import load_problem
-from pipeline.rounds import Rounds
 from pipeline.search.exact import Question, every, solve
 from pipeline.search.tasks import NO_TARGET, run_shard
 

@@ -1,4 +1,4 @@
-"""Where shards of work run: in this process or in several; the results are the same."""
+"""Tasks in several processes of this machine, with the same results as in one."""
 
 import contextlib
 import itertools
@@ -9,88 +9,20 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures import wait as wait_for
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 import numpy as np
 
 from pipeline.core import stop_flag
 from pipeline.errors import PipelineError
+from pipeline.executors.base import ENDING, GRACE, Over, R, T, awaited, given_a_moment, never
 
-Task = TypeVar("Task")
-Result = TypeVar("Result")
-
-#: Asked while tasks run whether to stop; what it raises ends the work at once.
-Over = Callable[[], bool]
-
-# Seconds between two looks at the clock, and those a task is given to come back once told to stop.
-_LOOK, _GRACE = 0.05, 0.8
 # How often tasks are begun again after a worker died before that counts as the tasks' own fault.
 _RETRIES = 2
-#: Signals that end a session; a worker leaves them to the process that started it.
-ENDING = [s for s in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, s)]
-
-
-def never() -> bool:
-    """Go on to the end."""
-    return False
-
-
-class Executor(Protocol):
-    """Runs a pure function over tasks."""
-
-    def map(
-        self, function: Callable[[Task], Result], tasks: Sequence[Task], over: Over = never
-    ) -> Iterator[Result]:
-        """Yield ``function(task)`` for each task, in the order of the tasks.
-
-        Once ``over()`` is true, tasks under way are told to come back with what they have, and
-        the results end with those that do so within a second.
-        """
-        ...
-
-    def close(self) -> None:
-        """Let go of whatever the executor holds; a task under way is told to come back."""
-        ...
-
-    def kill(self) -> None:
-        """Let go of it at once."""
-        ...
-
-
-class Serial:
-    """One task after the other, in this process, on a thread that can be left behind."""
-
-    def map(
-        self, function: Callable[[Task], Result], tasks: Sequence[Task], over: Over = never
-    ) -> Iterator[Result]:
-        """Yield each result as soon as it is made."""
-        flag = stop_flag.flag()
-        flag[0] = 0
-        for task in tasks:
-            future = _on_a_thread(function, task)
-            try:
-                in_time = _awaited(future, over)
-            except BaseException:
-                flag[0] = 1  # and it stays up for a task that takes no notice
-                _given_a_moment(future)
-                raise
-            if in_time:
-                yield future.result()
-                continue
-            flag[0] = 1
-            if _given_a_moment(future):
-                flag[0] = 0
-                yield future.result()
-            return
-
-    def close(self) -> None:
-        """Nothing to let go of."""
-
-    def kill(self) -> None:
-        """Nothing to let go of."""
+# Seconds between two reports of a worker's CPU time.
+_REPORT = 0.1
 
 
 class Processes:
@@ -103,10 +35,11 @@ class Processes:
         self._workers = workers
         self._pool: ProcessPoolExecutor | None = None
         self._flag: Any = None
+        self._cpu, self._cpu_before = np.zeros(0), 0.0
 
     def map(
-        self, function: Callable[[Task], Result], tasks: Sequence[Task], over: Over = never
-    ) -> Iterator[Result]:
+        self, function: Callable[[T], R], tasks: Sequence[T], over: Over = never
+    ) -> Iterator[R]:
         """Yield the results in the order of the tasks; leaving early cancels the rest.
 
         When a worker dies, others begin again what had no result yet.
@@ -128,26 +61,24 @@ class Processes:
                 if deaths > _RETRIES:
                     raise PipelineError(f"worker processes died {deaths} times: {how}") from error
 
-    def _attempt(
-        self, function: Callable[[Task], Result], tasks: Sequence[Task], over: Over
-    ) -> Iterator[Result]:
-        futures: list[Future[Result]] = []
+    def _attempt(self, function: Callable[[T], R], tasks: Sequence[T], over: Over) -> Iterator[R]:
+        futures: list[Future[R]] = []
         try:
             with _signals_held():
                 pool = self._started()
-                futures += [pool.submit(function, task) for task in tasks]
+                futures += [pool.submit(_reported, function, task) for task in tasks]
             waiting = iter(futures)
             for future in waiting:
-                if not _awaited(future, over):
+                if not awaited(future, over):
                     waiting = itertools.chain([future], waiting)
                     break
                 yield future.result()
             else:
                 return
             self._flag[0] = 1
-            until = time.monotonic() + _GRACE
+            until = time.monotonic() + GRACE
             for future in waiting:
-                if not _given_a_moment(future, until):
+                if not given_a_moment(future, until):
                     break
                 yield future.result()
             self.kill()
@@ -156,11 +87,15 @@ class Processes:
             if self._pool is not None and not all(future.done() for future in futures):
                 self.close()
 
+    def cpu(self) -> float:
+        """Return the CPU seconds of the workers so far; those of a task under way are counted."""
+        return self._cpu_before + float(self._cpu.sum())
+
     def close(self) -> None:
         """Stop the workers: tasks that have not begun are dropped, others told to come back."""
         if self._pool is not None:
             self._flag[0] = 1
-            self._end(_GRACE)
+            self._end(GRACE)
 
     def kill(self) -> None:
         """End the workers in the midst of their tasks."""
@@ -186,13 +121,14 @@ class Processes:
     def _started(self) -> ProcessPoolExecutor:
         if self._pool is None:
             context = multiprocessing.get_context("spawn")
-            shared = context.RawArray("B", 1)
-            self._flag = np.frombuffer(shared, np.uint8)
+            flag, cpu = context.RawArray("B", 1), context.RawArray("d", self._workers)
+            self._cpu_before = self.cpu()
+            self._flag, self._cpu = np.frombuffer(flag, np.uint8), np.frombuffer(cpu)
             self._pool = ProcessPoolExecutor(
                 self._workers,
                 mp_context=context,
                 initializer=_start_worker,
-                initargs=(shared,),
+                initargs=(flag, cpu, context.Value("i", 0)),
             )
         return self._pool
 
@@ -202,7 +138,7 @@ class Processes:
 
     def _death(self) -> str:
         """Let go of a broken pool and say what ended the worker that died first."""
-        codes = [worker.exitcode for worker in self._end(_GRACE)]
+        codes = [worker.exitcode for worker in self._end(GRACE)]
         if -signal.SIGSEGV in codes:
             return (
                 "a segmentation fault; the problem's hook or checker writes outside its arrays: "
@@ -216,51 +152,6 @@ class Processes:
                 "run with fewer --workers"
             )
         return "they end by themselves; resume the run with --workers 1 to see why"
-
-
-def make_executor(workers: int) -> Executor:
-    """Return an executor for that many processes; 0 takes one for each core."""
-    workers = workers or cores()
-    return Serial() if workers == 1 else Processes(workers)
-
-
-def cores() -> int:
-    """Return how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _awaited(future: "Future[Any]", over: Over) -> bool:
-    """Wait for a result; False once the work is over."""
-    while not future.done():
-        if over():
-            return False
-        wait_for([future], timeout=_LOOK)
-    return True
-
-
-def _given_a_moment(future: "Future[Any]", until: float | None = None) -> bool:
-    """Tell whether a task that was told to come back does so."""
-    left = _GRACE if until is None else until - time.monotonic()
-    wait_for([future], timeout=max(left, 0))
-    return future.done()
-
-
-def _on_a_thread(function: Callable[[Task], Result], task: Task) -> "Future[Result]":
-    """Begin a task on a thread that does not keep the process from ending."""
-    future: Future[Result] = Future()
-
-    def work() -> None:
-        try:
-            result = function(task)
-        except BaseException as error:  # noqa: BLE001 - it is raised where the result is asked for
-            future.set_exception(error)
-        else:
-            future.set_result(result)
-
-    threading.Thread(target=work, daemon=True).start()
-    return future
 
 
 @contextlib.contextmanager
@@ -293,17 +184,37 @@ def _signals_held() -> Iterator[None]:
             signal.raise_signal(what[0])
 
 
-def _start_worker(shared: Any) -> None:
+# Where this process, a worker, tells the CPU seconds it has used; float64 (1,).
+_own_cpu = np.zeros(1)
+
+
+def _start_worker(flag: Any, cpu: Any, started: Any) -> None:
     # A signal reaches the whole process group; the parent alone decides what it means.
     for name in ENDING:
         signal.signal(getattr(signal, name), signal.SIG_IGN)
-    stop_flag.adopt(shared)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    global _own_cpu
+    with started.get_lock():
+        _own_cpu = np.frombuffer(cpu)[started.value :][:1]
+        started.value += 1
+    stop_flag.adopt(flag)
+    threading.Thread(target=_watch, daemon=True).start()
 
 
-def _end_with_parent() -> None:
-    # A worker of a killed parent would wait for work for ever.
+def _watch() -> None:
+    """Report CPU time while tasks run, and end with the parent.
+
+    A worker of a killed parent would wait for work for ever.
+    """
     parent = multiprocessing.parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-        os._exit(1)
+    while parent is not None:
+        _own_cpu[0] = time.process_time()
+        if wait([parent.sentinel], timeout=_REPORT):
+            os._exit(1)
+
+
+def _reported(function: Callable[[T], R], task: T) -> R:
+    """Run a task and report the CPU time to the end of it."""
+    try:
+        return function(task)
+    finally:
+        _own_cpu[0] = time.process_time()

@@ -1,0 +1,156 @@
+"""What a step of search costs, counted rather than timed, and how large a task is for it.
+
+A task is bounded by a number of steps, and most of a step is the problem's hook: a walk along a
+few lines takes a microsecond, one through all spheres of three points and a new one takes ten
+milliseconds. A bound that is a fraction of a second for the first is an hour for the second.
+
+The cost is a number of array accesses. No clock is read, so a run has the same tasks, and the same
+results, on any machine.
+"""
+
+import math
+import warnings
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+
+from pipeline.core.symmetry import find_class, orbits
+from pipeline.problem import Problem
+from pipeline.search.array_accesses import BudgetSpentError, Meter
+
+#: Costs up to this leave a task as it is, six seconds at most. Hooks that walk the lines and the
+#: circles of a grid stay below it up to n = 100.
+CHEAP = 12.0
+
+# Array accesses of a step of isosceles at n = 16, the unit.
+_UNIT = 2386.0
+# A step looks at the key of every choice, several at once.
+_SCAN = 0.25
+# Operations of plain Python after which counting ends: a tenth of a second.
+_BUDGET = 200_000
+# How large the sets of a search are, in units of a greedy one.
+_HELD = 1.25
+# A task that begins with nothing must at least come to a set.
+_FEWEST_STEPS = 50
+
+
+def scaled(bound: int, cost: float) -> int:
+    """Return how many steps a task makes.
+
+    Args:
+        bound: the steps of a task of about half a second where a step costs 1.
+        cost: of a step.
+
+    Returns:
+        ``bound`` for a cost up to ``CHEAP``; for larger ones as many steps as take half a second,
+        or a few more, since too few would not fill a set.
+    """
+    if cost <= CHEAP:
+        return bound
+    return _at_least_enough(bound, cost)
+
+
+def scaled_rows(rows: int, bound: int, cost: float) -> tuple[int, int]:
+    """Return how many constructions a task works on, one by one, and the steps for each.
+
+    Args:
+        rows, bound: those of a task of about half a second where a step costs 1.
+        cost: of a step.
+
+    Returns:
+        Both as they are for a cost up to ``CHEAP``; otherwise fewer constructions, and where one
+        is still too much, fewer steps.
+    """
+    if cost <= CHEAP:
+        return rows, bound
+    fewer = max(int(rows / cost), 1)
+    return fewer, _at_least_enough(bound, cost * fewer / rows)
+
+
+def _at_least_enough(bound: int, cost: float) -> int:
+    return min(bound, max(int(bound / cost), _FEWEST_STEPS))
+
+
+@lru_cache(maxsize=256)
+def step_cost(problem: Problem, n: int, symmetry: str = "trivial") -> float:
+    """Return what a step costs of a search that calls the problem's hook.
+
+    Args:
+        symmetry: name of the symmetry class whose orbits are searched. Where configurations may
+            have more than three elements, the elements of an orbit join one by one.
+
+    Returns:
+        The cost in units of a step of isosceles at n = 16; 1 where it cannot be counted, since the
+        hook has no plain Python or this one raises.
+    """
+    ground = problem.ground(n)
+    try:
+        accesses = _accesses(problem, n)
+    except Exception:  # noqa: BLE001 - a plugin's code may raise anything here
+        return 1.0
+    if problem.arity > 3:
+        accesses *= ground.m / len(orbits(ground, find_class(ground, symmetry)))
+    return (accesses + _SCAN * ground.m) / _UNIT
+
+
+def _accesses(problem: Problem, n: int) -> float:
+    """Return the array accesses of the hook at a set as large as those of a search."""
+    m, arity = problem.ground(n).m, problem.arity
+    made, blocked = _counted_accesses(problem, n)
+    start = size = len(made)
+    if blocked is None:
+        size = max(size, min(m, 2 * math.isqrt(m)))
+    # Each arity - 1 elements block about as many. When every element is blocked log m times on
+    # average, about one is free.
+    while blocked and size < m and blocked * _growth(start, size, arity - 1) < math.log(m):
+        size += 1
+    held = math.ceil(_HELD * size)
+    return made[-1] * _growth(start - 1, held - 1, _degree(made, arity - 2))
+
+
+def _growth(small: int, large: int, degree: int) -> float:
+    """Return by how much subsets of ``degree`` elements become more between two sizes."""
+    degree = min(degree, small)
+    return math.comb(large, degree) / math.comb(small, degree)
+
+
+def _degree(made: Sequence[int], most: int) -> int:
+    """Return the degree, at most ``most``, with which accesses grow with the size of the set."""
+    large = len(made) - 1
+    small = large // 2
+    for degree in range(most):
+        if made[large] <= 1.1 * made[small] * _growth(small, large, degree):
+            return degree
+    return most
+
+
+def _counted_accesses(problem: Problem, n: int) -> tuple[list[int], float | None]:
+    """Fill a set with free elements until none is left or enough is counted.
+
+    Returns:
+        (the accesses of the hook as each element joined; how often an element that is left is
+        blocked on average, 0 where none is free, None where not enough is known).
+    """
+    ground, meter = problem.ground(n), Meter(_BUDGET)
+    hook, m = meter.counted(problem.hook), ground.m
+    members, inside = np.zeros(m, np.int32), np.zeros(m, np.uint8)
+    slot, counts = np.arange(m + 1, dtype=np.int32), np.zeros(m + 1, np.int32)
+    views = [meter.view(array) for array in (members, inside, slot, counts, ground.coords)]
+    tables = tuple(map(meter.view, problem.hook_tables(n)))
+    made: list[int] = []
+    blocked = None
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        for v in np.random.default_rng(0).permutation(m):
+            if counts[v] != 0:
+                continue
+            size, before = np.int64(len(made)), meter.accesses
+            try:
+                hook(v, views[0], size, *views[1:4], np.int64(1), views[4], tables)
+            except BudgetSpentError:
+                return made or [_BUDGET], blocked
+            made.append(meter.accesses - before)
+            members[size], inside[v] = v, 1
+            blocked = float(counts[:m][inside == 0].sum()) / m or None
+    return made, 0.0
