@@ -73,15 +73,15 @@ import json, os, pathlib, shutil, sys, time
 def word(key):
     return sys.argv[sys.argv.index(key) + 1]
 
-proposer = next(w.split('"')[1] for w in sys.argv if w.startswith("proposer="))
+generator = next(w.split('"')[1] for w in sys.argv if w.startswith("generator="))
 seed = word("--seed")
 with open(os.environ["PLAYED"], "a") as log:
-    log.write(f"{proposer} {word('--n')} {seed}\\n")
+    log.write(f"{generator} {word('--n')} {seed}\\n")
 if int(seed) >= int(os.environ.get("SLOW_FROM", "99")):
     time.sleep(60)
 if seed == os.environ.get("FAILS"):
     sys.exit("loading\\npipeline: no luck with this one")
-(made,) = pathlib.Path(os.environ["MADE"], proposer, seed).iterdir()
+(made,) = pathlib.Path(os.environ["MADE"], generator, seed).iterdir()
 run = shutil.copytree(made, os.path.join(word("--runs"), made.name))
 print(json.dumps({"schema": 1, "run": run}))
 """
@@ -89,12 +89,12 @@ print(json.dumps({"schema": 1, "run": run}))
 
 @pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Runs for the stand-in, each in a folder PROPOSER/SEED."""
+    """Runs for the stand-in, each in a folder GENERATOR/SEED."""
     root = tmp_path_factory.mktemp("made")
-    for proposer, best in (("model", 8), ("perturb", 7), ("none", 7)):
+    for generator, best in (("gpt", 8), ("perturb", 7), ("none", 7)):
         for seed in range(6):
-            told = {"proposer": proposer, "seed": seed}
-            make_run(root / proposer / str(seed), told, [(0.5, 5), (1 + seed / 2, best)], cpu=5.2)
+            told = {"generator": generator, "seed": seed}
+            make_run(root / generator / str(seed), told, [(0.5, 5), (1 + seed / 2, best)], cpu=5.2)
     return root
 
 
@@ -146,24 +146,24 @@ def test_five_pairs_never_decide_and_six_do():
     [
         (
             Pairs(4, 0, 1),
-            "model ahead of none in 4 of 5 pairs, behind in 1 (sign test p = 0.38): not decided at "
+            "gpt ahead of none in 4 of 5 pairs, behind in 1 (sign test p = 0.38): not decided at "
             "this number of rng seeds; 4 more, all ahead, would decide it.",
         ),
         (
             Pairs(1, 3, 1),
-            "model ahead of none in 1 of 5 pairs, tied in 3, behind in 1 (sign test p = 1): not "
+            "gpt ahead of none in 1 of 5 pairs, tied in 3, behind in 1 (sign test p = 1): not "
             "decided at this number of rng seeds; 7 more, all one way, would decide it.",
         ),
-        (Pairs(6, 0, 0), "model ahead of none in 6 of 6 pairs (sign test p = 0.031): ahead."),
+        (Pairs(6, 0, 0), "gpt ahead of none in 6 of 6 pairs (sign test p = 0.031): ahead."),
         (
             Pairs(1, 0, 9),
-            "model ahead of none in 1 of 10 pairs, behind in 9 (sign test p = 0.021): behind.",
+            "gpt ahead of none in 1 of 10 pairs, behind in 9 (sign test p = 0.021): behind.",
         ),
         (Pairs(), "model and none have no pair of the same rng seed: not decided."),
     ],
 )
 def test_a_verdict_says_what_the_pairs_allow(pairs, sentence):
-    assert experiment.verdict("model", "none", pairs) == sentence
+    assert experiment.verdict("gpt", "none", pairs) == sentence
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ def test_without_a_trace_the_same_best_is_tied():
 
 
 def test_pairs_are_of_the_same_size_and_rng_seed():
-    arm = [result("model", 9, seed=k) for k in range(4)] + [result("model", 5, seed=0, n=7)]
+    arm = [result("gpt", 9, seed=k) for k in range(4)] + [result("gpt", 5, seed=0, n=7)]
     control = [result("none", 8, seed=k) for k in (1, 3, 5)] + [result("none", 5, seed=0, n=7)]
     assert experiment.pairs_of(arm, control) == Pairs(2, 1, 0)
 
@@ -197,23 +197,23 @@ def test_pairs_are_of_the_same_size_and_rng_seed():
 def test_a_panel_counts_reached_targets_and_time_to_the_median_of_the_control():
     none = [result("none", s, seed=k) for k, s in enumerate((7, 8, 8, 9))]
     steps = (Step(0.5, 7, "seed"), Step(2.0, 8, "search"), Step(6.0, 9, "model"))
-    model = [replace(result("model", 9, seed=k), trace=steps) for k in range(2)]
+    model = [replace(result("gpt", 9, seed=k), trace=steps) for k in range(2)]
     perturb = [result("perturb", s, seed=k) for k, s in enumerate((7, 7, 8))]
-    found = experiment.panel([*none, *model, *perturb], 6, ["model", "perturb", "none"], "none", 9)
+    found = experiment.panel([*none, *model, *perturb], 6, ["gpt", "perturb", "none"], "none", 9)
     assert found.bar == 8
     by_arm = {standing.arm: standing for standing in found.standings}
-    assert {arm: s.reached for arm, s in by_arm.items()} == {"model": 2, "perturb": 0, "none": 1}
-    assert by_arm["model"].cpu_to_bar == 2.0
+    assert {arm: s.reached for arm, s in by_arm.items()} == {"gpt": 2, "perturb": 0, "none": 1}
+    assert by_arm["gpt"].cpu_to_bar == 2.0
     assert by_arm["perturb"].cpu_to_bar == inf
     assert by_arm["none"].pairs is None
-    assert by_arm["model"].pairs == Pairs(2, 0, 0)
-    assert by_arm["model"].median == 9
+    assert by_arm["gpt"].pairs == Pairs(2, 0, 0)
+    assert by_arm["gpt"].median == 9
 
 
 def test_several_sizes_have_a_verdict_together():
-    order = product((("model", 9), ("none", 8)), range(3), (6, 7))
+    order = product((("gpt", 9), ("none", 8)), range(3), (6, 7))
     results = [result(arm, score, seed, n=n) for (arm, score), seed, n in order]
-    panels = [experiment.panel(results, n, ["model", "none"], "none", None) for n in (6, 7)]
+    panels = [experiment.panel(results, n, ["gpt", "none"], "none", None) for n in (6, 7)]
     found = experiment.verdicts(panels, "none")
     assert [(n, pairs.word) for n, _, pairs in found] == [
         (6, "not decided"),
@@ -239,7 +239,7 @@ def test_a_curve_is_the_median_and_range_of_the_best_so_far():
 
 def test_a_result_is_the_verified_best_and_when_each_best_was_reached(tmp_path):
     run = make_run(tmp_path, {"seed": 3}, [(0.5, 5), (2.25, 8)], cpu=5.5)
-    found = experiment.result_of(run, load_problem("isosceles"), "model")
+    found = experiment.result_of(run, load_problem("isosceles"), "gpt")
     assert (found.n, found.seed, found.score, found.cpu) == (6, 3, 8, 5.5)
     assert found.trace == (Step(0.5, 5, "search"), Step(2.25, 8, "search"))
     assert [found.reached(k) for k in (4, 5, 6, 8, 9)] == [0.5, 0.5, 2.25, 2.25, inf]
@@ -252,14 +252,14 @@ def test_a_trace_leaves_out_torn_lines_other_sizes_and_what_was_not_kept(tmp_pat
     run.event("best", n=6, score=9, cpu=3.0, origin="model")  # of a round that was dropped
     with open(run.path / "events.jsonl", "a", encoding="utf-8") as log:
         log.write('[]\n{"event": "best", "n": 6, "sc')
-    found = experiment.result_of(run, load_problem("isosceles"), "model")
+    found = experiment.result_of(run, load_problem("isosceles"), "gpt")
     assert [(step.cpu, step.score) for step in found.trace] == [(1.0, 6), (2.0, 8)]
 
 
 def test_a_run_without_events_has_a_best_and_no_trace(tmp_path):
     run = make_run(tmp_path, {}, [(1.0, 8)], cpu=5.0)
     (run.path / "events.jsonl").unlink()
-    found = experiment.result_of(run, load_problem("isosceles"), "model")
+    found = experiment.result_of(run, load_problem("isosceles"), "gpt")
     assert (found.score, found.cpu, found.trace, found.reached(8)) == (8, 0.0, (), inf)
 
 
@@ -269,11 +269,11 @@ def test_a_best_that_is_not_valid_is_no_result(tmp_path):
         patch.setattr(sys.modules[__name__], "SIX", [(0, 0), (0, 1), (0, 2), *SIX])
         run = make_run(tmp_path, {}, [(1.0, 8)], cpu=5.0)
     with pytest.raises(RunError, match="not valid; witness"):
-        experiment.result_of(run, load_problem("isosceles"), "model")
+        experiment.result_of(run, load_problem("isosceles"), "gpt")
 
 
 def test_a_stored_result_comes_back_and_a_damaged_one_does_not(tmp_path):
-    file, kept = tmp_path / "cell.json", result("model", 8)
+    file, kept = tmp_path / "cell.json", result("gpt", 8)
     experiment.write_result(file, kept)
     assert experiment.read_result(file) == kept
     assert list(tmp_path.iterdir()) == [file]
@@ -288,14 +288,14 @@ def test_a_stored_result_comes_back_and_a_damaged_one_does_not(tmp_path):
 
 
 def plan(**changes: Any) -> Plan:
-    arms = tuple(Arm(name, {"proposer": name}) for name in ("model", "none"))
+    arms = tuple(Arm(name, {"generator": name}) for name in ("gpt", "none"))
     given = {"problem": "isosceles", "sizes": (6, 7), "arms": arms, "seeds": 2, "cpu_seconds": 5.0}
     return Plan(**{**given, **changes})
 
 
 def test_cells_come_rng_seed_by_rng_seed():
     cells = plan().cells(load_problem("isosceles"))
-    assert [(c.seed, c.n, c.arm) for c in cells] == list(product((0, 1), (6, 7), ("model", "none")))
+    assert [(c.seed, c.n, c.arm) for c in cells] == list(product((0, 1), (6, 7), ("gpt", "none")))
     assert len({cell.name for cell in cells}) == len(cells)
 
 
@@ -309,7 +309,7 @@ def test_a_cell_is_an_ordinary_command_on_one_core(tmp_path):
             with_setting(told, words[at + 1])
     assert told["compute"] == {"device": "cpu", "threads": 1, "workers": 1}
     assert told["budget"]["cpu"] == 5.0
-    assert (told["proposer"], told["model"]["tokens"]) == ("model", "dense")
+    assert (told["generator"], told["model"]["tokens"]) == ("gpt", "dense")
 
 
 def test_an_arm_that_learns_nothing_spends_nothing_on_smaller_sizes():
@@ -317,10 +317,10 @@ def test_an_arm_that_learns_nothing_spends_nothing_on_smaller_sizes():
         arms = (Arm("a", overrides), Arm("b", {}))
         return plan(arms=arms).cells(load_problem("isosceles"))[0].told.get("sizes")
 
-    assert sizes(proposer="none") == sizes(proposer="perturb") == [6]
-    assert sizes(proposer="none", sizes=[5, 6]) == [5, 6]
-    assert sizes(proposer="none", search={"field": "learnt"}) is None
-    assert sizes(proposer="model") is sizes() is None
+    assert sizes(generator="none") == sizes(generator="perturb") == [6]
+    assert sizes(generator="none", sizes=[5, 6]) == [5, 6]
+    assert sizes(generator="none", search={"weights": "learned"}) is None
+    assert sizes(generator="gpt") is sizes() is None
 
 
 def test_the_folder_is_shared_by_plans_that_only_ask_for_more():
@@ -342,7 +342,7 @@ def test_runs_may_end_at_a_target_of_each_size_and_are_then_kept_apart():
     cells = plan(sizes=(6,), target=8).cells(load_problem("isosceles"))
     ends = {cell.told["budget"]["target"] for cell in cells}
     assert ends == {9}  # which is proved, so that nothing can be better
-    data = {"problem": "isosceles", "n": [6, 7], "arms": ["model", "none"]}
+    data = {"problem": "isosceles", "n": [6, 7], "arms": ["gpt", "none"]}
     read = experiment.plan_from(data | {"target": {"6": 8}, "stop_at_target": True}, "file.toml")
     assert (read.goal(6), read.goal(7), read.stop_at_target) == (8, 0, True)
 
@@ -351,7 +351,7 @@ def test_a_cell_is_another_one_when_what_decides_its_result_changes():
     def names(**changes: Any) -> set[str]:
         return {cell.name for cell in plan(**changes).cells(load_problem("isosceles"))}
 
-    arms = (Arm("model", {"proposer": "model", "select": {"keep": 9}}), Arm("none", {}))
+    arms = (Arm("gpt", {"generator": "gpt", "select": {"keep": 9}}), Arm("none", {}))
     assert names() < names(seeds=3)
     assert not names() & names(arms=arms)
 
@@ -360,12 +360,12 @@ def test_files_of_an_arm_go_by_the_folder_of_the_spec_and_by_their_content(tmp_p
     def cell() -> experiment.Cell:
         np.save(tmp_path / "pull.npy", np.full(36, float(next(numbers))))
         data = {"problem": "isosceles", "n": 6, "seeds": 1}
-        arms = {"drawn": {"proposer": "none", "search": {"field": "pull.npy"}}, "none": {}}
+        arms = {"drawn": {"generator": "none", "search": {"weights": "pull.npy"}}, "none": {}}
         return experiment.plan_from({**data, "arms": arms}, "test", tmp_path).cells(problem)[0]
 
     numbers, problem = iter((1, 2)), load_problem("isosceles")
     first, second = cell(), cell()
-    assert f'search.field="{tmp_path}/pull.npy"' in first.arguments(tmp_path)
+    assert f'search.weights="{tmp_path}/pull.npy"' in first.arguments(tmp_path)
     assert first.name != second.name
 
 
@@ -381,18 +381,18 @@ def test_a_problem_of_ones_own_goes_by_the_folder_of_the_spec_and_by_its_content
 
 
 def test_the_control_is_none_or_the_last_or_the_one_asked_for():
-    assert experiment.control_of(["none", "model"]) == "none"
-    assert experiment.control_of(["model", "perturb"]) == "perturb"
-    assert experiment.control_of(["model", "none"], "model") == "model"
+    assert experiment.control_of(["none", "gpt"]) == "none"
+    assert experiment.control_of(["gpt", "perturb"]) == "perturb"
+    assert experiment.control_of(["gpt", "none"], "gpt") == "gpt"
     with pytest.raises(UsageError, match="did you mean 'model'"):
-        experiment.control_of(["model", "none"], "modl")
+        experiment.control_of(["gpt", "none"], "prturb")
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"arms": ["model", "modle"]}, "unknown arm 'modle'; did you mean 'model'"),
-        ({"arms": ["model"]}, "two arms or more"),
+        ({"arms": ["gpt", "pertub"]}, "unknown arm 'pertub'; did you mean 'perturb'"),
+        ({"arms": ["gpt"]}, "two arms or more"),
         ({"arms": ["none", "none"]}, "'none' is there twice"),
         ({"arms": 3}, "arms must be a section, got 3"),
         ({"arms": {"a": 1, "none": {}}}, "arms.a must be a section"),
@@ -417,7 +417,7 @@ def test_the_control_is_none_or_the_last_or_the_one_asked_for():
     ],
 )
 def test_a_plan_that_cannot_be_is_refused(change, message):
-    data = {"problem": "isosceles", "n": 6, "arms": ["model", "none"], **change}
+    data = {"problem": "isosceles", "n": 6, "arms": ["gpt", "none"], **change}
     with pytest.raises(UsageError, match=rf"^file\.toml: .*{message}"):
         experiment.plan_from(data, "file.toml")
 
@@ -432,24 +432,24 @@ def test_a_key_that_no_configuration_has_is_refused_before_anything_is_played():
 
 
 def test_a_comparison_prints_its_folder_the_tables_and_the_verdicts(played_by_stand_in, cli):
-    found = cli("compare", *BASE, "--seeds", "6", "--arms", "model,none")
+    found = cli("compare", *BASE, "--seeds", "6", "--arms", "gpt,none")
     assert found.code == 0, found.err
     assert re.match(r"\S+/runs/compare-isosceles-\w{6}\n", found.out)
     assert "isosceles (flat-forbidden), n=6" in found.out
     assert re.search(r"^model +8 +8 +8-8 +0 of 6 +2\.2 +6 +0 +0$", found.out, re.M)
     assert re.search(r"^none +7 +7 +7-7 +0 of 6 +2\.2 *$", found.out, re.M)
-    assert "model ahead of none in 6 of 6 pairs (sign test p = 0.031): ahead." in found.out
+    assert "gpt ahead of none in 6 of 6 pairs (sign test p = 0.031): ahead." in found.out
     assert "fewer than 6 pairs" in " ".join(found.out.split())
     assert "12/12" in found.err
     assert len(played_by_stand_in()) == 12
 
 
 def test_the_same_command_again_plays_nothing_and_more_seeds_only_those(played_by_stand_in, cli):
-    assert cli("compare", *BASE, "--seeds", "2", "--arms", "model,none").code == 0
-    first = cli("compare", *BASE, "--seeds", "2", "--arms", "model,none", "--json")
+    assert cli("compare", *BASE, "--seeds", "2", "--arms", "gpt,none").code == 0
+    first = cli("compare", *BASE, "--seeds", "2", "--arms", "gpt,none", "--json")
     assert len(played_by_stand_in()) == 4
     assert "4 of 4 runs are there already" in first.err
-    assert cli("compare", *BASE, "--seeds", "3", "--arms", "model,perturb,none").code == 0
+    assert cli("compare", *BASE, "--seeds", "3", "--arms", "gpt,perturb,none").code == 0
     assert sorted(played_by_stand_in()[4:]) == [
         "model 6 2",
         "none 6 2",
@@ -464,7 +464,7 @@ def test_ctrl_c_ends_the_children_and_the_same_command_goes_on(
     played_by_stand_in, cli, monkeypatch, tmp_path
 ):
     monkeypatch.setenv("SLOW_FROM", "1")
-    words = ["compare", *BASE, "--seeds", "2", "--arms", "model,none"]
+    words = ["compare", *BASE, "--seeds", "2", "--arms", "gpt,none"]
     code = f"from pipeline import compare; experiment.PROGRAM = {experiment.PROGRAM!r}; "
     code += "from pipeline.cli import main; main()"
     process = subprocess.Popen(
@@ -477,7 +477,7 @@ def test_ctrl_c_ends_the_children_and_the_same_command_goes_on(
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert "model ahead of none in 1 of 1 pairs" in out
+    assert "gpt ahead of none in 1 of 1 pairs" in out
     assert "Go on with the same command" in err
     assert "pipeline compare isosceles --n 6" in err
     assert "Traceback" not in err
@@ -487,7 +487,7 @@ def test_ctrl_c_ends_the_children_and_the_same_command_goes_on(
 
 
 def test_what_an_earlier_try_left_is_thrown_away(played_by_stand_in, cli, tmp_path):
-    words = ["compare", *BASE, "--seeds", "1", "--arms", "model,none"]
+    words = ["compare", *BASE, "--seeds", "1", "--arms", "gpt,none"]
     assert cli(*words).code == 0
     (folder,) = (tmp_path / "runs").iterdir()
     (cell,) = folder.glob("cells/n6-model-seed0-*.json")
@@ -502,15 +502,15 @@ def test_what_an_earlier_try_left_is_thrown_away(played_by_stand_in, cli, tmp_pa
 
 def test_a_run_that_fails_is_told_and_the_others_go_on(played_by_stand_in, cli, monkeypatch):
     monkeypatch.setenv("FAILS", "1")
-    words = ["compare", *BASE, "--seeds", "3", "--arms", "model,none"]
+    words = ["compare", *BASE, "--seeds", "3", "--arms", "gpt,none"]
     found = cli(*words)
     assert found.code == 1
     assert "model, n=6, rng seed 1 failed: no luck with this one" in found.err
     assert "2 of 6 runs failed; the same command tries them again" in found.err
-    assert "model ahead of none in 2 of 2 pairs" in found.out
+    assert "gpt ahead of none in 2 of 2 pairs" in found.out
     told = json.loads(cli(*words, "--json").out)
     assert told["failed"][0] == {
-        "arm": "model",
+        "arm": "gpt",
         "n": 6,
         "seed": 1,
         "error": "no luck with this one",
@@ -524,7 +524,7 @@ def test_progress_is_lines_with_an_eta_where_there_is_no_terminal(
     played_by_stand_in, cli, monkeypatch
 ):
     monkeypatch.setattr("pipeline.cli.compare._LINE_EVERY", 0.0)
-    found = cli("compare", *BASE, "--seeds", "1", "--arms", "model,none", "--jobs", "1")
+    found = cli("compare", *BASE, "--seeds", "1", "--arms", "gpt,none", "--jobs", "1")
     assert re.search(r"^[01]/2 runs, ETA \d+ s$", found.err, re.M)
     assert re.search(r"^2/2 none, n=6, rng seed 0: best 7, 5\.2 CPU s", found.err, re.M)
     assert not {"\x1b", "\r"} & set(found.err)
@@ -532,7 +532,7 @@ def test_progress_is_lines_with_an_eta_where_there_is_no_terminal(
 
 def test_when_every_run_fails_there_is_no_table(played_by_stand_in, cli, monkeypatch):
     monkeypatch.setenv("FAILS", "0")
-    found = cli("compare", *BASE, "--seeds", "1", "--arms", "model,none")
+    found = cli("compare", *BASE, "--seeds", "1", "--arms", "gpt,none")
     assert found.code == 1
     assert "no run has finished yet" in found.out
     assert "Traceback" not in found.err
@@ -549,11 +549,11 @@ def test_a_second_comparison_in_the_same_folder_waits_its_turn(tmp_path):
 
 
 def test_json_holds_everything(played_by_stand_in, cli):
-    found = cli("compare", *BASE, "--seeds", "2", "--arms", "model,none", "--json")
+    found = cli("compare", *BASE, "--seeds", "2", "--arms", "gpt,none", "--json")
     told = json.loads(found.out)
     assert told["schema"] == 1
     assert (told["problem"], told["budget_cpu_seconds"]) == ("isosceles", 5.0)
-    assert (told["control"], told["arms"]) == ("none", ["model", "none"])
+    assert (told["control"], told["arms"]) == ("none", ["gpt", "none"])
     assert (told["planned"], told["failed"], told["interrupted"]) == (4, [], False)
     (size,) = told["sizes"]
     assert (size["n"], size["target"], size["control_median_best"]) == (6, 9, 7)
@@ -582,14 +582,14 @@ def test_a_table_fits_eighty_columns_without_colour(played_by_stand_in, cli, mon
 
 def test_markdown_names_the_command_that_made_it(played_by_stand_in, cli, tmp_path):
     file = tmp_path / "table.md"
-    words = ["compare", *BASE, "--seeds", "1", "--arms", "model,none", "-o", file]
+    words = ["compare", *BASE, "--seeds", "1", "--arms", "gpt,none", "-o", file]
     assert cli(*words).code == 0
     text = file.read_text()
     assert text.startswith(f"    pipeline {' '.join(map(str, words))}\n")
     rows = [line for line in text.splitlines() if line.startswith("|")]
     assert len(rows) == 4
     assert len({row.count("|") for row in rows}) == 1
-    assert "- model ahead of none in 1 of 1 pairs" in text
+    assert "- gpt ahead of none in 1 of 1 pairs" in text
     assert "5 CPU seconds on one core for each run." in text
 
 
@@ -650,38 +650,38 @@ def test_a_figure_escapes_what_it_is_told():
 
 def test_a_comparison_draws_its_figure(played_by_stand_in, cli, tmp_path):
     file = tmp_path / "curves.svg"
-    assert cli("compare", *BASE, "--seeds", "2", "--arms", "model,none", "--figure", file).code == 0
+    assert cli("compare", *BASE, "--seeds", "2", "--arms", "gpt,none", "--figure", file).code == 0
     texts = [element.text for element in within(file.read_text()).iter()]
-    assert {"model", "none", "target 9", "isosceles (flat-forbidden), n=6"} <= set(texts)
+    assert {"gpt", "none", "target 9", "isosceles (flat-forbidden), n=6"} <= set(texts)
 
 
 # --------------------------------------------------------------------------- finished runs
 
 
-def finished(root: Path, proposer: str, seed: int, score: int, **told: Any) -> Path:
-    config = {"proposer": proposer, "seed": seed, "budget": {"cpu": 5.0}, **told}
+def finished(root: Path, generator: str, seed: int, score: int, **told: Any) -> Path:
+    config = {"generator": generator, "seed": seed, "budget": {"cpu": 5.0}, **told}
     return make_run(root, config, [(1.0, 5), (2.0, score)], cpu=5.0).path
 
 
 def test_finished_runs_are_compared_by_their_proposer(tmp_path, cli):
-    runs = [finished(tmp_path, "model", k, 8) for k in range(2)]
+    runs = [finished(tmp_path, "gpt", k, 8) for k in range(2)]
     runs += [finished(tmp_path, "none", k, 7) for k in range(2)]
     found = cli("compare", *runs)
     assert found.code == 0, found.err
-    assert "model ahead of none in 2 of 2 pairs" in found.out
+    assert "gpt ahead of none in 2 of 2 pairs" in found.out
     assert "warning" not in found.out
     assert json.loads(cli("compare", *runs, "--json").out)["folder"] is None
 
 
 def test_finished_runs_of_one_proposer_are_told_apart_by_their_keys(tmp_path, cli):
-    runs = [finished(tmp_path, "model", 0, 8), finished(tmp_path, "none", 0, 7)]
-    runs += [finished(tmp_path, "model", 0, 7, model={"tokens": "dense"})]
+    runs = [finished(tmp_path, "gpt", 0, 8), finished(tmp_path, "none", 0, 7)]
+    runs += [finished(tmp_path, "gpt", 0, 7, model={"tokens": "dense"})]
     told = json.loads(cli("compare", *runs, "--json").out)
-    assert told["arms"] == ["model model.tokens=points", "none", "model model.tokens=dense"]
+    assert told["arms"] == ["gpt model.tokens=points", "none", "gpt model.tokens=dense"]
 
 
 def test_other_budgets_are_warned_of_and_compared_at_the_smallest(tmp_path, cli):
-    runs = [finished(tmp_path, "model", 0, 8), finished(tmp_path, "none", 0, 7, budget={})]
+    runs = [finished(tmp_path, "gpt", 0, 8), finished(tmp_path, "none", 0, 7, budget={})]
     assert "warning: not at equal compute: budgets" in cli("compare", *runs).out
     runs[1] = finished(tmp_path, "none", 0, 7, budget={"cpu": 1.5})
     told = json.loads(cli("compare", *runs, "--json").out)
@@ -691,7 +691,7 @@ def test_other_budgets_are_warned_of_and_compared_at_the_smallest(tmp_path, cli)
 
 def test_what_was_found_after_the_budget_does_not_count():
     steps = (Step(1.0, 7, "seed"), Step(9.0, 8, "model"))
-    late = replace(result("model", 8), trace=steps, cpu=30.0)
+    late = replace(result("gpt", 8), trace=steps, cpu=30.0)
     assert late.within(9.0) is late
     assert (late.within(8.9).score, late.within(8.9).trace) == (7, steps[:1])
     assert late.within(0.5).score == 0
@@ -700,11 +700,11 @@ def test_what_was_found_after_the_budget_does_not_count():
     none = replace(result("none", 7), cpu=8.5)
     (cut, other), budget, told = experiment.at_equal_compute([late, none], [8.0, 8.0])
     assert (cut.score, other.score, budget) == (7, 7, 8.0)
-    assert told == ["model used up to 30 CPU seconds of 8; what it found after them does not count"]
+    assert told == ["gpt used up to 30 CPU seconds of 8; what it found after them does not count"]
 
 
 def test_a_run_that_stopped_early_below_the_best_is_warned_of():
-    early = [replace(result("model", 8), cpu=2.0), replace(result("none", 7), cpu=3.0)]
+    early = [replace(result("gpt", 8), cpu=2.0), replace(result("none", 7), cpu=3.0)]
     _, _, told = experiment.at_equal_compute(early, [8.0, 8.0])
     assert told == ["not at equal compute: none stopped after 3 CPU seconds of 8, not at the best"]
 
@@ -714,7 +714,7 @@ def test_a_run_that_stopped_early_below_the_best_is_warned_of():
     [
         ({"problem": "no-3-in-line"}, 2, "no-3-in-line .*only runs of the same can be compared"),
         ({"convention": "flat-allowed"}, 2, "flat-allowed.*only runs of the same"),
-        ({"seed": 0, "proposer": "none"}, 2, "are both none, n=6, rng seed 0; name one of them"),
+        ({"seed": 0, "generator": "none"}, 2, "are both none, n=6, rng seed 0; name one of them"),
     ],
 )
 def test_runs_that_cannot_be_compared_are_refused(tmp_path, cli, told, code, message):
@@ -735,7 +735,10 @@ def test_runs_that_cannot_be_compared_are_refused(tmp_path, cli, told, code, mes
         (["isosceles"], "name a size, as in: pipeline compare isosceles --n 40"),
         (["isoceles", "--n", "6"], "unknown problem 'isoceles'; did you mean 'isosceles'"),
         (["isosceles", "--n", "6x"], "--n 6x: write a range"),
-        (["isosceles", "--n", "6", "--arms", "modl"], "unknown arm 'modl'; did you mean 'model'"),
+        (
+            ["isosceles", "--n", "6", "--arms", "pertub"],
+            "unknown arm 'pertub'; did you mean 'perturb'",
+        ),
         (["isosceles", "--n", "6", "--arms", "none,none"], "'none' is there twice"),
         (["isosceles", "--n", "6", "--arms", ""], "unknown arm ''"),
         (["isosceles", "--n", "6", "--seeds", "0"], "seeds must be between 1"),
@@ -786,11 +789,11 @@ def test_a_spec_describes_arms_and_options_go_over_it(played_by_stand_in, cli, t
     spec = tmp_path / "spec.toml"
     spec.write_text(
         'problem = "isosceles"\nn = 6\nseeds = 3\nbudget_cpu_seconds = 5\n'
-        'settings.select.keep = 100\n[arms.model]\n[arms.bordered]\nproposer = "none"\n'
-        'search.field = "border"\n[arms.none]\n'
+        'settings.select.keep = 100\n[arms.gpt]\n[arms.bordered]\nproposer = "none"\n'
+        'search.weights = "border"\n[arms.none]\n'
     )
     told = json.loads(cli("compare", spec, "--seeds", "1", "--json").out)
-    assert (told["arms"], told["planned"]) == (["model", "bordered", "none"], 3)
+    assert (told["arms"], told["planned"]) == (["gpt", "bordered", "none"], 3)
     told = json.loads(cli("compare", spec, "--seeds=1", "--arms=bordered,none", "--json").out)
     assert (told["arms"], told["planned"]) == (["bordered", "none"], 2)
     assert len(played_by_stand_in()) == 3
@@ -801,7 +804,7 @@ def test_a_spec_describes_arms_and_options_go_over_it(played_by_stand_in, cli, t
 
 @pytest.mark.slow
 def test_real_runs_are_compared_at_equal_compute(tmp_path, cli):
-    words = ["isosceles", "--n", "12", "--arms", "model,none", "--seeds", "2"]
+    words = ["isosceles", "--n", "12", "--arms", "gpt,none", "--seeds", "2"]
     words += ["--budget-cpu-seconds", "5", "--runs", tmp_path]
     told = json.loads(cli("compare", *words, "--json").out)
     assert told["failed"] == []

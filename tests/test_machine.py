@@ -74,11 +74,11 @@ def test_auto_is_what_pays_on_this_machine(monkeypatch, multiplies, expected):
 
 
 def test_without_a_model_there_is_nothing_to_decide():
-    config = Config(problem="isosceles", n=6, proposer="none")
+    config = Config(problem="isosceles", n=6, generator="none")
     assert settled(config) is config
 
 
 def _on_cpu(config):
-    from dataclasses import replace
+    from msgspec.structs import replace
 
     return replace(config, compute=replace(config.compute, device="cpu"))

@@ -23,7 +23,7 @@ from dataclasses import asdict, astuple, dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pipeline.config import PROPOSERS, Config, config_from
+from pipeline.config import GENERATORS, MODELS, Config, as_dict, config_from
 from pipeline.errors import PipelineError, RunError, UsageError, nearest
 from pipeline.problem import Problem, problem_spec
 from pipeline.storage import files, inputs
@@ -104,7 +104,7 @@ class Plan:
         if twice:
             raise UsageError(f"arm {min(twice)!r} is there twice; name each arm once")
         if len(names) < 2:
-            raise UsageError("a comparison needs two arms or more, as in: --arms model,none")
+            raise UsageError("a comparison needs two arms or more, as in: --arms gpt,none")
         if not self.sizes:
             raise UsageError("name a size, as in: --n 40")
         if not 1 <= self.seeds <= 10_000:
@@ -159,8 +159,8 @@ class Plan:
             arm.overrides,
             {"budget": {"cpu": self.cpu_seconds}, "compute": {"workers": 1}},
         )
-        learns = told.get("search", {}).get("field") == "learnt"
-        if told.get("proposer", "model") != "model" and not learns:
+        learns = told.get("search", {}).get("weights") == "learned"
+        if told.get("generator", "gpt") not in MODELS and not learns:
             told.setdefault("sizes", [n])  # the others have no use for smaller ones
         problem.ground(n)
         whole = {**told, "problem": self.problem, "n": n, "seed": seed}
@@ -216,7 +216,7 @@ def plan_from(data: Mapping[str, Any], where: str, base: Path | None = None) -> 
         return Plan(
             problem=problem_spec(str(base / problem) if ":" in problem else problem),
             sizes=_sizes(data["n"]),
-            arms=arms_from(data.get("arms", ["model", "perturb", "none"]), base),
+            arms=arms_from(data.get("arms", ["gpt", "perturb", "none"]), base),
             seeds=_typed(int, data.get("seeds", Plan.seeds), "seeds"),
             cpu_seconds=float(_typed(float, budget, "budget_cpu_seconds")),
             settings=settings,
@@ -236,14 +236,14 @@ def arms_from(data: object, base: Path) -> tuple[Arm, ...]:
     """
     if isinstance(data, list):
         for name in data:
-            if name not in PROPOSERS:
-                raise UsageError(f"unknown arm {name!r}{nearest(str(name), PROPOSERS)}")
-        return tuple(Arm(name, {"proposer": name}) for name in data)
+            if name not in GENERATORS:
+                raise UsageError(f"unknown arm {name!r}{nearest(str(name), GENERATORS)}")
+        return tuple(Arm(name, {"generator": name}) for name in data)
     arms = []
     for name, told in _section(data, "arms").items():
         overrides = _section(told, f"arms.{name}")
         inputs.absolute(overrides, base)
-        default = {"proposer": name} if name in PROPOSERS else {}
+        default = {"generator": name} if name in GENERATORS else {}
         arms.append(Arm(name, merged(default, overrides)))
     return tuple(arms)
 
@@ -717,7 +717,7 @@ def curve(results: Sequence[Result], end: float) -> list[tuple[float, float, flo
 
 
 def arm_names(configs: Sequence[Config]) -> list[str]:
-    """Name the arm that each run belongs to: its proposer, and what else tells it from others.
+    """Name the arm that each run belongs to: its generator, and what else tells it from others.
 
     Size, rng seed, budget and machine do not; sizes to learn from count by their distance to n.
     """
@@ -725,18 +725,18 @@ def arm_names(configs: Sequence[Config]) -> list[str]:
     keys = [
         key
         for key in sorted(flats[0])
-        if key != "proposer" and len({json.dumps(flat[key]) for flat in flats}) > 1
+        if key != "generator" and len({json.dumps(flat[key]) for flat in flats}) > 1
     ]
     names = []
     for flat in flats:
-        same = [other for other in flats if other["proposer"] == flat["proposer"]]
+        same = [other for other in flats if other["generator"] == flat["generator"]]
         telling = [k for k in keys if len({json.dumps(other[k]) for other in same}) > 1]
-        names.append(" ".join([flat["proposer"], *(f"{k}={flat[k]}" for k in telling)]))
+        names.append(" ".join([flat["generator"], *(f"{k}={flat[k]}" for k in telling)]))
     return names
 
 
 def _of_an_arm(config: Config) -> dict[str, Any]:
-    data = asdict(config)
+    data = as_dict(config)
     data["sizes"] = [config.n - n for n in config.sizes]
     for key in ("problem", "convention", "n", "seed", "budget", "compute"):
         del data[key]

@@ -24,7 +24,7 @@ from pipeline.cli.common import (
 )
 from pipeline.cli.help import Words
 from pipeline.cli.play import words
-from pipeline.config import PROPOSERS
+from pipeline.config import GENERATORS
 from pipeline.errors import UsageError, nearest
 
 _LINE_EVERY = 10.0  # seconds between lines where there is no terminal
@@ -38,15 +38,17 @@ _OF_A_PLAN += ("stop_at_target",)
 @click.option("--n", help="The sizes, as 40,48 or 40:44.")
 @click.option(
     "--arms",
-    type=Words(PROPOSERS),
-    help="model, perturb, restart, none.  [default: model,perturb,none]",
+    type=Words(GENERATORS),
+    help="gpt, vision, perturb, restart, none.  [default: gpt,perturb,none]",
 )
 @click.option("--seeds", type=int, help="How many rng seeds, from 0.  [default: 6]")
 @click.option("--budget-cpu-seconds", type=float, help="Of each run, on one core.  [default: 60]")
 @click.option("--target", type=int, help="What counts as reached.  [default: the best known]")
 @click.option("--stop-at-target", is_flag=True, default=None, help="A run ends at its target.")
 @click.option(
-    "--control", type=Words(PROPOSERS), help="The arm the others are held against.  [default: none]"
+    "--control",
+    type=Words(GENERATORS),
+    help="The arm the others are held against.  [default: none]",
 )
 @click.option("--jobs", type=int, help="Runs at once.  [default: one for each core]")
 @click.option("--convention", help="A convention of the problem; see `pipeline problems`.")
@@ -60,7 +62,7 @@ def compare(what: tuple[str, ...], **options: Any) -> None:
     """Compare ways of searching at equal compute.
 
     \b
-    pipeline compare isosceles --n 40,48 --arms model,none --seeds 6
+    pipeline compare isosceles --n 40,48 --arms gpt,none --seeds 6
     pipeline compare SPEC.toml     the same from a file, with arms of one's own
     pipeline compare RUN RUN ...   finished runs
 
@@ -206,7 +208,7 @@ def _chosen(text: str, described: object) -> object:
 
     names = [name.strip() for name in text.split(",")]
     told = described if isinstance(described, dict) else {}
-    known = {*told, *PROPOSERS}
+    known = {*told, *GENERATORS}
     for name in names:
         if name not in known:
             raise UsageError(f"unknown arm {name!r}{nearest(name, known)}")

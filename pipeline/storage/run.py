@@ -26,13 +26,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from pipeline import __version__
-from pipeline.config import Config, config_from, differences, read_toml, short, to_toml
+from pipeline.config import Config, as_dict, config_from, differences, read_toml, short, to_toml
 from pipeline.core.score_stats import checked_stats, distribution
 from pipeline.core.untrusted import parse_json, read_json
 from pipeline.errors import PipelineError, RunError, UsageError
@@ -125,7 +124,7 @@ class Run:
             "n": config.n,
             "seed": config.seed,
             "identity": config.identity,
-            "config": asdict(config),
+            "config": as_dict(config),
             "sessions": [_session(command)],
         }
         beside = root / f"{_TEMPORARY}{path.name}"
