@@ -1,10 +1,10 @@
 """Growth tabu against tabu at a fixed size: CPU seconds to a target, through the command line.
 
-    python benchmarks/growth.py [--seeds 5] [--seconds 10] [--field none]
+    python benchmarks/growth.py [--seeds 5] [--seconds 10] [--weights none]
 
-Each figure is `pipeline search isosceles --symmetry both-mirrors --method M --field F` on one core
-with an rng seed: CPU seconds to the target, compiling and loading left out; in brackets the best
-score where the limit came first.
+Each figure is `pipeline search isosceles --symmetry both-mirrors --method M --weights F` on one
+core with an rng seed: CPU seconds to the target, compiling and loading left out; in brackets the
+best score where the limit came first.
 """
 
 import argparse
@@ -23,7 +23,7 @@ def once(n: int, target: int, method: str, field: str, seconds: int, seed: int) 
     """Return the cell of one search."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "pipeline", "search", "isosceles", "--n", str(n)]
-        command += ["--symmetry", "both-mirrors", "--method", method, "--field", field]
+        command += ["--symmetry", "both-mirrors", "--method", method, "--weights", field]
         command += ["--target", str(target), "--budget-cpu-seconds", str(seconds)]
         command += ["--workers", "1", "--seed", str(seed), "--runs", folder, "--json"]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -39,7 +39,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=10, help="CPU seconds of a search")
-    parser.add_argument("--field", default="none", help="as pipeline search takes it")
+    parser.add_argument("--weights", default="none", help="as pipeline search takes it")
     options = parser.parse_args()
     os.chdir(Path(__file__).parents[1])
     print("| n, target | tabu | grow |")

@@ -45,9 +45,10 @@ def loop_of(problem: str, n: int, seed: int, count: int, steps: int) -> Loop:
         "sizes": [*SHOWN[problem], n],
         "seed": seed,
         "seeding": {"batches": 2, "smaller": 1.0, "symmetry": [CLASS[problem]]},
-        "model": {"tokens": "orbits", "symmetry": CLASS[problem]},
+        "symmetry": CLASS[problem],
+        "model": {"tokens": "orbits"},
         "train": {"steps": steps, "patience": 0, "sizes": SHOWN[problem]},
-        "sample": {"count": count, "adapt": False},
+        "sample": {"count": count, "adapt_temperature": False},
         "compute": {"device": "cpu", "threads": 1},
     }
     config = config_from(told, "the benchmark")

@@ -16,7 +16,7 @@ from dataclasses import replace
 from statistics import mean, stdev
 from typing import Any
 
-from pipeline.workshop import State
+from msgspec import structs
 
 from pipeline.benchmarking.experiment import merged
 from pipeline.config import config_from
@@ -29,8 +29,6 @@ MODELS: dict[str, dict[str, Any]] = {
     "free": {"model": {"embedding": "free"}},
     "coordinates": {"model": {"embedding": "coordinates"}},
     "fractions": {"model": {"embedding": "fractions"}},
-    "told the score": {"model": {"embedding": "free", "condition": ["score"]}},
-    "told the class": {"model": {"embedding": "free", "condition": ["symmetry"]}},
     "weight decay 0": {"model": {"embedding": "free"}, "train": {"weight_decay": 0.0}},
     "weight decay 0.1": {"model": {"embedding": "free"}, "train": {"weight_decay": 0.1}},
     "free: n unseen": {"model": {"embedding": "free"}, "train": {"sizes": "smaller"}},
@@ -43,7 +41,6 @@ SAMPLINGS: dict[str, dict[str, dict[str, Any]]] = {
         "temperature 0.8": {"temperature": 0.8},
         "temperature 1.2": {"temperature": 1.2},
     },
-    "told the score": {"told the score, asked above": {"ask": "above"}},
 }
 COLUMNS = ("held-out loss", "samples, mean", "top 20 %", "after climb, mean", "max", "seconds")
 
@@ -58,7 +55,7 @@ def loop_of(n: int, seed: int, steps: int, overrides: dict[str, Any]) -> Loop:
         "seed": seed,
         "seeding": {"batches": 1},
         "train": {"steps": steps, "patience": 0},
-        "sample": {"count": 500, "adapt": False},
+        "sample": {"count": 500, "adapt_temperature": False},
         "search": {"batches": 0},
         "compute": {"device": "cpu", "threads": 1},
     }
@@ -81,7 +78,7 @@ def played(n: int, seed: int, steps: int, names: list[str]) -> dict[str, tuple[f
         model, _, told, _ = loop._train(1, state)
         training, config = time.process_time() - began, loop.config
         for way, changes in {name: {}, **SAMPLINGS.get(name, {})}.items():
-            loop.config = replace(config, sample=replace(config.sample, **changes))
+            loop.config = structs.replace(config, sample=structs.replace(config.sample, **changes))
             loop.writer.config = loop.config
             began = time.process_time()
             at = replace(state, temperature=loop.config.sample.temperature)

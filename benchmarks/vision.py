@@ -14,12 +14,11 @@ orders, less log K! for the orders of K choices).
 import argparse
 import math
 import time
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
-from pipeline.writers import BoardWriter, TokenWriter, Writer, make_writer
+from msgspec.structs import replace
 
 from pipeline.config import Config, config_from
 from pipeline.core import streams
@@ -38,15 +37,16 @@ CASES: dict[str, dict[str, Any]] = {
     "n = 32, both mirrors": {
         "n": 32,
         "sizes": [20, 24, 28, 32],
-        "model": {"tokens": "orbits", "symmetry": "both-mirrors"},
+        "symmetry": "both-mirrors",
+        "model": {"tokens": "orbits"},
         "seeding": {"symmetry": ["both-mirrors"]},
     },
 }
 ARMS: dict[str, dict[str, Any]] = {
     "gpt": {},
-    "vision": {"kind": "vision", "geometry": "offset"},
-    "gpt, offset": {"geometry": "offset"},
-    "vision, off": {"kind": "vision"},
+    "vision": {"generator": "vision", "model": {"attention_bias": "offset"}},
+    "gpt, offset": {"model": {"attention_bias": "offset"}},
+    "vision, off": {"generator": "vision"},
 }
 SAMPLES = 300
 _PROBE = 12  # steps that tell how long one takes
@@ -54,14 +54,15 @@ _TRIED = 60  # samples that tell how long one takes
 _TOLD = 8  # random parts by which a held-out construction is judged
 
 
-def config_of(case: dict[str, Any], model: dict[str, Any], seed: int, steps: int = 1) -> Config:
+def config_of(case: dict[str, Any], arm: dict[str, Any], seed: int, steps: int = 1) -> Config:
     """Return the configuration of a run of one case with one model."""
     data = {
         "problem": "isosceles",
         "seed": seed,
         **case,
+        **arm,
         "seeding": {"method": "anneal", "count": 1200, **case.get("seeding", {})},
-        "model": {**case.get("model", {}), **model},
+        "model": {**case.get("model", {}), **arm.get("model", {})},
         "sample": {"count": SAMPLES},
         "train": {"steps": steps, "holdout": 0.0, "evaluate_every": steps},
         "compute": {"device": "cpu", "threads": 1, "workers": 1},
@@ -143,7 +144,7 @@ def climbed(config: Config, cells: np.ndarray, number: int) -> np.ndarray:
         problem=config.problem,
         convention=PROBLEM.convention,
         n=config.n,
-        symmetry=config.model.symmetry or "trivial",
+        symmetry=config.symmetry or "trivial",
         method="climb",
         cells=cells,
         rng=streams.state(config.seed, number, "search"),

@@ -1,20 +1,18 @@
-"""Write the parts of the guide that are made from the program: cli.md, and the keys in loop.md.
+"""Write what is made from the program: cli.md, the keys in loop.md, and schemas/config.json.
 
 python docs/reference.py
 """
 
-import ast
 import inspect
+import json
 import textwrap
 from collections.abc import Iterator
-from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any, get_type_hints
 
 import click
 
-from pipeline import config
 from pipeline.cli.commands import cli
+from pipeline.config.describe import json_schema, keys
 
 HERE = Path(__file__).resolve().parent
 BEGIN, END = "<!-- keys: made by reference.py -->\n", "<!-- end of keys -->\n"
@@ -68,42 +66,15 @@ def _cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
 
 
-def meanings() -> dict[tuple[str, str], str]:
-    """Return what the comments of config.py say of each key, by class and name."""
-    source = Path(config.__file__).read_text(encoding="utf-8")
-    lines = source.splitlines()
-    found = {}
-    for node in ast.parse(source).body:
-        if not isinstance(node, ast.ClassDef):
-            continue
-        for item in node.body:
-            if not (isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name)):
-                continue
-            beside = lines[item.lineno - 1].partition("  # ")[2]
-            above, i = [], item.lineno - 2
-            while lines[i].strip().startswith("# "):
-                above.insert(0, lines[i].strip().removeprefix("# "))
-                i -= 1
-            found[node.name, item.target.id] = beside or " ".join(above)
+def rows() -> tuple[list[str], list[str]]:
+    """Return the rows of the table of keys: those that a user meets, and those for experts."""
+    found: tuple[list[str], list[str]] = ([], [])
+    for key in keys():
+        default = "must be given" if key.default is None else f"`{_toml(key.default)}`"
+        unit = f" ({key.unit})" if key.unit else ""
+        cells = (f"`{key.name}`", default, f"{key.rule}{unit}", key.meaning)
+        found[key.expert].append("| " + " | ".join(map(_cell, cells)) + " |")
     return found
-
-
-def keys() -> list[tuple[str, str, str]]:
-    """Return (key, default, meaning) of everything a configuration holds."""
-    return _keys(config.Config, "", meanings())
-
-
-def _keys(cls: Any, prefix: str, told: dict[tuple[str, str], str]) -> list[tuple[str, str, str]]:
-    hints, rows, inner = get_type_hints(cls), [], []
-    for key in fields(cls):
-        hint = hints[key.name]
-        if is_dataclass(hint):
-            inner += _keys(hint, f"{prefix}{key.name}.", told)
-            continue
-        required = prefix + key.name in ("problem", "n")
-        default = "must be given" if required else f"`{_toml(key.default)}`"
-        rows.append((prefix + key.name, default, told[cls.__name__, key.name]))
-    return rows + inner
 
 
 def _toml(value: object) -> str:
@@ -115,20 +86,27 @@ def _toml(value: object) -> str:
 
 
 def with_keys(page: str) -> str:
-    """Return loop.md with the table of keys as it is now."""
+    """Return loop.md with the tables of keys as they are now."""
     before, _, rest = page.partition(BEGIN)
     _, _, after = rest.partition(END)
-    rows = [f"| `{key}` | {default} | {_cell(meaning)} |" for key, default, meaning in keys()]
-    return "\n".join(
-        [f"{before}{BEGIN}", "| key | default | meaning |", "|---|---|---|", *rows, ""]
-    ) + (f"\n{END}{after}")
+    head = ["| key | default | value | meaning |", "|---|---|---|---|"]
+    usual, experts = rows()
+    told = "Few runs need another value than the default here."
+    lines = [*head, *usual, "", "### Keys for experts", "", told, "", *head, *experts]
+    return "\n".join([f"{before}{BEGIN}", *lines, f"\n{END}{after}"])
+
+
+def schema() -> str:
+    """Return the JSON Schema of a configuration file."""
+    return json.dumps(json_schema(), indent=1) + "\n"
 
 
 def main() -> None:
-    """Write both."""
+    """Write all three."""
     (HERE / "cli.md").write_text(reference(), encoding="utf-8")
     page = HERE / "loop.md"
     page.write_text(with_keys(page.read_text(encoding="utf-8")), encoding="utf-8")
+    (HERE / "schemas" / "config.json").write_text(schema(), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from pipeline.core.population import Population
     from pipeline.errors import PipelineError
     from pipeline.generators.base import Generator
-    from pipeline.plugins import load_problem
-    from pipeline.problem import Problem
+    from pipeline.problem import Problem, load_problem
     from pipeline.result import Found, Histogram, Result
     from pipeline.state import State
     from pipeline.storage.run import Run
@@ -63,7 +62,7 @@ _HOMES = {
     "Problem": "problem",
     "Run": "storage.run",
     "State": "state",
-    "load_problem": "plugins",
+    "load_problem": "problem",
 }
 
 

@@ -13,8 +13,7 @@ from pipeline.executors import make_executor
 from pipeline.generators.base import Generator
 from pipeline.generators.registry import generator_of, name_of
 from pipeline.loop import Memory
-from pipeline.plugins import load_problem, problem_spec
-from pipeline.problem import Problem
+from pipeline.problem import Problem, load_problem, problem_spec
 from pipeline.report.best_files import BestFiles
 from pipeline.report.progress import ProgressDisplay
 from pipeline.result import Found, Result
@@ -221,7 +220,7 @@ def verify(problem: str | Problem, points: Iterable[Sequence[int]], n: int) -> V
     from pipeline.storage.construction_files import Construction, elements_of
 
     made = _problem(problem)
-    elements = elements_of(made, n, [list(point) for point in points])
+    elements = elements_of([list(map(int, point)) for point in points], made, n, "the points")
     found = Construction(made, n, elements, "the points")
     witness = found.witness()
     shown = None if witness is None else [tuple(point) for point in witness]

@@ -64,7 +64,7 @@ def build(
     """
     check_memory(problem, config)
     clock = Clock(config.budget.time, config.budget.cpu, spent)
-    generates = config.proposer != "none"
+    generates = config.generator != "none"
     limit = TimeLimit(clock, generates)
     callbacks = CallbackList([limit])
     engine = Engine(problem, config, executor, clock, callbacks, arrays)
@@ -79,10 +79,10 @@ def settled(config: Config) -> Config:
 
     So that a run goes on in the same one elsewhere; without a model there is nothing to settle.
     """
-    from dataclasses import replace
+    from msgspec.structs import replace
 
     compute = config.compute
-    if config.proposer != "model" or compute.precision != "auto":
+    if not config.has_model or compute.precision != "auto":
         return config
     from pipeline.model.device import pick_device, settled_precision
 

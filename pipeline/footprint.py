@@ -27,12 +27,12 @@ def check_memory(problem: Problem, config: Config) -> None:
 def _needs(m: int, config: Config) -> dict[str, int]:
     """Return bytes by the keys that decide them, for m elements."""
     seeds = {f"seeding.count = {config.seeding.count:,}": config.seeding.count * m // 8}
-    if config.proposer == "none":
+    if config.generator == "none":
         return seeds
     count, model = config.sample.count, config.model
     # Samples are packed and unpacked once, a byte for each element.
     needs = seeds | {f"sample.count = {count:,}": count * m}
-    if config.proposer != "model":
+    if not config.has_model:
         return needs
     # Weights, their gradients and the two moments of AdamW, in float32.
     weights = 12 * model.layers * model.width**2

@@ -16,9 +16,9 @@ settings.load_profile("pipeline")
 #: Options of a run that takes a fraction of a second a round; the same bytes everywhere.
 TINY = [
     *("--sizes", "5:6", "--rounds", "2", "--workers", "1"),
-    *("--seeding", "anneal", "--set", "seeding.count=40", "--set", "seeding.proposals=3000"),
+    *("--seeding", "anneal", "--set", "seeding.count=40", "--set", "seeding.moves=3000"),
     *("--set", "train.steps=8", "--set", "train.evaluate_every=4", "--set", "sample.count=20"),
-    *("--set", "search.proposals=2000", "--set", "search.batches=0", "--set", "select.keep=50"),
+    *("--set", "search.moves=2000", "--set", "search.batches=0", "--set", "select.keep=50"),
     *("--set", "model.width=16", "--set", "model.heads=2", "--set", "model.layers=1"),
     *("--set", "compute.threads=1", "--set", "compute.device=cpu"),
 ]

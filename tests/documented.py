@@ -10,23 +10,26 @@ import click
 
 ROOT = Path(__file__).resolve().parent.parent
 
+#: Few steps of a task of the portfolio.
+FEW_STEPS = shlex.split(
+    "--set search.tabu_steps=2000 --set search.enumerate_nodes=2000 --set search.cover_nodes=40000"
+)
 #: Budgets for a test; what the commands mean stays as it is.
-SMALL_LOOP = shlex.split(
-    "--set seeding.count=40 --set seeding.proposals=2000 --set seeding.batches=1 "
-    "--set search.batches=1 --set search.proposals=500 --set train.steps=4 --set sample.count=10 "
+SMALL_LOOP = FEW_STEPS + shlex.split(
+    "--set seeding.count=40 --set seeding.moves=2000 --set seeding.batches=1 "
+    "--set search.batches=1 --set search.moves=500 --set train.steps=4 --set sample.count=10 "
     "--set select.keep=50 --set model.width=16 --set model.layers=1"
 )
 SMALL_RUN = [*SMALL_LOOP, "--workers", "1", "--rounds", "1"]
-SMALL_SEARCH = shlex.split("--rounds 0 --set seeding.batches=1 --symmetry both-mirrors --workers 1")
+SMALL_SEARCH = FEW_STEPS + shlex.split(
+    "--rounds 0 --set seeding.batches=1 --symmetry both-mirrors --workers 1"
+)
 SMALL_COMPARE = ["--n", "9", "--seeds", "1", "--budget-cpu-seconds", "1", *SMALL_LOOP]
 SMALL_LAB = {
     "run": shlex.split("--steps 12 --samples 20 --strings 40 --parameters 1k"),
     "sweep": shlex.split("--steps 3 --parameters 1k --seeds 1"),
 }
 SMALL = {"run": SMALL_RUN, "search": SMALL_SEARCH, "compare": SMALL_COMPARE}
-
-#: Steps of one shard of a portfolio, for ``pipeline.workshop._BOUNDS``.
-FEW_STEPS = {"tabu": 2000, "enumerate": 2000, "cover": 40_000}
 
 
 def commands(page: str) -> list[str]:

@@ -88,7 +88,7 @@ LOWER = {
         *("executors", "publish", "benchmarking", "report", "cli", "lab"),
     ],
     "pipeline/problem.py": ["search", "model", "loop", "storage", "config"],
-    "pipeline/config.py": ["problem", "search", "model", "loop", "storage", "session"],
+    "pipeline/config/": ["problem", "search", "model", "loop", "storage", "session"],
     "pipeline/workshop.py": ["model", "loop", "rounds", "storage", "session", "cli", "report"],
     "pipeline/search/": ["model", "loop", "storage", "session", "publish", "benchmarking", "cli"],
     "pipeline/model/": ["search", "loop", "storage", "session", "cli", "problem"],

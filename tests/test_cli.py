@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from conftest import TINY, contents, only_run
+from documented import FEW_STEPS
 
 from pipeline import __version__
 from pipeline.cli.commands import cli as group
@@ -131,7 +132,7 @@ def test_the_rng_seed_decides_the_results(played, tmp_path, cli):
             "--tokens",
             "orbits",
             "--set",
-            "model.symmetry=both-mirrors",
+            "symmetry=both-mirrors",
             "--symmetry",
             "both-mirrors",
         ],
@@ -140,7 +141,7 @@ def test_the_rng_seed_decides_the_results(played, tmp_path, cli):
         ["--n", "7", "--sizes", "5,7"],
         ["--n", "3", "--sizes", "1:3"],
         ["--n", "1", "--sizes", "1"],
-        ["--set", "search.proposals=0", "--set", "model.order=random"],
+        ["--set", "search.moves=0", "--set", "model.order=random"],
     ],
     ids=" ".join,
 )
@@ -239,10 +240,17 @@ def test_show_tells_command_rounds_and_best(played, cli):
     assert told["identity"]
 
 
-def test_a_stage_of_one_size_says_which(tmp_path, cli, monkeypatch):
-    few = {"tabu": 2000, "enumerate": 2000, "cover": 40_000}
-    monkeypatch.setattr("pipeline.workshop._BOUNDS", few)
-    options = [*TINY, "--seeding", "portfolio", "--set", "seeding.batches=1", "--rounds", 1]
+def test_a_stage_of_one_size_says_which(tmp_path, cli):
+    options = [
+        *TINY,
+        *FEW_STEPS,
+        "--seeding",
+        "portfolio",
+        "--set",
+        "seeding.batches=1",
+        "--rounds",
+        1,
+    ]
     options += ["--set", "search.batches=1"]
     found = cli("run", "isosceles", "--n", 6, *options, "--runs", tmp_path)
     assert found.code == 0
@@ -518,9 +526,9 @@ def test_bad_input_is_one_line_and_makes_no_run(tmp_path, cli, arguments, messag
         (["--tokens", "pointz"], "unknown tokens 'pointz'; did you mean 'points'"),
         (["--symmetry", "mirorr"], "did you mean 'mirror'"),
         (["--symmetry", "quarter-turn"], "no construction with the symmetry quarter-turn"),
-        (["--set", "model.symmetry=mirror"], "use tokens 'orbits'"),
+        (["--set", "symmetry=mirror"], "use tokens 'orbits'"),
         (
-            ["--tokens", "orbits", "--set", "model.symmetry=quarter-turn"],
+            ["--tokens", "orbits", "--set", "symmetry=quarter-turn"],
             "no construction with the symmetry 'quarter-turn'",
         ),
         (["--set", "model.order=shuffled"], "order"),
@@ -661,7 +669,7 @@ def test_ctrl_c_keeps_what_is_done_and_says_how_to_go_on(played, tmp_path, cli, 
 @pytest.mark.skipif(os.name != "posix", reason="sends signals as POSIX does")
 def test_a_second_ctrl_c_stops_at_once(tmp_path):
     # One annealing of 10**12 proposals takes days: only a stop in its midst ends this.
-    endless = ["--set", "seeding.proposals=1000000000000", "--workers", 2]
+    endless = ["--set", "seeding.moves=1000000000000", "--workers", 2]
     process = start(*LONG, *endless, "--runs", tmp_path)
     read_until(process, "round 0 of 1000: local search")
     process.send_signal(signal.SIGINT)

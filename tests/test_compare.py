@@ -97,7 +97,7 @@ print(json.dumps({"schema": 1, "run": run}))
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Runs for the stand-in, each in a folder GENERATOR/SEED."""
     root = tmp_path_factory.mktemp("made")
-    for generator, best in (("model", 8), ("perturb", 7), ("none", 7)):
+    for generator, best in (("gpt", 8), ("perturb", 7), ("none", 7)):
         for seed in range(6):
             settings = {GENERATOR_KEY: generator, "seed": seed}
             make_run(
@@ -158,24 +158,24 @@ def test_five_pairs_never_decide_and_six_do():
     [
         (
             Pairs(4, 0, 1),
-            "model ahead of none in 4 of 5 pairs, behind in 1 (sign test p = 0.38): not decided at "
+            "gpt ahead of none in 4 of 5 pairs, behind in 1 (sign test p = 0.38): not decided at "
             "this number of rng seeds; 4 more, all ahead, would decide it.",
         ),
         (
             Pairs(1, 3, 1),
-            "model ahead of none in 1 of 5 pairs, tied in 3, behind in 1 (sign test p = 1): not "
+            "gpt ahead of none in 1 of 5 pairs, tied in 3, behind in 1 (sign test p = 1): not "
             "decided at this number of rng seeds; 7 more, all one way, would decide it.",
         ),
-        (Pairs(6, 0, 0), "model ahead of none in 6 of 6 pairs (sign test p = 0.031): ahead."),
+        (Pairs(6, 0, 0), "gpt ahead of none in 6 of 6 pairs (sign test p = 0.031): ahead."),
         (
             Pairs(1, 0, 9),
-            "model ahead of none in 1 of 10 pairs, behind in 9 (sign test p = 0.021): behind.",
+            "gpt ahead of none in 1 of 10 pairs, behind in 9 (sign test p = 0.021): behind.",
         ),
         (Pairs(), "model and none have no pair of the same rng seed: not decided."),
     ],
 )
 def test_a_verdict_says_what_the_pairs_allow(pairs, sentence):
-    assert statistics.verdict("model", "none", pairs) == sentence
+    assert statistics.verdict("gpt", "none", pairs) == sentence
 
 
 @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ def test_without_a_trace_the_same_best_is_tied():
 
 
 def test_pairs_are_of_the_same_size_and_rng_seed():
-    arm = [result("model", 9, seed=k) for k in range(4)] + [result("model", 5, seed=0, n=7)]
+    arm = [result("gpt", 9, seed=k) for k in range(4)] + [result("gpt", 5, seed=0, n=7)]
     control = [result("none", 8, seed=k) for k in (1, 3, 5)] + [result("none", 5, seed=0, n=7)]
     assert statistics.pairs_of(arm, control) == Pairs(2, 1, 0)
 
@@ -209,25 +209,23 @@ def test_pairs_are_of_the_same_size_and_rng_seed():
 def test_a_summary_counts_reached_targets_and_time_to_the_median_of_the_control():
     none = [result("none", s, seed=k) for k, s in enumerate((7, 8, 8, 9))]
     steps = (Step(0.5, 7, "seed"), Step(2.0, 8, "search"), Step(6.0, 9, "model"))
-    model = [replace(result("model", 9, seed=k), trace=steps) for k in range(2)]
+    model = [replace(result("gpt", 9, seed=k), trace=steps) for k in range(2)]
     perturb = [result("perturb", s, seed=k) for k, s in enumerate((7, 7, 8))]
-    found = statistics.summary(
-        [*none, *model, *perturb], 6, ["model", "perturb", "none"], "none", 9
-    )
+    found = statistics.summary([*none, *model, *perturb], 6, ["gpt", "perturb", "none"], "none", 9)
     assert found.control_median == 8
     by_arm = {each.arm: each for each in found.arms}
-    assert {arm: s.reached for arm, s in by_arm.items()} == {"model": 2, "perturb": 0, "none": 1}
-    assert by_arm["model"].cpu_to_control_median == 2.0
+    assert {arm: s.reached for arm, s in by_arm.items()} == {"gpt": 2, "perturb": 0, "none": 1}
+    assert by_arm["gpt"].cpu_to_control_median == 2.0
     assert by_arm["perturb"].cpu_to_control_median == inf
     assert by_arm["none"].pairs is None
-    assert by_arm["model"].pairs == Pairs(2, 0, 0)
-    assert by_arm["model"].median == 9
+    assert by_arm["gpt"].pairs == Pairs(2, 0, 0)
+    assert by_arm["gpt"].median == 9
 
 
 def test_several_sizes_have_a_verdict_together():
-    order = product((("model", 9), ("none", 8)), range(3), (6, 7))
+    order = product((("gpt", 9), ("none", 8)), range(3), (6, 7))
     results = [result(arm, score, seed, n=n) for (arm, score), seed, n in order]
-    summaries = [statistics.summary(results, n, ["model", "none"], "none", None) for n in (6, 7)]
+    summaries = [statistics.summary(results, n, ["gpt", "none"], "none", None) for n in (6, 7)]
     found = statistics.verdicts(summaries)
     assert [(n, pairs.word) for n, _, pairs in found] == [
         (6, "not decided"),
@@ -253,7 +251,7 @@ def test_a_curve_is_the_median_and_range_of_the_best_so_far():
 
 def test_a_result_is_the_verified_best_and_when_each_best_was_reached(tmp_path):
     run = make_run(tmp_path, {"seed": 3}, [(0.5, 5), (2.25, 8)], cpu=5.5)
-    found = results.result_of(run, load_problem("isosceles"), "model")
+    found = results.result_of(run, load_problem("isosceles"), "gpt")
     assert (found.n, found.seed, found.score, found.cpu) == (6, 3, 8, 5.5)
     assert found.trace == (Step(0.5, 5, "search"), Step(2.25, 8, "search"))
     assert [found.reached(k) for k in (4, 5, 6, 8, 9)] == [0.5, 0.5, 2.25, 2.25, inf]
@@ -266,14 +264,14 @@ def test_a_trace_leaves_out_torn_lines_other_sizes_and_what_was_not_kept(tmp_pat
     run.event("best", n=6, score=9, cpu=3.0, origin="model")  # of a round that was dropped
     with open(run.path / "events.jsonl", "a", encoding="utf-8") as log:
         log.write('[]\n{"event": "best", "n": 6, "sc')
-    found = results.result_of(run, load_problem("isosceles"), "model")
+    found = results.result_of(run, load_problem("isosceles"), "gpt")
     assert [(step.cpu, step.score) for step in found.trace] == [(1.0, 6), (2.0, 8)]
 
 
 def test_a_run_without_events_has_a_best_and_no_trace(tmp_path):
     run = make_run(tmp_path, {}, [(1.0, 8)], cpu=5.0)
     (run.path / "events.jsonl").unlink()
-    found = results.result_of(run, load_problem("isosceles"), "model")
+    found = results.result_of(run, load_problem("isosceles"), "gpt")
     assert (found.score, found.cpu, found.trace, found.reached(8)) == (8, 0.0, (), inf)
 
 
@@ -283,11 +281,11 @@ def test_a_best_that_is_not_valid_is_no_result(tmp_path):
         patch.setattr(sys.modules[__name__], "SIX", [(0, 0), (0, 1), (0, 2), *SIX])
         run = make_run(tmp_path, {}, [(1.0, 8)], cpu=5.0)
     with pytest.raises(RunError, match="not valid; witness"):
-        results.result_of(run, load_problem("isosceles"), "model")
+        results.result_of(run, load_problem("isosceles"), "gpt")
 
 
 def test_a_stored_result_comes_back_and_a_damaged_one_does_not(tmp_path):
-    file, kept = tmp_path / "trial.json", result("model", 8)
+    file, kept = tmp_path / "trial.json", result("gpt", 8)
     results.write_result(file, kept)
     assert results.read_result(file) == kept
     assert list(tmp_path.iterdir()) == [file]
@@ -302,16 +300,14 @@ def test_a_stored_result_comes_back_and_a_damaged_one_does_not(tmp_path):
 
 
 def plan(**changes: Any) -> Plan:
-    arms = tuple(Arm(name, {GENERATOR_KEY: name}) for name in ("model", "none"))
+    arms = tuple(Arm(name, {GENERATOR_KEY: name}) for name in ("gpt", "none"))
     given = {"problem": "isosceles", "sizes": (6, 7), "arms": arms, "seeds": 2, "cpu_seconds": 5.0}
     return Plan(**{**given, **changes})
 
 
 def test_trials_come_rng_seed_by_rng_seed():
     trials = plan().trials(load_problem("isosceles"))
-    assert [(t.seed, t.n, t.arm) for t in trials] == list(
-        product((0, 1), (6, 7), ("model", "none"))
-    )
+    assert [(t.seed, t.n, t.arm) for t in trials] == list(product((0, 1), (6, 7), ("gpt", "none")))
     assert len({trial.name for trial in trials}) == len(trials)
 
 
@@ -326,7 +322,7 @@ def test_a_trial_is_an_ordinary_command_on_one_core(tmp_path):
             with_setting(settings, words[at + 1])
     assert settings["compute"] == {"device": "cpu", "threads": 1, "workers": 1}
     assert settings["budget"]["cpu"] == 5.0
-    assert settings["model"]["tokens"] == "dense"
+    assert settings["gpt"]["tokens"] == "dense"
 
 
 def test_an_arm_that_learns_nothing_spends_nothing_on_smaller_sizes():
@@ -338,7 +334,7 @@ def test_an_arm_that_learns_nothing_spends_nothing_on_smaller_sizes():
     assert sizes("none") == sizes("perturb") == [6]
     assert sizes("none", sizes=[5, 6]) == [5, 6]
     assert sizes("none", search={"field": "learnt"}) is None
-    assert sizes("model") is sizes() is None
+    assert sizes("gpt") is sizes() is None
 
 
 def test_the_folder_is_shared_by_plans_that_only_ask_for_more():
@@ -360,7 +356,7 @@ def test_runs_may_end_at_a_target_of_each_size_and_are_then_kept_apart():
     trials = plan(sizes=(6,), target=8).trials(load_problem("isosceles"))
     ends = {trial.settings["budget"]["target"] for trial in trials}
     assert ends == {9}  # which is proved, so that nothing can be better
-    data = {"problem": "isosceles", "n": [6, 7], "arms": ["model", "none"]}
+    data = {"problem": "isosceles", "n": [6, 7], "arms": ["gpt", "none"]}
     read = experiment.plan_from(data | {"target": {"6": 8}, "stop_at_target": True}, "file.toml")
     assert (read.goal(6), read.goal(7), read.stop_at_target) == (8, 0, True)
 
@@ -369,7 +365,7 @@ def test_a_trial_is_another_one_when_what_decides_its_result_changes():
     def names(**changes: Any) -> set[str]:
         return {trial.name for trial in plan(**changes).trials(load_problem("isosceles"))}
 
-    arms = (Arm("model", {GENERATOR_KEY: "model", "select": {"keep": 9}}), Arm("none", {}))
+    arms = (Arm("gpt", {GENERATOR_KEY: "gpt", "select": {"keep": 9}}), Arm("none", {}))
     assert names() < names(seeds=3)
     assert not names() & names(arms=arms)
 
@@ -493,18 +489,18 @@ def test_a_spec_names_no_file_that_is_run(tmp_path, cli, text):
 
 
 def test_the_control_is_none_or_the_last_or_the_one_asked_for():
-    assert experiment.control_of(["none", "model"]) == "none"
-    assert experiment.control_of(["model", "perturb"]) == "perturb"
-    assert experiment.control_of(["model", "none"], "model") == "model"
+    assert experiment.control_of(["none", "gpt"]) == "none"
+    assert experiment.control_of(["gpt", "perturb"]) == "perturb"
+    assert experiment.control_of(["gpt", "none"], "gpt") == "gpt"
     with pytest.raises(UsageError, match="did you mean 'model'"):
-        experiment.control_of(["model", "none"], "modl")
+        experiment.control_of(["gpt", "none"], "prturb")
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"arms": ["model", "modle"]}, "unknown arm 'modle'; did you mean 'model'"),
-        ({"arms": ["model"]}, "two arms or more"),
+        ({"arms": ["gpt", "pertub"]}, "unknown arm 'pertub'; did you mean 'perturb'"),
+        ({"arms": ["gpt"]}, "two arms or more"),
         ({"arms": ["none", "none"]}, "'none' is there twice"),
         ({"arms": 3}, "arms must be a section, got 3"),
         ({"arms": {"a": 1, "none": {}}}, "arms.a must be a section or a generator, got 1"),
@@ -530,7 +526,7 @@ def test_the_control_is_none_or_the_last_or_the_one_asked_for():
     ],
 )
 def test_a_plan_that_cannot_be_is_refused(change, message):
-    data = {"problem": "isosceles", "n": 6, "arms": ["model", "none"], **change}
+    data = {"problem": "isosceles", "n": 6, "arms": ["gpt", "none"], **change}
     with pytest.raises(UsageError, match=rf"^file\.toml: .*{message}"):
         experiment.plan_from(data, "file.toml")
 
@@ -545,21 +541,21 @@ def test_a_key_that_no_configuration_has_is_refused_before_anything_runs():
 
 
 def test_a_comparison_prints_its_folder_the_tables_and_the_verdicts(run_by_stand_in, cli):
-    found = cli("compare", *BASE, "--seeds", "6", "--arms", "model,none")
+    found = cli("compare", *BASE, "--seeds", "6", "--arms", "gpt,none")
     assert found.code == 0, found.err
     assert re.match(r"\S+/runs/compare-isosceles-\w{6}\n", found.out)
     assert "isosceles (flat-forbidden), n=6" in found.out
     assert re.search(r"^model +8 +8 +8-8 +0 of 6 +2\.2 +6 +0 +0$", found.out, re.M)
     assert re.search(r"^none +7 +7 +7-7 +0 of 6 +2\.2 *$", found.out, re.M)
-    assert "model ahead of none in 6 of 6 pairs (sign test p = 0.031): ahead." in found.out
+    assert "gpt ahead of none in 6 of 6 pairs (sign test p = 0.031): ahead." in found.out
     assert "fewer than 6 pairs" in " ".join(found.out.split())
     assert "12/12" in found.err
     assert len(run_by_stand_in()) == 12
 
 
 def test_the_same_command_again_runs_nothing_and_more_seeds_only_those(run_by_stand_in, cli):
-    assert cli("compare", *BASE, "--seeds", "2", "--arms", "model,none").code == 0
-    first = cli("compare", *BASE, "--seeds", "2", "--arms", "model,none", "--json")
+    assert cli("compare", *BASE, "--seeds", "2", "--arms", "gpt,none").code == 0
+    first = cli("compare", *BASE, "--seeds", "2", "--arms", "gpt,none", "--json")
     assert len(run_by_stand_in()) == 4
     assert "4 of 4 runs are there already" in first.err
     assert cli("compare", *BASE, "--seeds", "3", "--arms", "model,perturb,none").code == 0
@@ -577,7 +573,7 @@ def test_ctrl_c_ends_the_children_and_the_same_command_goes_on(
     run_by_stand_in, cli, monkeypatch, tmp_path
 ):
     monkeypatch.setenv("SLOW_FROM", "1")
-    words = ["compare", *BASE, "--seeds", "2", "--arms", "model,none"]
+    words = ["compare", *BASE, "--seeds", "2", "--arms", "gpt,none"]
     code = f"from pipeline.benchmarking import runner; runner.PROGRAM = {runner.PROGRAM!r}; "
     code += "from pipeline.cli import main; main()"
     process = subprocess.Popen(
@@ -590,7 +586,7 @@ def test_ctrl_c_ends_the_children_and_the_same_command_goes_on(
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert "model ahead of none in 1 of 1 pairs" in out
+    assert "gpt ahead of none in 1 of 1 pairs" in out
     assert "Go on with the same command" in err
     assert "pipeline compare isosceles --n 6" in err
     assert "Traceback" not in err
@@ -600,7 +596,7 @@ def test_ctrl_c_ends_the_children_and_the_same_command_goes_on(
 
 
 def test_what_an_earlier_try_left_is_thrown_away(run_by_stand_in, cli, tmp_path):
-    words = ["compare", *BASE, "--seeds", "1", "--arms", "model,none"]
+    words = ["compare", *BASE, "--seeds", "1", "--arms", "gpt,none"]
     assert cli(*words).code == 0
     (folder,) = (tmp_path / "runs").iterdir()
     (stored,) = folder.glob("results/n6-model-seed0-*.json")
@@ -615,7 +611,7 @@ def test_what_an_earlier_try_left_is_thrown_away(run_by_stand_in, cli, tmp_path)
 
 def test_a_run_that_fails_is_reported_and_the_others_go_on(run_by_stand_in, cli, monkeypatch):
     monkeypatch.setenv("FAILS", "1")
-    words = ["compare", *BASE, "--seeds", "3", "--arms", "model,none"]
+    words = ["compare", *BASE, "--seeds", "3", "--arms", "gpt,none"]
     found = cli(*words)
     assert found.code == 1
     assert "model, n=6, rng seed 1 failed: no luck with this one" in found.err
@@ -623,7 +619,7 @@ def test_a_run_that_fails_is_reported_and_the_others_go_on(run_by_stand_in, cli,
     assert "model ahead of none in 2 of 2 pairs" in found.out
     shown = json.loads(cli(*words, "--json").out)
     assert shown["failed"][0] == {
-        "arm": "model",
+        "arm": "gpt",
         "n": 6,
         "seed": 1,
         "error": "no luck with this one",
@@ -637,7 +633,7 @@ def test_progress_is_lines_with_an_eta_where_there_is_no_terminal(
     run_by_stand_in, cli, monkeypatch
 ):
     monkeypatch.setattr("pipeline.cli.compare_progress._LINE_EVERY", 0.0)
-    found = cli("compare", *BASE, "--seeds", "1", "--arms", "model,none", "--jobs", "1")
+    found = cli("compare", *BASE, "--seeds", "1", "--arms", "gpt,none", "--jobs", "1")
     assert re.search(r"^[01]/2 runs, ETA \d+ s$", found.err, re.M)
     assert re.search(r"^2/2 none, n=6, rng seed 0: best 7, 5\.2 CPU s", found.err, re.M)
     assert not {"\x1b", "\r"} & set(found.err)
@@ -645,7 +641,7 @@ def test_progress_is_lines_with_an_eta_where_there_is_no_terminal(
 
 def test_when_every_run_fails_there_is_no_table(run_by_stand_in, cli, monkeypatch):
     monkeypatch.setenv("FAILS", "0")
-    found = cli("compare", *BASE, "--seeds", "1", "--arms", "model,none")
+    found = cli("compare", *BASE, "--seeds", "1", "--arms", "gpt,none")
     assert found.code == 1
     assert "no run has finished yet" in found.out
     assert "Traceback" not in found.err
@@ -660,11 +656,11 @@ def test_a_second_comparison_in_the_same_folder_waits_its_turn(tmp_path):
 
 
 def test_json_holds_everything(run_by_stand_in, cli):
-    found = cli("compare", *BASE, "--seeds", "2", "--arms", "model,none", "--json")
+    found = cli("compare", *BASE, "--seeds", "2", "--arms", "gpt,none", "--json")
     shown = json.loads(found.out)
     assert shown["schema"] == 1
     assert (shown["problem"], shown["budget_cpu_seconds"]) == ("isosceles", 5.0)
-    assert (shown["control"], shown["arms"]) == ("none", ["model", "none"])
+    assert (shown["control"], shown["arms"]) == ("none", ["gpt", "none"])
     assert (shown["planned"], shown["failed"], shown["interrupted"]) == (4, [], False)
     (size,) = shown["sizes"]
     assert (size["n"], size["target"], size["control_median_best"]) == (6, 9, 7)
@@ -693,14 +689,14 @@ def test_a_table_fits_eighty_columns_without_colour(run_by_stand_in, cli, monkey
 
 def test_markdown_names_the_command_that_made_it(run_by_stand_in, cli, tmp_path):
     file = tmp_path / "table.md"
-    words = ["compare", *BASE, "--seeds", "1", "--arms", "model,none", "-o", file]
+    words = ["compare", *BASE, "--seeds", "1", "--arms", "gpt,none", "-o", file]
     assert cli(*words).code == 0
     text = file.read_text()
     assert text.startswith(f"    pipeline {' '.join(map(str, words))}\n")
     rows = [line for line in text.splitlines() if line.startswith("|")]
     assert len(rows) == 4
     assert len({row.count("|") for row in rows}) == 1
-    assert "- model ahead of none in 1 of 1 pairs" in text
+    assert "- gpt ahead of none in 1 of 1 pairs" in text
     assert "5 CPU seconds on one core for each run." in text
 
 
@@ -761,9 +757,9 @@ def test_a_figure_escapes_what_it_shows():
 
 def test_a_comparison_draws_its_figure(run_by_stand_in, cli, tmp_path):
     file = tmp_path / "curves.svg"
-    assert cli("compare", *BASE, "--seeds", "2", "--arms", "model,none", "--figure", file).code == 0
+    assert cli("compare", *BASE, "--seeds", "2", "--arms", "gpt,none", "--figure", file).code == 0
     texts = [element.text for element in within(file.read_text()).iter()]
-    assert {"model", "none", "target 9", "isosceles (flat-forbidden), n=6"} <= set(texts)
+    assert {"gpt", "none", "target 9", "isosceles (flat-forbidden), n=6"} <= set(texts)
 
 
 # --------------------------------------------------------------------------- finished runs
@@ -775,24 +771,24 @@ def finished(root: Path, generator: str, seed: int, score: int, **settings: Any)
 
 
 def test_finished_runs_are_compared_by_their_generator(tmp_path, cli):
-    runs = [finished(tmp_path, "model", k, 8) for k in range(2)]
+    runs = [finished(tmp_path, "gpt", k, 8) for k in range(2)]
     runs += [finished(tmp_path, "none", k, 7) for k in range(2)]
     found = cli("compare", *runs)
     assert found.code == 0, found.err
-    assert "model ahead of none in 2 of 2 pairs" in found.out
+    assert "gpt ahead of none in 2 of 2 pairs" in found.out
     assert "warning" not in found.out
     assert json.loads(cli("compare", *runs, "--json").out)["folder"] is None
 
 
 def test_finished_runs_of_one_generator_are_told_apart_by_their_keys(tmp_path, cli):
-    runs = [finished(tmp_path, "model", 0, 8), finished(tmp_path, "none", 0, 7)]
-    runs += [finished(tmp_path, "model", 0, 7, model={"tokens": "dense"})]
+    runs = [finished(tmp_path, "gpt", 0, 8), finished(tmp_path, "none", 0, 7)]
+    runs += [finished(tmp_path, "gpt", 0, 7, model={"tokens": "dense"})]
     shown = json.loads(cli("compare", *runs, "--json").out)
     assert shown["arms"] == ["model model.tokens=points", "none", "model model.tokens=dense"]
 
 
 def test_other_budgets_are_warned_of_and_compared_at_the_smallest(tmp_path, cli):
-    runs = [finished(tmp_path, "model", 0, 8), finished(tmp_path, "none", 0, 7, budget={})]
+    runs = [finished(tmp_path, "gpt", 0, 8), finished(tmp_path, "none", 0, 7, budget={})]
     assert "warning: not at equal compute: budgets" in cli("compare", *runs).out
     runs[1] = finished(tmp_path, "none", 0, 7, budget={"cpu": 1.5})
     shown = json.loads(cli("compare", *runs, "--json").out)
@@ -802,7 +798,7 @@ def test_other_budgets_are_warned_of_and_compared_at_the_smallest(tmp_path, cli)
 
 def test_what_was_found_after_the_budget_does_not_count():
     steps = (Step(1.0, 7, "seed"), Step(9.0, 8, "model"))
-    late = replace(result("model", 8), trace=steps, cpu=30.0)
+    late = replace(result("gpt", 8), trace=steps, cpu=30.0)
     assert late.within(9.0) is late
     assert (late.within(8.9).score, late.within(8.9).trace) == (7, steps[:1])
     assert late.within(0.5).score == 0
@@ -817,7 +813,7 @@ def test_what_was_found_after_the_budget_does_not_count():
 
 
 def test_a_run_that_stopped_early_below_the_best_is_warned_of():
-    early = [replace(result("model", 8), cpu=2.0), replace(result("none", 7), cpu=3.0)]
+    early = [replace(result("gpt", 8), cpu=2.0), replace(result("none", 7), cpu=3.0)]
     _, _, warnings = statistics.at_equal_compute(early, [8.0, 8.0])
     assert warnings == [
         "not at equal compute: none stopped after 3 CPU seconds of 8, not at the best"
@@ -850,7 +846,10 @@ def test_runs_that_cannot_be_compared_are_refused(tmp_path, cli, settings, code,
         (["isosceles"], "name a size, as in: pipeline compare isosceles --n 40"),
         (["isoceles", "--n", "6"], "unknown problem 'isoceles'; did you mean 'isosceles'"),
         (["isosceles", "--n", "6x"], "--n 6x: write a range"),
-        (["isosceles", "--n", "6", "--arms", "modl"], "unknown arm 'modl'; did you mean 'model'"),
+        (
+            ["isosceles", "--n", "6", "--arms", "pertub"],
+            "unknown arm 'pertub'; did you mean 'perturb'",
+        ),
         (["isosceles", "--n", "6", "--arms", "none,none"], "'none' is there twice"),
         (["isosceles", "--n", "6", "--arms", ""], "unknown arm ''"),
         (["isosceles", "--n", "6", "--seeds", "0"], "seeds must be between 1"),
@@ -906,7 +905,7 @@ def test_a_spec_describes_arms_and_options_go_over_it(run_by_stand_in, cli, tmp_
         'search.field = "border"\n[arms.none]\n'
     )
     shown = json.loads(cli("compare", spec, "--seeds", "1", "--json").out)
-    assert (shown["arms"], shown["planned"]) == (["model", "bordered", "none"], 3)
+    assert (shown["arms"], shown["planned"]) == (["gpt", "bordered", "none"], 3)
     shown = json.loads(cli("compare", spec, "--seeds=1", "--arms=bordered,none", "--json").out)
     assert (shown["arms"], shown["planned"]) == (["bordered", "none"], 2)
     assert len(run_by_stand_in()) == 3
@@ -917,7 +916,7 @@ def test_a_spec_describes_arms_and_options_go_over_it(run_by_stand_in, cli, tmp_
 
 @pytest.mark.slow
 def test_real_runs_are_compared_at_equal_compute(tmp_path, cli):
-    words = ["isosceles", "--n", "12", "--arms", "model,none", "--seeds", "2"]
+    words = ["isosceles", "--n", "12", "--arms", "gpt,none", "--seeds", "2"]
     words += ["--budget-cpu-seconds", "5", "--runs", tmp_path]
     shown = json.loads(cli("compare", *words, "--json").out)
     assert shown["failed"] == []

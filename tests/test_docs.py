@@ -5,14 +5,13 @@ import re
 import shlex
 import subprocess
 import sys
-from dataclasses import fields, is_dataclass
 
 import click
 import pytest
-from documented import FEW_STEPS, ROOT, SMALL_RUN, commands, every_command, files, play
+from documented import ROOT, SMALL_RUN, commands, every_command, files, play
 
 from pipeline.cli.commands import cli as program
-from pipeline.config import Config
+from pipeline.config.describe import keys
 from pipeline.executors import Serial
 from pipeline.problem import load_problem
 from pipeline.search.exact import Question, solve
@@ -33,7 +32,6 @@ def reader(tmp_path, monkeypatch):
     """A folder to follow a page in, with little patience."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PIPELINE_RUNS", str(tmp_path / "runs"))
-    monkeypatch.setattr("pipeline.workshop._BOUNDS", FEW_STEPS)
     return tmp_path
 
 
@@ -119,21 +117,21 @@ def test_every_command_and_every_option_has_help():
                 assert f"`{parameter.opts[0]}" in PAGES["cli"]
 
 
-def keys_of(cls, prefix=""):
-    for key in fields(cls):
-        default = key.default_factory if callable(key.default_factory) else None
-        if is_dataclass(default):
-            yield from keys_of(default, f"{prefix}{key.name}.")
-        else:
-            yield prefix + key.name
+KEYS = {key.name: key for key in keys()}
 
 
-def test_every_key_of_a_configuration_is_in_the_table_with_its_meaning():
-    told = re.findall(r"^\| `([a-z_.]+)` \| (.+?) \| (.*) \|$", PAGES["loop"], re.MULTILINE)
-    keys = list(keys_of(Config))
-    assert len(keys) > 50
-    assert sorted(key for key, _, _ in told) == sorted(keys)
-    assert [key for key, _, meaning in told if not meaning.strip()] == []
+def test_every_key_of_a_configuration_is_in_one_of_the_two_tables_with_its_meaning():
+    usual, experts = PAGES["loop"].split("### Keys for experts")
+    for page, expert in ((usual, False), (experts, True)):
+        told = re.findall(r"^\| `([a-z_.]+)` \| (.+?) \| (.*) \| (.*) \|$", page, re.MULTILINE)
+        assert [key for key, *_ in told] == [k.name for k in KEYS.values() if k.expert == expert]
+        for key, _, value, meaning in told:
+            assert (meaning, value.split(" (")[0]) == (KEYS[key].meaning, KEYS[key].rule)
+
+
+def test_the_schema_of_a_configuration_is_current():
+    kept = (DOCS / "schemas" / "config.json").read_text(encoding="utf-8")
+    assert kept == reference.schema(), "run: python docs/reference.py"
 
 
 def test_the_table_of_keys_is_current():
@@ -141,15 +139,14 @@ def test_the_table_of_keys_is_current():
 
 
 def test_keys_that_pages_name_exist():
-    keys = set(keys_of(Config))
     for name, page in PAGES.items():
         if name == "errors":  # it shows a wrong one
             continue
         for key in re.findall(r"--set ([a-z_.]+)=", page):
-            assert key in keys, f"{name}.md: --set {key}"
-        sections = {key.split(".")[0] for key in keys if "." in key}
+            assert key in KEYS, f"{name}.md: --set {key}"
+        sections = {key.split(".")[0] for key in KEYS if "." in key}
         for key in re.findall(r"`((?:" + "|".join(sections) + r")\.[a-z_]+)`", page):
-            assert key in keys or key.endswith((".json", ".toml")), f"{name}.md: {key}"
+            assert key in KEYS or key.endswith((".json", ".toml")), f"{name}.md: {key}"
 
 
 # --------------------------------------------------------------------------- DuckDB and pandas

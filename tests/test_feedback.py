@@ -1,12 +1,12 @@
 """Feedback: the two losses against their formulas, and what they make of a model."""
 
-from dataclasses import replace
 from math import log
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from msgspec.structs import replace
 
 from pipeline.core.bitset import from_points, pack, unpack
 from pipeline.errors import PipelineError, UsageError
@@ -310,7 +310,7 @@ def test_what_cannot_be_told_is_refused():
         ({"batch": 0}, "feedback.batch must be 1 or more"),
         ({"learning_rate": 0.0}, "above 0 and at most 1, got 0.0"),
         ({"beta": float("nan")}, "feedback.beta must be 0 or more"),
-        ({"share": 0.6}, "above 0 and at most 0.5, got 0.6"),
+        ({"fraction": 0.6}, "above 0 and at most 0.5, got 0.6"),
     ],
 )
 def test_an_impossible_feedback_is_refused(change, message):

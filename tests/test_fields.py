@@ -13,7 +13,7 @@ from conftest import TINY as TINY_RUN
 from conftest import contents, only_run
 from hypothesis import given
 from hypothesis import strategies as st
-from pipeline.rounds import Rounds
+from msgspec import structs
 
 from pipeline.config import Config, config_from
 from pipeline.core import bitset, streams
@@ -98,7 +98,7 @@ def test_what_is_no_field_of_this_size_is_one_line(values):
 
 def test_an_unknown_field_says_what_there_is():
     with pytest.raises(
-        UsageError, match=r"unknown field 'bordr': give border, learnt, none, or a file"
+        UsageError, match=r"unknown field 'bordr': give border, learned, none, or a file"
     ):
         make_field("bordr", ground_of("isosceles", 3), {})
 
@@ -332,21 +332,23 @@ def named(**search: Any) -> Config:
 
 def test_files_are_called_by_their_content_and_nothing_else_is_touched(tmp_path):
     mask, field = saved(tmp_path, np.ones(9), "a.npy"), saved(tmp_path, np.arange(9), "b.npy")
-    config = named(mask=str(mask), field=str(field), batches=2)
+    config = named(mask=str(mask), weights=str(field), batches=2)
     files = inputs.read_files(config)
     assert set(files) == {str(mask), str(field)}
     assert inputs.arrays(files)[str(field)].tolist() == list(range(9))
     after, kept = inputs.bound(config, files)
     assert re.fullmatch(r"mask-[0-9a-f]{16}\.npy", after.search.mask)
-    assert re.fullmatch(r"field-[0-9a-f]{16}\.npy", after.search.field)
+    assert re.fullmatch(r"weights-[0-9a-f]{16}\.npy", after.search.weights)
     assert kept == {
         after.search.mask: mask.read_bytes(),
-        after.search.field: field.read_bytes(),
+        after.search.weights: field.read_bytes(),
     }
-    back = replace(after, search=replace(after.search, mask=str(mask), field=str(field)))
+    back = structs.replace(
+        after, search=structs.replace(after.search, mask=str(mask), weights=str(field))
+    )
     assert back == config
     # The same bytes under another name make the same run; other bytes make another.
-    again = named(mask=str(saved(tmp_path, np.ones(9), "c.npy")), field=str(field), batches=2)
+    again = named(mask=str(saved(tmp_path, np.ones(9), "c.npy")), weights=str(field), batches=2)
     assert inputs.bound(again, inputs.read_files(again))[0].identity == after.identity
     saved(tmp_path, np.zeros(9), "c.npy")
     assert inputs.bound(again, inputs.read_files(again))[0].identity != after.identity
@@ -354,7 +356,7 @@ def test_files_are_called_by_their_content_and_nothing_else_is_touched(tmp_path)
 
 @pytest.mark.parametrize("field", ["", "none", "border", "bordr"])
 def test_a_configuration_without_files_stays_as_it_is(field):
-    config = named(field=field)
+    config = named(weights=field)
     assert inputs.read_files(config) == {}
     assert inputs.bound(config, {}) == (config, {})
     assert inputs.stored_files(config, Path("nowhere")) == {}
@@ -375,10 +377,10 @@ def test_a_file_that_a_run_kept_is_read_back_unless_it_is_another(tmp_path):
 
 
 def test_relative_files_go_by_the_folder_they_are_named_in(tmp_path):
-    data: dict[str, Any] = {"search": {"field": "x.npy", "mask": "/y.npy", "batches": 2}}
+    data: dict[str, Any] = {"search": {"weights": "x.npy", "mask": "/y.npy", "batches": 2}}
     inputs.absolute(data, tmp_path)
-    assert data == {"search": {"field": str(tmp_path / "x.npy"), "mask": "/y.npy", "batches": 2}}
-    for plain in ({}, {"search": 3}, {"search": {"field": "border"}}, {"search": {"mask": 3}}):
+    assert data == {"search": {"weights": str(tmp_path / "x.npy"), "mask": "/y.npy", "batches": 2}}
+    for plain in ({}, {"search": 3}, {"search": {"weights": "border"}}, {"search": {"mask": 3}}):
         before = json.dumps(plain)
         inputs.absolute(plain, tmp_path)
         assert json.dumps(plain) == before
@@ -401,7 +403,7 @@ def _not_npy(folder: Path, kind: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize("option", ["--field", "--mask"])
+@pytest.mark.parametrize("option", ["--weights", "--mask"])
 @pytest.mark.parametrize(
     "kind", ["pickle", "zip", "cut", "folder", "missing", "empty", "text", "header", "size", "nan"]
 )
@@ -420,14 +422,9 @@ def test_a_file_that_is_no_good_is_one_line_before_there_is_a_run(tmp_path, cli,
 
 # ------------------------------------------------------------------------------ pipeline search
 
-SEARCH = ["--workers", 1, "--rounds", 0, "--set", "seeding.proposals=2000"]
+SEARCH = ["--workers", 1, "--rounds", 0, "--set", "seeding.moves=2000"]
 SEARCH += ["--set", "search.batches=1", "--set", "seeding.batches=1"]
-
-
-@pytest.fixture(autouse=True)
-def _short(monkeypatch):
-    few = {"tabu": 4000, "enumerate": 4000, "cover": 40_000}
-    monkeypatch.setattr("pipeline.workshop._BOUNDS", few)
+SEARCH += ["--set", "search.tabu_steps=4000", "--set", "search.enumerate_nodes=4000"]
 
 
 def fields_of(run: Path) -> set[tuple[str, str]]:
@@ -439,7 +436,7 @@ def test_a_search_is_pulled_by_the_field_it_is_told(tmp_path, cli):
     path = saved(tmp_path, np.arange(81).reshape(9, 9))
     told = {"border": "border", "none": "", str(path): None}
     for number, (field, kept) in enumerate(told.items()):
-        options = [*SEARCH, "--field", field, "--method", "tabu,anneal,greedy"]
+        options = [*SEARCH, "--weights", field, "--method", "tabu,anneal,greedy"]
         assert (
             cli("search", "isosceles", "--n", 9, *options, "--runs", tmp_path / f"{number}").code
             == 0
@@ -454,9 +451,9 @@ def test_a_search_is_pulled_by_the_field_it_is_told(tmp_path, cli):
 
 
 def test_an_unknown_field_is_one_line(tmp_path, cli):
-    found = cli("search", "isosceles", "--n", 9, "--field", "nonsense", "--runs", tmp_path / "r")
+    found = cli("search", "isosceles", "--n", 9, "--weights", "nonsense", "--runs", tmp_path / "r")
     assert found.code == 2
-    assert re.search("unknown field 'nonsense': give border, learnt, none, or a file", found.error)
+    assert re.search("unknown field 'nonsense': give border, learned, none, or a file", found.error)
     assert not (tmp_path / "r").exists()
 
 
@@ -577,7 +574,7 @@ def test_a_run_whose_mask_leaves_nothing_is_refused(tmp_path, cli, options, mess
 
 def test_smaller_sizes_go_without_the_mask_and_the_field_of_the_largest():
     given = {"m.npy": np.arange(36) < 18, "f.npy": np.arange(36)}
-    search = {"mask": "m.npy", "field": "f.npy"}
+    search = {"mask": "m.npy", "weights": "f.npy"}
     config = config_from({"problem": "isosceles", "n": 6, "sizes": [5, 6], "search": search}, "x")
     player = Rounds(load_problem("isosceles"), config, Serial(), lambda *_, **__: None, given=given)
     arms = {n: player.arms(n, player.fields(n, {})) for n in (5, 6)}
@@ -603,8 +600,8 @@ def test_smaller_sizes_go_without_the_mask_and_the_field_of_the_largest():
 
 def test_a_size_that_a_field_is_learnt_from_is_only_glanced_at():
     def rounds(problem: str, **told: Any) -> Rounds:
-        data = {"problem": problem, "n": 64, "sizes": [8, 16, 38, 64], "proposer": "none"}
-        config = config_from(data | {"search": {"field": "learnt"}} | told, "")
+        data = {"problem": problem, "n": 64, "sizes": [8, 16, 38, 64], "generator": "none"}
+        config = config_from(data | {"search": {"weights": "learned"}} | told, "")
         return Rounds(load_problem(problem), config, Serial(), no_report)
 
     def no_report(*_: Any, **__: Any) -> None:
@@ -618,7 +615,7 @@ def test_a_size_that_a_field_is_learnt_from_is_only_glanced_at():
     assert {arm.symmetry for arm in ways(learns, 38)} == {"both-mirrors", "both-diagonals"}
     assert {arm.symmetry for arm in ways(learns, 8)} > {"trivial", "mirror"}
     assert {arm.field for arm in ways(learns, 38)} == {""}
-    assert {arm.field for arm in ways(learns, 64)} == {"learnt"}
+    assert {arm.field for arm in ways(learns, 64)} == {"learned"}
     assert "cover" in {arm.method for arm in ways(rounds("no-3-in-line"), 16)}
-    modelled = ways(rounds("isosceles", proposer="model"), 38)  # which are to be learnt themselves
+    modelled = ways(rounds("isosceles", generator="gpt"), 38)  # which are to be learned themselves
     assert {"anneal", "tabu"} < {arm.method for arm in modelled}

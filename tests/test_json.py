@@ -19,12 +19,15 @@ jsonschema = pytest.importorskip("jsonschema", reason="needs jsonschema: pip ins
 SCHEMAS = {
     path.stem.replace("-", " "): json.loads(path.read_text())
     for path in (ROOT / "docs/schemas").glob("*.json")
+    if path.stem != "config"
 }
 COMMANDS = every_command(program)
 PAGE = (ROOT / "docs" / "json.md").read_text(encoding="utf-8")
 TINY = [
     *("--rounds", "0", "--workers", "1", "--set", "seeding.batches=1"),
-    *("--set", "seeding.count=20", "--set", "seeding.proposals=500", "--symmetry", "mirror"),
+    *("--set", "seeding.count=20", "--set", "seeding.moves=500", "--symmetry", "mirror"),
+    *("--set", "search.tabu_steps=200", "--set", "search.enumerate_nodes=200"),
+    *("--set", "search.cover_nodes=4000"),
 ]
 
 FEW = ["--steps", 2, "--parameters", "1k"]
@@ -79,8 +82,6 @@ def named(call):
 def _home(played, monkeypatch):
     monkeypatch.chdir(played.parent.parent)
     monkeypatch.setenv("PIPELINE_RUNS", str(played.parent))
-    few = {"tabu": 200, "enumerate": 200, "cover": 4000}
-    monkeypatch.setattr("pipeline.workshop._BOUNDS", few)
 
 
 def check(name, data):

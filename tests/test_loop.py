@@ -28,8 +28,8 @@ TINY: dict[str, Any] = {
     "problem": "isosceles",
     "n": 6,
     "sizes": [5, 6],
-    "seeding": {"method": "anneal", "count": 40, "proposals": 3000},
-    "search": {"proposals": 2000, "batches": 0},
+    "seeding": {"method": "anneal", "count": 40, "moves": 3000},
+    "search": {"moves": 2000, "batches": 0},
     "select": {"keep": 12},
     "model": {"width": 16, "heads": 2, "layers": 1},
     "train": {"steps": 8, "evaluate_every": 4},
@@ -171,7 +171,8 @@ def test_the_smallest_grids_go_through_the_whole_loop(n, tokens):
 def test_orbit_tokens_keep_to_their_symmetry():
     config = tiny(
         seeding={"symmetry": ["both-mirrors"]},
-        model={"tokens": "orbits", "symmetry": "both-mirrors"},
+        model={"tokens": "orbits"},
+        symmetry="both-mirrors",
     )
     problem = load_problem("isosceles")
     state = rounds_of(config, 1)[-1]
@@ -221,9 +222,9 @@ class Watched(Serial):
 
 def seeded(monkeypatch: Any, executor: Any = None, **changes: Any) -> tuple[Loop, State, list[Any]]:
     """Return a loop seeded by a portfolio with few steps, its state, and the stages it told of."""
-    few = {"tabu": 3000, "enumerate": 3000, "cover": 40_000}
-    monkeypatch.setattr("pipeline.workshop._BOUNDS", few)
-    seeding = {"method": "portfolio", "proposals": 2000, "batches": 1}
+    few = {"tabu_steps": 3000, "enumerate_nodes": 3000, "cover_nodes": 40_000}
+    changes["search"] = {**few, **changes.get("search", {})}
+    seeding = {"method": "portfolio", "moves": 2000, "batches": 1}
     changes["seeding"] = {**seeding, **changes.get("seeding", {})}
     config = tiny(**changes)
     told: list[Any] = []
@@ -306,20 +307,22 @@ def test_starts_join_what_a_portfolio_finds(monkeypatch):
     assert ORIGINS[pool.origin[place]] == "import"
 
 
-@pytest.mark.parametrize("improve", ["climb", "neighbourhood", "anneal", "complete"])
+@pytest.mark.parametrize("improve", ["tabu", "neighbourhood", "anneal", "repair"])
 @pytest.mark.parametrize("symmetry", ["", "both-mirrors"])
 def test_samples_are_improved_as_told(improve, symmetry):
     watched = Watched()
-    model = {"tokens": "orbits", "symmetry": symmetry} if symmetry else {}
+    model = {"tokens": "orbits"} if symmetry else {}
     seeding = {"symmetry": [symmetry]} if symmetry else {}
-    config = tiny(search={"improve": improve, "proposals": 0}, model=model, seeding=seeding)
+    search = {"improve": improve, "moves": 0}
+    config = tiny(search=search, model=model, symmetry=symmetry, seeding=seeding)
     loop = Loop(load_problem("isosceles"), config, watched, lambda *_, **__: None)
     first = loop.seed({})
     watched.shards.clear()
     state = loop.next(first)
-    assert {s.method for s in watched.shards} == {improve}
+    done = {"tabu": "climb", "repair": "complete"}.get(improve, improve)
+    assert {s.method for s in watched.shards} == {done}
     assert {s.symmetry for s in watched.shards} == {symmetry or "trivial"}
-    assert {s.proposals > 0 for s in watched.shards} == {improve != "complete"}
+    assert {s.proposals > 0 for s in watched.shards} == {improve != "repair"}
     assert load_problem("isosceles").validate(state.pools[6].cells, 6).all()
 
 
@@ -336,9 +339,7 @@ def test_samples_may_be_told_to_go_on_while_they_can(tokens):
         assert not any(oracles.no_isosceles([*points, cell]) for cell in free)
 
 
-@pytest.mark.parametrize(
-    "changes", [{"sample": {"constrained": False}}, {"model": {"tokens": "dense"}}]
-)
+@pytest.mark.parametrize("changes", [{"sample": {"masked": False}}, {"model": {"tokens": "dense"}}])
 def test_what_cannot_go_on_is_not_told_to(changes):
     changes["sample"] = {"maximal": True, **changes.get("sample", {})}
     with pytest.raises(UsageError, match=r"^sample\.maximal"):
@@ -357,7 +358,7 @@ def test_the_temperature_rises_while_repeats_dominate_and_falls_back():
     assert heat(1.21, 0.3) == 1.21
     assert heat(1.21, 0.1) == pytest.approx(1.1)
     assert heat(1.05, 0.0) == 1.0
-    assert loop_of(tiny(sample={"adapt": False}))._next_temperature(1.0, 1.0) == 1.0
+    assert loop_of(tiny(sample={"adapt_temperature": False}))._next_temperature(1.0, 1.0) == 1.0
 
 
 def test_a_round_hands_its_temperature_to_the_next():
@@ -417,7 +418,7 @@ def test_stats_hold_four_statistics_and_failures_of_all_that_was_made(states):
 
 
 def test_free_samples_count_as_failures_where_they_fail():
-    config = tiny(sample={"constrained": False, "count": 60, "temperature": 2.0})
+    config = tiny(sample={"masked": False, "count": 60, "temperature": 2.0})
     state = rounds_of(config, 1)[-1]
     sampled = state.stats["sampled"]
     assert sampled["invalid"] + sampled["wrong_format"] > 0
@@ -488,9 +489,9 @@ def test_a_hook_that_the_validator_contradicts_stops_with_one_line(tmp_path: Pat
     ("changes", "message"),
     [
         ({"seeding": {"symmetry": ["mirorr"]}}, "did you mean 'mirror'"),
-        ({"model": {"symmetry": "mirorr"}}, "did you mean 'mirror'"),
+        ({"symmetry": "mirorr"}, "did you mean 'mirror'"),
         (
-            {"sizes": [1, 6], "model": {"tokens": "orbits", "symmetry": "mirror"}},
+            {"sizes": [1, 6], "model": {"tokens": "orbits"}, "symmetry": "mirror"},
             r"at n=1: no symmetry class 'mirror'.*leave that size out with --sizes",
         ),
         ({"compute": {"device": "cuda"}}, "no CUDA device"),
@@ -511,7 +512,7 @@ def test_a_symmetry_no_construction_has_is_refused():
 
 
 def test_tokens_that_can_write_nothing_in_the_pools_say_what_to_do():
-    loop = loop_of(tiny(model={"tokens": "orbits", "symmetry": "all"}))
+    loop = loop_of(tiny(model={"tokens": "orbits"}, symmetry="all"))
     state = loop.seed({})
     lone = Population.build(6, 36, np.array([[1, 0, 0, 0, 0]], np.uint8), 1)  # one corner
     with pytest.raises(PipelineError, match=r"no construction can be written .*seeding\.symmetry"):
@@ -536,7 +537,7 @@ def test_oracle_and_pool_agree_on_no_three_in_line():
 @pytest.mark.parametrize("kind", ["prefer", "policy"])
 def test_feedback_tunes_the_model_by_what_its_samples_came_to(kind):
     feedback = {"kind": kind, "steps": 4, "batch": 4, "learning_rate": 1e-3}
-    search = {"improve": "complete", "batches": 0}
+    search = {"improve": "repair", "batches": 0}
     told_so = rounds_of(tiny(feedback=feedback, search=search), 2)
     again = rounds_of(tiny(feedback=feedback, search=search), 2)
     without = rounds_of(tiny(search=search), 1)
@@ -554,7 +555,7 @@ def test_feedback_tunes_the_model_by_what_its_samples_came_to(kind):
 
 @pytest.mark.parametrize("geometry", ["distance", "offset"])
 def test_a_model_that_knows_the_geometry_goes_through_the_loop(geometry):
-    last = rounds_of(tiny(model={"geometry": geometry}), 1)[-1]
+    last = rounds_of(tiny(model={"attention_bias": geometry}), 1)[-1]
     assert last.stats["validity"] == 1
     biases = [w for name, w in last.model.state_dict().items() if "bias" in name]
     assert any(bias.any() for bias in biases), "the biases must have learnt something"
@@ -562,4 +563,4 @@ def test_a_model_that_knows_the_geometry_goes_through_the_loop(geometry):
 
 def test_geometry_needs_tokens_that_stand_for_elements():
     with pytest.raises(UsageError, match="do not stand for elements"):
-        rounds_of(tiny(model={"geometry": "offset", "tokens": "dense"}), 1)
+        rounds_of(tiny(model={"attention_bias": "offset", "tokens": "dense"}), 1)

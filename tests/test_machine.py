@@ -4,9 +4,9 @@ import json
 
 import pytest
 from conftest import TINY, only_run
+from pipeline.session import settled
 
 from pipeline.config import Config, read_toml
-from pipeline.session import settled
 from pipeline.storage import machine
 from pipeline.storage.run import Run
 
@@ -74,11 +74,11 @@ def test_auto_is_what_pays_on_this_machine(monkeypatch, multiplies, expected):
 
 
 def test_without_a_model_there_is_nothing_to_decide():
-    config = Config(problem="isosceles", n=6, proposer="none")
+    config = Config(problem="isosceles", n=6, generator="none")
     assert settled(config) is config
 
 
 def _on_cpu(config):
-    from dataclasses import replace
+    from msgspec.structs import replace
 
     return replace(config, compute=replace(config.compute, device="cpu"))

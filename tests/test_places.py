@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from pipeline.writers import TokenWriter
 from test_loop import loop_of, rounds_of, tiny
 
 from pipeline.config import TrainConfig
@@ -22,7 +23,6 @@ from pipeline.model.sample import sample
 from pipeline.model.tokens import EOS, PAD, Encoder, make_encoder
 from pipeline.model.train import train
 from pipeline.problem import load_problem
-from pipeline.writers import TokenWriter
 
 FP32, BF16 = torch.float32, torch.bfloat16
 KINDS = ["coordinates", "fractions"]
@@ -338,10 +338,9 @@ def test_a_file_from_before_there_were_places_still_loads(tmp_path):
 @pytest.mark.parametrize("embedding", KINDS)
 @pytest.mark.parametrize(("tokens", "symmetry"), [("points", ""), ("orbits", "both-mirrors")])
 def test_rounds_are_played_with_every_embedding(embedding, tokens, symmetry):
-    model = {"embedding": embedding, "tokens": tokens, "symmetry": symmetry}
-    more = {"condition": ["score"], "geometry": "offset"}
+    model = {"embedding": embedding, "tokens": tokens, "attention_bias": "offset"}
     seeding = {"symmetry": [symmetry]} if symmetry else {}
-    state = rounds_of(tiny(model={**model, **more}, seeding=seeding), 2)[-1]
+    state = rounds_of(tiny(model=model, symmetry=symmetry, seeding=seeding), 2)[-1]
     assert state.model.config.embedding == embedding
     assert state.samples is not None
     assert len(state.samples)

@@ -297,12 +297,7 @@ def test_a_field_is_taken_by_all_arms_or_by_none_and_small_boards_go_without(n, 
 
 
 #: Steps and nodes of a shard, so few that a round takes no time.
-FEW = {"tabu": 4000, "enumerate": 4000, "grow": 4000, "cover": 40_000}
-
-
-@pytest.fixture(autouse=True)
-def _short(monkeypatch):
-    monkeypatch.setattr("pipeline.workshop._BOUNDS", FEW)
+FEW = {"tabu_steps": 4000, "enumerate_nodes": 4000, "cover_nodes": 40_000}
 
 
 def search_config(**changes: Any) -> Config:
@@ -310,9 +305,9 @@ def search_config(**changes: Any) -> Config:
         "problem": "isosceles",
         "n": 9,
         "sizes": [9],
-        "proposer": "none",
-        "seeding": {"proposals": 2000, "batches": 2},
-        "search": {"batches": 2},
+        "generator": "none",
+        "seeding": {"moves": 2000, "batches": 2},
+        "search": {"batches": 2, **FEW},
         "select": {"keep": 40},
     }
     for key, value in changes.items():
@@ -350,9 +345,7 @@ def same(a: State, b: State) -> bool:
 
 @pytest.fixture(scope="module")
 def states() -> list[State]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipeline.workshop._BOUNDS", FEW)
-        return rounds_of(search_config(), 2)
+    return rounds_of(search_config(), 2)
 
 
 def test_pools_are_valid_distinct_up_to_symmetry_best_first_and_within_the_quota(states):
@@ -479,7 +472,7 @@ def test_the_clock_is_asked_only_while_there_is_something_to_cut_short():
 @pytest.mark.parametrize("methods", [["tabu", "anneal"], ["enumerate"]])
 def test_fields_and_bands_are_the_same_with_two_processes(methods, two):
     limits = {"batches": 2, "methods": methods}
-    symmetry = {"symmetry": ["both-mirrors", "mirror"], "proposals": 2000}
+    symmetry = {"symmetry": ["both-mirrors", "mirror"], "moves": 2000}
     config = search_config(n=20, sizes=[20], search=limits, seeding=symmetry)
     alone, parallel = rounds_of(config, 1), rounds_of(config, 1, two)
     assert all(same(a, b) for a, b in zip(alone, parallel, strict=True))
@@ -554,8 +547,9 @@ def test_the_smallest_boards_are_searched_too(n):
 
 # ----------------------------------------------------------------------------- pipeline search
 
-TINY = ["--workers", 1, "--set", "seeding.proposals=2000", "--set", "search.batches=1"]
+TINY = ["--workers", 1, "--set", "seeding.moves=2000", "--set", "search.batches=1"]
 TINY += ["--set", "seeding.batches=1"]
+TINY += [word for key, value in FEW.items() for word in ("--set", f"search.{key}={value}")]
 
 
 def lines(text: str) -> list[str]:

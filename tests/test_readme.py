@@ -5,14 +5,9 @@ import subprocess
 import sys
 
 import pytest
-from documented import FEW_STEPS, ROOT, SMALL_RUN, commands, play
+from documented import ROOT, SMALL_RUN, commands, play
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-
-
-@pytest.fixture(autouse=True)
-def _few_steps(monkeypatch):
-    monkeypatch.setattr("pipeline.workshop._BOUNDS", FEW_STEPS)
 
 
 def test_every_command_of_the_readme_works(cli, tmp_path, monkeypatch):

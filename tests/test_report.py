@@ -89,8 +89,8 @@ def story(run: Path) -> Story:
 def small_run(cli, root: Path, problem: str, n: int, *more: str) -> Path:
     """Play two rounds without a model."""
     words = ["--seeding", "greedy", "--set", "seeding.count=30", "--set", "search.batches=0"]
-    words += ["--set", "sample.count=5", "--set", "search.improve=complete", "--rounds", "1"]
-    words += ["--proposer", "perturb", "--workers", "1", "--sizes", str(n), "--n", str(n)]
+    words += ["--set", "sample.count=5", "--set", "search.improve=repair", "--rounds", "1"]
+    words += ["--generator", "perturb", "--workers", "1", "--sizes", str(n), "--n", str(n)]
     done = cli("run", problem, *words, *more, "--runs", root)
     assert done.code == 0, done.err
     return only_run(root)

@@ -34,23 +34,21 @@ from pipeline.stopping import Clock
 
 PLUGINS = Path(__file__).parent / "plugins"
 FOUR_CYCLE = f"{PLUGINS / 'four_cycle_free.py'}:FourCycleFree"
-PROPOSERS = ("perturb", "restart", "none")
+GENERATORS = ("perturb", "restart", "none")
 
 
-@pytest.fixture(autouse=True)
-def _short(monkeypatch):
-    few = {"tabu": 2000, "enumerate": 2000, "cover": 40_000}
-    monkeypatch.setattr("pipeline.workshop._BOUNDS", few)
+#: Few steps of a task of the portfolio.
+FEW = {"tabu_steps": 2000, "enumerate_nodes": 2000, "cover_nodes": 40_000}
 
 
-def tiny(proposer: str, **changes: Any) -> Config:
+def tiny(generator: str, **changes: Any) -> Config:
     data: dict[str, Any] = {
         "problem": "isosceles",
         "n": 8,
         "sizes": [6, 8],
-        "proposer": proposer,
+        "generator": generator,
         "seeding": {"method": "greedy", "count": 60},
-        "search": {"batches": 1 if proposer == "none" else 0, "proposals": 400},
+        "search": {"batches": 1 if generator == "none" else 0, "moves": 400, **FEW},
         "select": {"keep": 20},
         "sample": {"count": 40},
         "compute": {"workers": 1},
@@ -85,16 +83,16 @@ def same(a: State, b: State) -> bool:
     )
 
 
-# --------------------------------------------------------------------------------- proposers
+# --------------------------------------------------------------------------------- generators
 
 
 @pytest.mark.parametrize("batches", [0, 1])
-@pytest.mark.parametrize("proposer", PROPOSERS)
-def test_pools_are_valid_distinct_best_first_and_never_get_worse(proposer, batches):
-    batches = max(batches, proposer == "none")
-    states = rounds_of(tiny(proposer, search={"batches": int(batches)}), 2)
+@pytest.mark.parametrize("generator", GENERATORS)
+def test_pools_are_valid_distinct_best_first_and_never_get_worse(generator, batches):
+    batches = max(batches, generator == "none")
+    states = rounds_of(tiny(generator, search={"batches": int(batches)}), 2)
     ground = load_problem("isosceles").ground(8)
-    may = {"seed", *(["search"] if batches else []), *(["proposal"] if proposer != "none" else [])}
+    may = {"seed", *(["search"] if batches else []), *(["proposal"] if generator != "none" else [])}
     for before, after in pairwise(states):
         assert after.best(8) >= before.best(8)
         assert after.pools[8].score.sum() >= before.pools[8].score.sum()
@@ -118,8 +116,8 @@ def test_pools_are_valid_distinct_best_first_and_never_get_worse(proposer, batch
             assert of["seed"] == 0
             again = state.stats["rediscovered"]
             assert 0 <= again <= len(pool) - of["proposal"]
-            assert again == 0 or proposer != "none"
-            count = 0 if proposer == "none" else 40
+            assert again == 0 or generator != "none"
+            count = 0 if generator == "none" else 40
             assert state.stats.get("searched", {"count": 0})["count"] == count
     shards = [sum(row["shards"] for row in state.stats["arms"]) for state in states]
     assert shards == [0, batches * BATCH, 2 * batches * BATCH]
@@ -168,15 +166,15 @@ def test_without_proposals_nothing_is_proposed_and_search_must_be_there():
     assert len(made) == 0
     with pytest.raises(UsageError, match=r"search\.batches must be 1 or more without proposals"):
         tiny("none", search={"batches": 0})
-    with pytest.raises(UsageError, match=r"proposer: unknown 'pertub'.*'perturb'"):
+    with pytest.raises(UsageError, match=r"generator: unknown 'pertub'.*'perturb'"):
         tiny("pertub")
 
 
-@pytest.mark.parametrize("proposer", ["perturb", "restart"])
-@pytest.mark.parametrize("improve", ["neighbourhood", "anneal", "complete"])
-def test_proposals_are_improved_in_a_symmetry_too(proposer, improve):
-    model, search = {"symmetry": "both-mirrors"}, {"improve": improve}
-    config = tiny(proposer, model=model, search=search, sample={"count": 8})
+@pytest.mark.parametrize("generator", ["perturb", "restart"])
+@pytest.mark.parametrize("improve", ["neighbourhood", "anneal", "repair"])
+def test_proposals_are_improved_in_a_symmetry_too(generator, improve):
+    search = {"improve": improve}
+    config = tiny(generator, symmetry="both-mirrors", search=search, sample={"count": 8})
     check(load_problem("isosceles"), config, {})
     last = rounds_of(config, 1)[-1]
     assert load_problem("isosceles").validate(last.pools[8].cells, 8).all()
@@ -190,29 +188,29 @@ def two():
     executor.close()
 
 
-@pytest.mark.parametrize("proposer", PROPOSERS)
-def test_rounds_are_the_same_again_and_with_two_processes(proposer, two):
-    config = tiny(proposer, search={"batches": 1})
+@pytest.mark.parametrize("generator", GENERATORS)
+def test_rounds_are_the_same_again_and_with_two_processes(generator, two):
+    config = tiny(generator, search={"batches": 1})
     alone = rounds_of(config, 2)
     for others in (rounds_of(config, 2), rounds_of(config, 2, two)):
         assert all(same(a, b) for a, b in zip(alone, others, strict=True))
-    other = rounds_of(tiny(proposer, search={"batches": 1}, seed=1), 0)[0]
+    other = rounds_of(tiny(generator, search={"batches": 1}, seed=1), 0)[0]
     assert not np.array_equal(other.pools[8].cells, alone[0].pools[8].cells)
 
 
-@pytest.mark.parametrize("proposer", PROPOSERS)
-def test_a_round_goes_on_from_what_was_written_of_the_last(proposer):
-    config = tiny(proposer, search={"batches": 1})
+@pytest.mark.parametrize("generator", GENERATORS)
+def test_a_round_goes_on_from_what_was_written_of_the_last(generator):
+    config = tiny(generator, search={"batches": 1})
     states = rounds_of(config, 2)
     last = states[1]
     read = State(1, last.pools, last.temperature, stats=json.loads(json.dumps(last.stats)))
     assert same(player_of(config).next(read), states[2])
 
 
-@pytest.mark.parametrize("proposer", PROPOSERS)
+@pytest.mark.parametrize("generator", GENERATORS)
 @pytest.mark.parametrize("seeding", ["portfolio", "greedy"])
-def test_what_is_compiled_before_the_clock_starts_changes_nothing(proposer, seeding):
-    config = tiny(proposer, seeding={"method": seeding, "batches": 1, "proposals": 500})
+def test_what_is_compiled_before_the_clock_starts_changes_nothing(generator, seeding):
+    config = tiny(generator, seeding={"method": seeding, "batches": 1, "moves": 500})
     told: list[Any] = []
     player = player_of(config, told=told)
     player.prepare()
@@ -228,8 +226,9 @@ def test_what_is_compiled_before_the_clock_starts_changes_nothing(proposer, seed
 
 QUICK = [
     *("--workers", 1, "--sizes", "6,8", "--seeding", "greedy", "--set", "seeding.count=60"),
-    *("--set", "search.proposals=400", "--set", "sample.count=40", "--set", "select.keep=20"),
+    *("--set", "search.moves=400", "--set", "sample.count=40", "--set", "select.keep=20"),
     *("--set", "search.batches=1", "--set", "seeding.batches=1"),
+    *(word for key, value in FEW.items() for word in ("--set", f"search.{key}={value}")),
 ]
 
 
@@ -242,9 +241,9 @@ def rounds_in(run: Path) -> list[str]:
     return sorted(p.name for p in (run / "rounds").iterdir())
 
 
-@pytest.mark.parametrize("proposer", PROPOSERS)
-def test_a_run_that_is_resumed_ends_with_the_same_bytes(tmp_path, cli, proposer):
-    options = ["run", "isosceles", "--n", 8, *QUICK, "--proposer", proposer, "--runs"]
+@pytest.mark.parametrize("generator", GENERATORS)
+def test_a_run_that_is_resumed_ends_with_the_same_bytes(tmp_path, cli, generator):
+    options = ["run", "isosceles", "--n", 8, *QUICK, "--generator", generator, "--runs"]
     assert cli(*options, tmp_path / "whole", "--rounds", 2).code == 0
     assert cli(*options, tmp_path / "parts", "--rounds", 0).code == 0
     whole, parts = only_run(tmp_path / "whole"), only_run(tmp_path / "parts")
@@ -257,7 +256,7 @@ def test_a_run_that_is_resumed_ends_with_the_same_bytes(tmp_path, cli, proposer)
 
 
 def test_a_run_without_a_model_that_searches_nothing_is_one_line(tmp_path, cli):
-    options = [*QUICK, "--proposer", "none", "--set", "search.batches=0", "--runs", tmp_path]
+    options = [*QUICK, "--generator", "none", "--set", "search.batches=0", "--runs", tmp_path]
     found = cli("run", "isosceles", "--n", 8, *options)
     assert found.code == 2
     assert "search.batches must be 1 or more without proposals" in found.error
@@ -278,9 +277,9 @@ print("torch" in sys.modules)
 
 def test_runs_without_a_model_load_no_torch(tmp_path):
     commands = []
-    for proposer in PROPOSERS:
-        runs = ["--runs", tmp_path / proposer]
-        few = [*QUICK, "--set", "search.methods=['greedy']", "--proposer", proposer]
+    for generator in GENERATORS:
+        runs = ["--runs", tmp_path / generator]
+        few = [*QUICK, "--set", "search.methods=['greedy']", "--generator", generator]
         commands.append(["run", "isosceles", "--n", 6, *few, "--sizes", 6, "--rounds", 1, *runs])
         commands.append(["resume", "latest", "--rounds", "+1", *runs])
     text = ";".join("|".join(map(str, command)) for command in commands)
@@ -288,11 +287,11 @@ def test_runs_without_a_model_load_no_torch(tmp_path):
     done = subprocess.run(call, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "False"
-    assert all(len(rounds_in(only_run(tmp_path / name))) == 3 for name in PROPOSERS)
+    assert all(len(rounds_in(only_run(tmp_path / name))) == 3 for name in GENERATORS)
 
 
 def test_new_bests_are_told_as_they_come_and_what_they_cost(tmp_path, cli):
-    options = [*QUICK, "--proposer", "restart", "--rounds", 2, "--runs", tmp_path]
+    options = [*QUICK, "--generator", "restart", "--rounds", 2, "--runs", tmp_path]
     assert cli("run", "isosceles", "--n", 8, *options).code == 0
     run = only_run(tmp_path)
     bests = events_of(run, "best")
@@ -415,9 +414,9 @@ def test_seeding_without_any_time_keeps_one_construction():
     assert sum(event == "progress" for event, _ in told) <= 1
 
 
-@pytest.mark.parametrize("proposer", ["perturb", "none"])
+@pytest.mark.parametrize("generator", ["perturb", "none"])
 def test_a_limit_of_cpu_seconds_ends_a_run_and_says_what_it_cut(
-    tmp_path, cli, monkeypatch, proposer
+    tmp_path, cli, monkeypatch, generator
 ):
     seen, done = Workshop.seen, []
 
@@ -427,7 +426,7 @@ def test_a_limit_of_cpu_seconds_ends_a_run_and_says_what_it_cut(
 
     monkeypatch.setattr(Workshop, "seen", counted)
     monkeypatch.setattr(Clock, "cpu", lambda _: 80.0 * len(done))  # that is what a task takes
-    options = [*QUICK, "--sizes", 8, "--seeding", "portfolio", "--proposer", proposer]
+    options = [*QUICK, "--sizes", 8, "--seeding", "portfolio", "--generator", generator]
     options += ["--rounds", 9, "--budget-cpu-seconds", 200, "--runs", tmp_path]
     assert cli("run", "isosceles", "--n", 8, *options).code == 0
     run = only_run(tmp_path)
@@ -442,7 +441,7 @@ def test_a_limit_of_cpu_seconds_ends_a_run_and_says_what_it_cut(
 
 
 def test_a_limit_of_cpu_seconds_that_is_not_reached_says_nothing(tmp_path, cli):
-    options = [*QUICK, "--proposer", "perturb", "--rounds", 1, "--runs", tmp_path]
+    options = [*QUICK, "--generator", "perturb", "--rounds", 1, "--runs", tmp_path]
     assert cli("run", "isosceles", "--n", 8, *options, "--budget-cpu-seconds", 10_000).code == 0
     run = only_run(tmp_path)
     assert rounds_in(run) == ["0000", "0001"]
@@ -540,31 +539,31 @@ def test_what_lies_near_the_border_is_carried_to_a_larger_border():
 
 
 def test_a_learnt_field_comes_of_the_pools_of_smaller_sizes():
-    config = tiny("none", n=10, sizes=[], search={"field": "learnt", "methods": ["anneal"]})
+    config = tiny("none", n=10, sizes=[], search={"weights": "learned", "methods": ["anneal"]})
     assert config.sizes == (4, 5, 6, 10)
     player = player_of(config)
-    assert {arm.field for arm in player.arms(10, player.fields(10, {}))} == {"learnt"}
+    assert {arm.field for arm in player.arms(10, player.fields(10, {}))} == {"learned"}
     assert {arm.field for arm in player.arms(5, player.fields(5, {}))} == {""}
     state = player.seed({})
     smaller = {n: state.pools[n] for n in (4, 5, 6)}
     expected = learnt_field({n: (ground_of(n), p.cells) for n, p in smaller.items()}, ground_of(10))
-    assert np.array_equal(player.fields(10, smaller)["learnt"], expected)
-    assert len(player.fields(10, {})["learnt"]) == 0
+    assert np.array_equal(player.fields(10, smaller)["learned"], expected)
+    assert len(player.fields(10, {})["learned"]) == 0
 
 
 def test_a_learnt_field_has_narrow_arms_where_it_is_known():
-    config = tiny("none", n=24, sizes=[], search={"field": "learnt"})
+    config = tiny("none", n=24, sizes=[], search={"weights": "learned"})
     player = player_of(config)
     coords = ground_of(24).coords
     usage = np.minimum(coords, 23 - coords).min(axis=1) < 4
-    fields = {"learnt": learnt_field({24: (ground_of(24), pack(usage[None]))}, ground_of(24))}
+    fields = {"learned": learnt_field({24: (ground_of(24), pack(usage[None]))}, ground_of(24))}
     assert any(arm.narrow for arm in player.arms(24, fields))
     assert not any(arm.narrow for arm in player.arms(24, player.fields(24, {})))
 
 
 def test_a_search_with_a_learnt_field_seeds_smaller_sizes_first(tmp_path, cli):
-    few = ["--workers", 1, "--set", "seeding.proposals=2000", "--set", "seeding.batches=1"]
-    options = ["--field", "learnt", "--rounds", 0, *few, "--runs", tmp_path / "a"]
+    few = ["--workers", 1, "--set", "seeding.moves=2000", "--set", "seeding.batches=1"]
+    options = ["--weights", "learned", "--rounds", 0, *few, "--runs", tmp_path / "a"]
     found = cli("search", "isosceles", "--n", 12, *options)
     assert found.code == 0, found.err
     run = only_run(tmp_path / "a")
@@ -572,14 +571,14 @@ def test_a_search_with_a_learnt_field_seeds_smaller_sizes_first(tmp_path, cli):
     assert stages == [5, 6, 7, 12]
     stats = json.loads((run / "rounds" / "0000" / "stats.json").read_text())
     pulled = {"tabu", "anneal", "enumerate"}
-    assert {row["field"] for row in stats["arms"] if row["method"] in pulled} == {"learnt"}
+    assert {row["field"] for row in stats["arms"] if row["method"] in pulled} == {"learned"}
     assert all(stats["pool"][n]["valid"] for n in ("5", "6", "7", "12"))
     assert cli("verify", run).code == 0
     # Its configuration makes the same run again, and the field may stand in a setting as well.
     again = ["--config", run / "config.toml", "--runs", tmp_path / "b"]
     assert cli("search", "isosceles", "--n", 12, *again).code == 0
     assert contents(only_run(tmp_path / "b")) == contents(run)
-    setting = ["--set", "search.field=learnt", "--rounds", 0, *few, "--runs", tmp_path / "c"]
+    setting = ["--set", "search.weights=learned", "--rounds", 0, *few, "--runs", tmp_path / "c"]
     assert cli("search", "isosceles", "--n", 12, *setting).code == 0
     assert contents(only_run(tmp_path / "c")) == contents(run)
 

@@ -4,14 +4,13 @@ import json
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from conftest import TINY, contents, only_run
-from pipeline.session import play
+from msgspec.structs import replace
 
-from pipeline.config import Config, StoreConfig, with_budget
+from pipeline.config import with_budget
 from pipeline.errors import RunError
 from pipeline.executors import Serial
 from pipeline.problem import load_problem
@@ -27,7 +26,8 @@ def go_on(path, rounds, keep="last"):
     """Play a run up to so many rounds."""
     run = Run(path)
     with run.lock():
-        config = replace(with_budget(run.config, rounds=rounds), store=StoreConfig(keep))
+        config = with_budget(run.config, rounds=rounds)
+        config = replace(config, store=replace(config.store, keep_models=keep))
         run.set_budget(config)
         run.add_session(["resume"])
         play(run, load_problem("isosceles"), Serial(), lambda *_, **__: None)

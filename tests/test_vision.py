@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import TINY, contents, only_run
+from msgspec import structs
 
 from pipeline.config import TrainConfig, config_from
 from pipeline.core.bitset import from_points, unpack
@@ -240,7 +241,7 @@ def lessons(**changes: Any):
     """Return what `train` takes: a few constructions of each size, ten times each."""
     boards = boards_of((5, 6), "mirror")
     data = {n: np.repeat(greedy(board, 3), 10, axis=0) for n, board in boards.items()}
-    config = replace(QUICK, **changes)
+    config = structs.replace(QUICK, **changes)
     return boards, seen_of(boards, "offset"), data, config
 
 
@@ -297,7 +298,7 @@ def test_trained_on_one_construction_it_writes_that_one(counts):
         {5: board},
         seen,
         {5: one},
-        replace(QUICK, steps=200, batch=32),
+        structs.replace(QUICK, steps=200, batch=32),
         counts=counts,
         seed=0,
         precision="fp32",
@@ -429,9 +430,10 @@ BASE: dict[str, Any] = {
     "problem": "isosceles",
     "n": 6,
     "sizes": [5, 6],
-    "seeding": {"method": "anneal", "count": 40, "proposals": 3000},
-    "search": {"proposals": 2000, "batches": 0},
-    "model": {"kind": "vision", "width": 16, "heads": 2, "layers": 1},
+    "seeding": {"method": "anneal", "count": 40, "moves": 3000},
+    "search": {"moves": 2000, "batches": 0},
+    "generator": "vision",
+    "model": {"width": 16, "heads": 2, "layers": 1},
     "train": {"steps": 6, "evaluate_every": 3},
     "sample": {"count": 20},
     "compute": {"device": "cpu", "threads": 1, "workers": 1},
@@ -449,8 +451,8 @@ def loop_of(**changes: Any) -> Loop:
 
 @pytest.mark.parametrize("geometry", ["off", "distance"])
 def test_its_samples_are_those_of_a_symmetry_and_all_valid(geometry):
-    model = {"symmetry": "both-mirrors", "geometry": geometry}
-    loop = loop_of(model=model, seeding={"symmetry": ["both-mirrors"]}, sample={"count": 9})
+    classes = {"symmetry": "both-mirrors", "seeding": {"symmetry": ["both-mirrors"]}}
+    loop = loop_of(**classes, model={"attention_bias": geometry}, sample={"count": 9})
     state = loop.next(loop.seed({}))
     assert state.stats["validity"] == 1
     assert state.stats["sampled"]["count"] == 9
@@ -459,7 +461,7 @@ def test_its_samples_are_those_of_a_symmetry_and_all_valid(geometry):
 
 
 def test_left_free_its_invalid_samples_are_counted():
-    state = loop_of(sample={"constrained": False, "count": 40})
+    state = loop_of(sample={"masked": False, "count": 40})
     state = state.next(state.seed({}))
     assert state.stats["sampled"]["invalid"] > 0
     assert state.stats["sampled"]["wrong_format"] == 0
@@ -473,7 +475,7 @@ def test_the_smallest_grids_go_through_the_whole_loop(n):
 
 
 def test_pools_that_it_cannot_read_say_what_to_do():
-    loop = loop_of(model={"symmetry": "both-mirrors"})
+    loop = loop_of(symmetry="both-mirrors")
     state = loop.seed({})
     lone = state.pools[6].take(np.zeros(0, int))
     with pytest.raises(PipelineError, match=r"as orbits .*'both-mirrors'; seed with it"):
@@ -483,13 +485,13 @@ def test_pools_that_it_cannot_read_say_what_to_do():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"model": {"kind": "visoin"}}, "model.kind: unknown 'visoin'; did you mean 'vision'"),
-        ({"feedback": {"kind": "prefer"}}, "feedback.kind 'prefer' needs model.kind 'gpt'"),
+        ({"generator": "visoin"}, "generator: unknown 'visoin'; did you mean 'vision'"),
+        ({"feedback": {"kind": "prefer"}}, "feedback.kind 'prefer' needs generator 'gpt'"),
         (
-            {"model": {"symmetry": "quarter-turn"}},
+            {"symmetry": "quarter-turn"},
             "no construction with the symmetry 'quarter-turn'",
         ),
-        ({"model": {"symmetry": "mirorr"}}, "did you mean 'mirror'"),
+        ({"symmetry": "mirorr"}, "did you mean 'mirror'"),
     ],
 )
 def test_what_cannot_be_had_is_refused_before_any_work(changes, message):
@@ -500,7 +502,7 @@ def test_what_cannot_be_had_is_refused_before_any_work(changes, message):
 
 def test_a_run_that_is_resumed_ends_with_the_same_bytes_as_one_that_was_not(tmp_path, cli):
     whole, halves = tmp_path / "whole", tmp_path / "halves"
-    kind = ("--set", "model.kind=vision")
+    kind = ("--set", "generator=vision")
     assert cli("run", "isosceles", "--n", 6, *TINY, *kind, "--runs", whole).code == 0
     found = cli("run", "isosceles", "--n", 6, *TINY, *kind, "--rounds", 1, "--runs", halves)
     assert found.code == 0

@@ -14,17 +14,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline.config import PROPOSERS, config_from
+from pipeline.config import GENERATORS, MODELS, config_from
 from pipeline.errors import UsageError, nearest
 from pipeline.problem import Problem, problem_spec
 from pipeline.storage import files, inputs
 
-#: The key of a configuration that chooses a generator, and its values, FILE.py:CLASS aside.
-GENERATOR_KEY, GENERATORS = "proposer", PROPOSERS
-#: The generators that make nothing of smaller sizes.
-_OF_ONE_SIZE = ("perturb", "restart", "none")
+#: The key of a configuration that chooses a generator.
+GENERATOR_KEY = "generator"
 #: The arms of a plan that names none.
-_ARMS = ("model", "perturb", "none")
+_ARMS = ("gpt", "perturb", "none")
 
 _ROUNDS = 1_000_000  # more than any budget of CPU seconds allows
 _KEYS = ("problem", "n", "arms", "seeds", "budget_cpu_seconds", "target", "stop_at_target")
@@ -175,8 +173,8 @@ class Plan:
             arm.settings,
             {"budget": {"cpu": self.cpu_seconds}, "compute": {"workers": 1}},
         )
-        learns = settings.get("search", {}).get("field") == "learnt"
-        if settings.get(GENERATOR_KEY) in _OF_ONE_SIZE and not learns:
+        learns = settings.get("search", {}).get("weights") == "learned"
+        if settings.get(GENERATOR_KEY, "gpt") not in MODELS and not learns:
             settings.setdefault("sizes", [n])
         problem.ground(n)
         whole = {**settings, "problem": self.problem, "n": n, "seed": seed}

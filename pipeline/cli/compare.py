@@ -24,7 +24,7 @@ from pipeline.cli.common import (
 )
 from pipeline.cli.help import Words
 from pipeline.cli.play import words
-from pipeline.config import PROPOSERS
+from pipeline.config import GENERATORS
 from pipeline.errors import UsageError, nearest
 
 if TYPE_CHECKING:
@@ -39,16 +39,16 @@ _OF_A_PLAN += ("stop_at_target",)
 @click.option("--n", help="The sizes, as 40,48 or 40:44.")
 @click.option(
     "--arms",
-    type=Words(PROPOSERS),
-    help=f"Generators: {', '.join(PROPOSERS)}, FILE.py:CLASS, or NAME=FILE.py:CLASS.  "
-    f"[default: {PROPOSERS[0]},perturb,none]",
+    type=Words(GENERATORS),
+    help=f"Generators: {', '.join(GENERATORS)}, FILE.py:CLASS, or NAME=FILE.py:CLASS.  "
+    f"[default: {GENERATORS[0]},perturb,none]",
 )
 @click.option("--seeds", type=int, help="How many rng seeds, from 0.  [default: 6]")
 @click.option("--budget-cpu-seconds", type=float, help="Of each run, on one core.  [default: 60]")
 @click.option("--target", type=int, help="What counts as reached.  [default: the best known]")
 @click.option("--stop-at-target", is_flag=True, default=None, help="A run ends at its target.")
 @click.option(
-    "--control", type=Words(PROPOSERS), help="The arm to compare the others with.  [default: none]"
+    "--control", type=Words(GENERATORS), help="The arm to compare the others with.  [default: none]"
 )
 @click.option("--jobs", type=int, help="Runs at once.  [default: one for each core]")
 @click.option("--convention", help="A convention of the problem; see `pipeline problems`.")
@@ -62,7 +62,7 @@ def compare(what: tuple[str, ...], **options: Any) -> None:
     """Benchmark configurations at equal CPU time.
 
     \b
-    pipeline compare isosceles --n 40,48 --arms model,none --seeds 6
+    pipeline compare isosceles --n 40,48 --arms gpt,none --seeds 6
     pipeline compare SPEC.toml     the same from a file, with arms of your own
     pipeline compare RUN RUN ...   finished runs
 

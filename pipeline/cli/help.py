@@ -16,7 +16,7 @@ CLASSES = (
     *("trivial", "mirror", "diagonal", "half-turn", "both-mirrors", "both-diagonals"),
     *("quarter-turn", "all"),
 )
-FIELDS = ("border", "learnt", "none")
+WEIGHTS = ("border", "learned", "none")
 
 
 class Sections(click.Group):

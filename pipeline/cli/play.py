@@ -106,7 +106,7 @@ def play(
         with Live(err, rounds) as live:
             if not quiet:
                 echo(str(opened.path))
-            if opened.config.proposer == "model":
+            if opened.config.has_model:
                 from pipeline.model.device import describe, prepare
 
                 err.print(f"model on {describe(prepare(compute.device, compute.threads))}")

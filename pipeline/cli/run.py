@@ -15,9 +15,9 @@ from pipeline.cli.common import (
     problem_option,
     runs_option,
 )
-from pipeline.cli.help import CLASSES, FIELDS, Choice, Words
+from pipeline.cli.help import CLASSES, WEIGHTS, Choice, Words
 from pipeline.cli.play import begin, finish, go_on, play, tell_processor, words
-from pipeline.config import DEVICES, FEEDBACKS, PROPOSERS, SEEDINGS, TOKENS
+from pipeline.config import DEVICES, FEEDBACKS, GENERATORS, SEEDINGS, TOKENS
 from pipeline.errors import UsageError
 
 _STOP = "[default: none]"
@@ -35,11 +35,15 @@ _KEPT = "Models to keep: all, or of the last two rounds and of each new best."
 @click.option("--target", type=int, help=f"Stop at this score.  {_STOP}")
 @click.option("--seed", type=int, help="The rng seed.  [default: 0]")
 @click.option("--convention", help="A convention of the problem; see `pipeline problems`.")
-@click.option("--proposer", type=Choice(PROPOSERS), help="What makes candidates.  [default: model]")
 @click.option(
-    "--field",
-    type=Words(FIELDS),
-    help="What pulls search at first: border, learnt, none, a .npy file.",
+    "--generator",
+    type=Words(GENERATORS),
+    help="What makes candidates, or FILE.py:CLASS.  [default: gpt]",
+)
+@click.option(
+    "--weights",
+    type=Words(WEIGHTS),
+    help="Element weights to start with: border, learned, none, a .npy file.",
 )
 @click.option("--seeding", type=Choice(SEEDINGS), help="Search of round 0.  [default: portfolio]")
 @click.option(
@@ -115,9 +119,9 @@ def resume(
     RUN is a path, a unique prefix of its name, or latest. Only the budget may change, and which
     models are kept. Without options the run goes on to the rounds it was given.
     """
-    from dataclasses import replace
+    from msgspec.structs import replace
 
-    from pipeline.config import StoreConfig, with_budget
+    from pipeline.config import with_budget
     from pipeline.plugins import check_unchanged
     from pipeline.report.tensorboard import check_tensorboard
 
@@ -134,7 +138,7 @@ def resume(
         if workers is not None:
             config = replace(config, compute=replace(config.compute, workers=workers))
         if keep_models is not None:
-            config = replace(config, store=StoreConfig(keep_models))
+            config = replace(config, store=replace(config.store, keep_models=keep_models))
         plugin = problem_of(opened, problem)
         check_unchanged(opened.path, plugin)
         opened.set_budget(config)
@@ -151,7 +155,7 @@ def configure(
     Raises:
         UsageError: an unknown key, a wrong value, or a size that cannot be had.
     """
-    from dataclasses import replace
+    from msgspec.structs import replace
 
     from pipeline.config import config_from, read_toml, resolved, with_setting
     from pipeline.problem import load_problem, problem_spec
@@ -207,9 +211,9 @@ def _overlay(data: dict[str, Any], options: dict[str, Any]) -> None:
         "workers": ("compute", "workers"),
         "keep_models": ("store", "keep_models"),
         "keep": ("select", "keep"),
-        "field": ("search", "field"),
+        "weights": ("search", "weights"),
         "mask": ("search", "mask"),
-        "proposer": ("proposer",),
+        "generator": ("generator",),
     }
     options = {name: value for name, value in options.items() if value is not None}
     given: dict[tuple[str, ...], Any] = {
@@ -225,7 +229,7 @@ def _overlay(data: dict[str, Any], options: dict[str, Any]) -> None:
     if "method" in options:
         given["search", "methods"] = [s.strip() for s in options["method"].split(",")]
     if options.get("free"):
-        given["sample", "constrained"] = False
+        given["sample", "masked"] = False
     if options.get("from_scratch"):
         given["train", "from_scratch"] = True
     for (*sections, key), value in given.items():

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from pipeline.cli.common import existing_file, json_option, parse_sizes, print_json, runs_option
-from pipeline.cli.help import CLASSES, FIELDS, METHODS, Words
+from pipeline.cli.help import CLASSES, METHODS, WEIGHTS, Words
 from pipeline.cli.play import begin, finish, play
 from pipeline.cli.run import configure
 from pipeline.errors import UsageError
@@ -34,7 +34,9 @@ _TIME = "60"
     "--symmetry", type=Words(CLASSES), help="Symmetry classes, as mirror,half-turn.  [default: all]"
 )
 @click.option(
-    "--field", type=Words(FIELDS), help="What pulls at first: border, learnt, none, a .npy file."
+    "--weights",
+    type=Words(WEIGHTS),
+    help="Element weights to start with: border, learned, none, a .npy file.",
 )
 @click.option("--mask", metavar="FILE", help="Use these elements alone: a .npy file of 0 and 1.")
 @click.option("--keep", type=int, help="Constructions to keep, no two equal.  [default: 2000]")
@@ -76,14 +78,16 @@ def search(
     if sizes is not None and any(setting.partition("=")[0].strip() == "n" for setting in settings):
         raise UsageError("--n and --set n=...: name the size once")
     several = [told["n"]] if sizes is None else parse_sizes(sizes)
-    learnt = (options["field"] or search.get("field")) == "learnt"
+    learned = (options["weights"] or search.get("weights")) == "learned"
     prepared = []
     for n in several:
         given = {
             **options,
             "n": n,
-            "sizes": None if learnt else [n],  # a learnt field takes those told, or the usual ones
-            "proposer": "none",
+            "sizes": None
+            if learned
+            else [n],  # learned weights take those given, or the usual ones
+            "generator": "none",
         }
         config, plugin = configure(problem, file, settings, given)
         prepared.append((_with_target(config, plugin), plugin))

@@ -40,12 +40,12 @@ class GPTGenerator(ModelGenerator):
         self.encoder = make_encoder(
             model.tokens,
             self.grounds,
-            symmetry=model.symmetry or None,
+            symmetry=config.symmetry or None,
             order=model.order,
             own=problem.encoders(),
         )
-        if sampling.maximal and not sampling.constrained:
-            raise UsageError("sample.maximal needs sample.constrained, which knows what is legal")
+        if sampling.maximal and not sampling.masked:
+            raise UsageError("sample.maximal needs sample.masked, which knows what is legal")
         if sampling.maximal and model.tokens == "dense":
             raise UsageError(
                 "sample.maximal: 'dense' tokens end with the last element; leave it off"
@@ -56,7 +56,7 @@ class GPTGenerator(ModelGenerator):
     @property
     def manner(self) -> str:
         model = self.config.model
-        return f"in {model.tokens!r} tokens under the symmetry {model.symmetry!r}"
+        return f"in {model.tokens!r} tokens under the symmetry {self.config.symmetry!r}"
 
     def readable(self, cells: np.ndarray, n: int) -> np.ndarray:
         return self.encoder.encodable(cells, n)
@@ -100,7 +100,7 @@ class GPTGenerator(ModelGenerator):
             seed=self.seed("sample"),
             precision=self.config.compute.precision,
             batch=config.batch,
-            guide_factory=guide if config.constrained else None,
+            guide_factory=guide if config.masked else None,
             progress=self.sampled,
         )
         return self.encoder.decode(tokens, n)
@@ -141,11 +141,11 @@ class GPTGenerator(ModelGenerator):
             layers=model.layers,
             heads=model.heads,
             width=model.width,
-            geometry=model.geometry,
+            geometry=model.attention_bias,
             embedding=self.embedding,
             features=0 if self.places is None else self.places.features.shape[2],
         )
 
     def _relation(self) -> np.ndarray | None:
         """Return how the elements of every two tokens lie, None without an attention bias."""
-        return relations(self.encoder, self.config.model.geometry)
+        return relations(self.encoder, self.config.model.attention_bias)

@@ -50,7 +50,7 @@ class ModelGenerator(Generator):
         self._round = 0
 
     def _check_symmetry(self) -> None:
-        name = self.config.model.symmetry or "trivial"
+        name = self.config.symmetry or "trivial"
         find_class(self.grounds[self.config.n], name)
         for n, ground in self.grounds.items():
             try:
@@ -122,7 +122,7 @@ class ModelGenerator(Generator):
     def _adapted(self, repeats: float) -> float:
         """Return the next temperature: higher while most samples were seen before, then back."""
         base = self.config.sample.temperature
-        if not self.config.sample.adapt:
+        if not self.config.sample.adapt_temperature:
             return base
         if repeats > _MANY:
             return min(self.temperature * _STEP, _HIGHEST * base)

@@ -1,13 +1,20 @@
 """Generators by name, and a user's own from a file that the user named."""
 
+import inspect
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 
-from pipeline.config import Config
-from pipeline.errors import UsageError
+from pipeline.config import GENERATORS, Config
+from pipeline.errors import PipelineError, UsageError, nearest
 from pipeline.generators.base import Generator
 from pipeline.generators.simple import Nothing, Perturb, Restart
+from pipeline.plugin_files import run_file
 
 _SIMPLE = {"perturb": Perturb, "restart": Restart, "none": Nothing}
+#: In place of a file where the class has none, as in a notebook: only Python can go on with it.
+_NO_FILE = "python.py"
 
 
 def make_generator(config: Config, mask: np.ndarray | None = None) -> Generator:
@@ -17,17 +24,99 @@ def make_generator(config: Config, mask: np.ndarray | None = None) -> Generator:
         mask: bool ``(m,)``, the elements that may be used at size n; None for all.
 
     Raises:
-        UsageError: there is none of that name, or its file cannot be loaded.
+        UsageError: there is none of that name, or its file has no such class.
+        PipelineError: its file cannot be imported.
     """
-    name = config.proposer
+    name = config.generator
     if name in _SIMPLE:
         return _SIMPLE[name]()
-    if config.model.kind == "vision":
+    if name == "vision":
         from pipeline.generators.vision import VisionGenerator
 
         return VisionGenerator(mask)
-    if name == "model":
+    if name == "gpt":
         from pipeline.generators.gpt import GPTGenerator
 
         return GPTGenerator()
-    raise UsageError(f"no generator {name!r}")
+    return load_generator(name)()
+
+
+def is_own(name: str) -> bool:
+    """Tell whether a generator is a user's own, from a file."""
+    return name not in GENERATORS
+
+
+def generator_spec(name: str) -> str:
+    """Return what names a generator from any working directory (paths made absolute)."""
+    if not is_own(name) or ":" not in name:
+        return name
+    path, _, attribute = name.rpartition(":")
+    return f"{Path(path).resolve()}:{attribute}"
+
+
+def load_generator(spec: str) -> type[Generator]:
+    """Return the class that ``path/to/file.py:CLASS`` names. The file is run.
+
+    Raises:
+        UsageError: no such file or class, or a class that is no Generator or lacks ``ask``.
+        PipelineError: the file cannot be imported.
+    """
+    path, _, attribute = spec.rpartition(":")
+    if not path or not path.endswith(".py"):
+        raise UsageError(
+            f"unknown generator {spec!r}{nearest(spec, GENERATORS)}; one of your own is named "
+            "FILE.py:CLASS"
+        )
+    if path == _NO_FILE and not Path(path).is_file():
+        raise UsageError(
+            f"the generator {attribute} was defined in a session of Python; go on from there, with "
+            f"pipeline.run(store=pipeline.open_run(...), generator={attribute})"
+        )
+    if not Path(path).is_file():
+        raise UsageError(f"no such file: {path}")
+    try:
+        module = run_file(Path(path))
+    except (Exception, SystemExit) as error:
+        reason = (str(error).splitlines() or [""])[0]
+        raise PipelineError(
+            f"{path} cannot be imported: {type(error).__name__}: {reason}"
+        ) from error
+    found = getattr(module, attribute, None)
+    if found is None:
+        classes = [key for key, value in vars(module).items() if _is_generator(value)]
+        raise UsageError(f"{path} has no {attribute!r}{nearest(attribute, classes)}")
+    if not _is_generator(found):
+        raise UsageError(f"{spec} must be a subclass of pipeline.Generator that has ask")
+    return found
+
+
+def generator_of(given: Any) -> Generator | None:
+    """Return the generator that a caller of Python gave; None for a name or nothing.
+
+    Raises:
+        UsageError: it is no Generator.
+    """
+    if given is None or isinstance(given, str):
+        return None
+    made = given() if inspect.isclass(given) else given
+    if not isinstance(made, Generator):
+        raise UsageError(
+            f"generator must be a name, FILE.py:CLASS or a pipeline.Generator, got {given!r}"
+        )
+    return made
+
+
+def name_of(given: Generator | type[Generator]) -> str:
+    """Return what a run's configuration calls a generator that a caller of Python gave."""
+    cls = given if inspect.isclass(given) else type(given)
+    try:
+        file = inspect.getfile(cls)
+    except (TypeError, OSError):
+        file = _NO_FILE
+    path = Path(file)
+    named = f"{path.resolve()}" if path.suffix == ".py" and path.is_file() else _NO_FILE
+    return f"{named}:{cls.__name__}"
+
+
+def _is_generator(value: Any) -> bool:
+    return inspect.isclass(value) and issubclass(value, Generator) and not inspect.isabstract(value)

@@ -9,9 +9,6 @@ from pipeline.core.population import Population
 from pipeline.generators.base import Generator
 from pipeline.state import State
 
-#: The least and the largest share of an elite that a perturbation takes out.
-_DROPPED = (0.1, 0.5)
-
 
 class Perturb(Generator):
     """Elites of the pool, each less a random share of its elements."""
@@ -19,11 +16,12 @@ class Perturb(Generator):
     def ask(self, state: State) -> Population:
         elites, rng, m = state.pool, state.rng, state.pool.m
         count = self.config.sample.count if len(elites) else 0
+        low, high = self.config.perturb.least, self.config.perturb.most
         of = rng.integers(max(len(elites), 1), size=count)
         bits = unpack(elites.cells[of], m)
         for row in bits:
             members = rng.permutation(np.flatnonzero(row))
-            least, most = math.ceil(_DROPPED[0] * len(members)), int(_DROPPED[1] * len(members))
+            least, most = math.ceil(low * len(members)), int(high * len(members))
             row[members[: rng.integers(least, max(most, least) + 1)]] = False
         cells = pack(bits) if count else np.zeros((0, width(m)), np.uint8)
         parent, imported = elites.ids()[of], elites.imported[of]

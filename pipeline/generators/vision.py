@@ -41,7 +41,7 @@ class VisionGenerator(ModelGenerator):
         super().setup(problem, config, callbacks)
         if config.feedback.kind != "none":
             raise UsageError("feedback needs the generator 'gpt'; set feedback.kind to 'none'")
-        symmetry = config.model.symmetry or "trivial"
+        symmetry = config.symmetry or "trivial"
         self.boards = {
             n: Board(problem, n, symmetry, self._mask if n == config.n else None)
             for n in self.grounds
@@ -50,7 +50,7 @@ class VisionGenerator(ModelGenerator):
 
     @property
     def manner(self) -> str:
-        return f"as orbits of the symmetry {self.config.model.symmetry or 'trivial'!r}"
+        return f"as orbits of the symmetry {self.config.symmetry or 'trivial'!r}"
 
     def readable(self, cells: np.ndarray, n: int) -> np.ndarray:
         return self.boards[n].readable(cells)
@@ -65,7 +65,7 @@ class VisionGenerator(ModelGenerator):
             self.seen,
             shown,
             self.config.train,
-            counts=self.config.sample.constrained,
+            counts=self.config.sample.masked,
             seed=self.seed("train"),
             precision=self.config.compute.precision,
             optimizer_state=self.optimizer,
@@ -80,7 +80,7 @@ class VisionGenerator(ModelGenerator):
             self.seen,
             list(self.boards).index(n),
             config.count,
-            counts=config.constrained,
+            counts=config.masked,
             temperature=self.temperature,
             top_p=config.top_p,
             seed=self.seed("sample"),
@@ -110,5 +110,5 @@ class VisionGenerator(ModelGenerator):
             layers=model.layers,
             heads=model.heads,
             width=model.width,
-            geometry=model.geometry,
+            geometry=model.attention_bias,
         )

@@ -155,7 +155,7 @@ def _config(scale: Scale, seed: int, sizes: tuple[int, ...]) -> Config:
         "select": {"keep": scale.greedy, "smaller": _SMALLER},
         "model": dict(scale.shape),
         "train": {"steps": scale.steps, "patience": 0, "evaluate_every": max(scale.steps // 5, 1)},
-        "sample": {"count": scale.samples, "constrained": False},
+        "sample": {"count": scale.samples, "masked": False},
         "search": {"batches": 0},
         "compute": {"device": "auto"},
     }

@@ -32,14 +32,16 @@ def relations(encoder: Encoder, geometry: str) -> np.ndarray | None:
             for other coordinates at other sizes, or are more than 8192.
     """
     if geometry not in GEOMETRIES:
-        raise UsageError(f"model.geometry {geometry!r}: unknown{nearest(geometry, GEOMETRIES)}")
+        raise UsageError(
+            f"model.attention_bias {geometry!r}: unknown{nearest(geometry, GEOMETRIES)}"
+        )
     if geometry == "off":
         return None
-    tokens, places = distinct_places(encoder, "model.geometry", geometry, "off")
+    tokens, places = distinct_places(encoder, "model.attention_bias", geometry, "off")
     if len(tokens) > _MOST:
         raise UsageError(
-            f"model.geometry {geometry!r}: {len(tokens)} element tokens, and it takes {_MOST} at "
-            "most; use geometry 'off'"
+            f"model.attention_bias {geometry!r}: {len(tokens)} element tokens, and it takes "
+            f"{_MOST} at most; use 'off'"
         )
     class_of = _by_distance(places) if geometry == "distance" else _by_offset(places)
     table = np.zeros((encoder.vocab_size, encoder.vocab_size), np.uint8)

@@ -89,7 +89,7 @@ def feedback(
     scores = np.asarray(scores, np.float64)
     if scores.shape != (len(cells),):
         raise ValueError(f"scores: expected ({len(cells)},), got {scores.shape}")
-    good, bad = _parts(scores, config.share)
+    good, bad = _parts(scores, config.fraction)
     if config.kind == "none" or not len(bad):
         return FeedbackResult(False, len(good), len(bad))
     rng = np.random.default_rng(seed)

@@ -173,7 +173,7 @@ def _summary(story: Story) -> dict[str, Any]:
     last = story.rounds[-1]
     return {
         "name": story.run.name,
-        "proposer": story.run.config.proposer,
+        "generator": story.run.config.generator,
         "seed": story.run.config.seed,
         "rounds": last.number,
         "kept": last.parts.get("kept"),

@@ -26,6 +26,9 @@ from pipeline.stopping import Clock
 _ROWS = {"anneal": 25, "greedy": 1000, "complete": 200, "climb": 25, "neighbourhood": 25}
 #: What bounds the search on one candidate, unless the configuration says otherwise.
 _BOUNDS = {"anneal": 200_000, "climb": 3000, "neighbourhood": 300, "complete": 0}
+#: The method of a task for each way to improve a candidate.
+_METHODS = {"tabu": "climb", "repair": "complete", "neighbourhood": "neighbourhood"}
+_METHODS |= {"anneal": "anneal"}
 #: Constructions at n in round 0, unless the configuration says otherwise.
 _SEEDS = {"anneal": 3000, "greedy": 20_000}
 
@@ -56,9 +59,9 @@ class Engine:
         self.runner = TaskRunner(problem, config, executor, clock or Clock(), callbacks, arrays)
         self.problem, self.selection = problem, Selection(config, self.runner.grounds)
         self.explorer = Explorer(config, self.runner, self.selection, arrays)
-        self.symmetry = config.model.symmetry or "trivial"
+        self.symmetry = config.symmetry or "trivial"
         self._seeding, self._search = config.seeding, config.search
-        self._generates = config.proposer != "none"
+        self._generates = config.generator != "none"
         ground = self.runner.grounds[config.n]
         for name in config.seeding.symmetry:
             find_class(ground, name)
@@ -80,7 +83,9 @@ class Engine:
         if seeding.method != "portfolio":
             tasks.append(self.runner.task(n, "trivial", seeding.method, cells, rng, seeding, 1))
         if self._generates:
-            tasks.append(self.runner.task(n, self.symmetry, search.improve, cells, rng, search, 1))
+            tasks.append(
+                self.runner.task(n, self.symmetry, _METHODS[search.improve], cells, rng, search, 1)
+            )
         self.runner.warm_up(tasks, self.selection)
         clock = self.runner.clock
         clock.start(0.0 if jit.kept_files() > self._compiled else clock.seconds())
@@ -130,7 +135,7 @@ class Engine:
         for n in reversed(runner.sizes):
             count = most if n == runner.n else round(seeding.smaller * most)
             m, classes = runner.grounds[n].m, self.seed_classes(n)
-            most_moves = seeding.proposals or max(100_000, 100 * m)
+            most_moves = seeding.moves or max(100_000, 100 * m)
             each, moves = scaled_rows(_ROWS[seeding.method], most_moves, step_cost(self.problem, n))
             for i, start in enumerate(range(0, count, each)):
                 tasks.append(
@@ -175,9 +180,9 @@ class Engine:
         search, n = self._search, self.runner.n
         if not len(candidates):
             return self.runner.none(n)
-        method = search.improve
+        method = _METHODS[search.improve]
         cost = step_cost(self.problem, n, self.symmetry)
-        each, bound = scaled_rows(_ROWS[method], search.proposals or _BOUNDS[method], cost)
+        each, bound = scaled_rows(_ROWS[method], search.moves or _BOUNDS[method], cost)
         tasks, parents = [], []
         for start in range(0, len(candidates), each):
             part = candidates.take(slice(start, start + each))

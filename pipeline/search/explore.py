@@ -13,7 +13,6 @@ from pipeline.core.symmetry import SymmetryClass, find_class, orbits
 from pipeline.search.cost import scaled, scaled_rows, step_cost
 from pipeline.search.learned_weights import learnt_field
 from pipeline.search.portfolio import (
-    BATCH,
     Arm,
     Portfolio,
     core_size,
@@ -29,15 +28,7 @@ from pipeline.selection import Selection
 
 #: Constructions that a task gives back, by method.
 _ROWS = {"tabu": 32, "enumerate": 2048, "grow": 32, "anneal": 25, "greedy": 1000, "cover": 16}
-#: What bounds a task of a method: steps, or nodes. Others go by the moves of the seeding.
-_BOUNDS = {"tabu": 200_000, "enumerate": 200_000, "grow": 200_000, "cover": 4_000_000}
-#: The first task of an arm has so much less, to have seen all of them soon, but for the class that
-#: promises most; so have all tasks at a size that weights are learned from, which need no more.
-_LOOK = 8
 _NO_WEIGHTS = np.zeros(0, np.float32)
-#: Where weights are learned from a smaller size, classes with more orbits are left out there:
-#: making their pair tables would take longer than all else.
-_FEW_ORBITS = 500
 
 
 class Explorer:
@@ -57,7 +48,13 @@ class Explorer:
         """
         self._seeding, self._search = config.seeding, config.search
         self._runner, self._selection, self._arrays = runner, selection, arrays
-        self._learns = config.search.field == LEARNT and config.proposer == "none"
+        # What bounds a task of a method: steps, or nodes. Others go by the moves of the seeding.
+        self._bounds = {
+            "tabu": config.search.tabu_steps,
+            "enumerate": config.search.enumerate_nodes,
+            "cover": config.search.cover_nodes,
+        }
+        self._learns = config.search.weights == LEARNT and config.generator == "none"
         self.active = config.seeding.method == "portfolio" or config.search.batches > 0
         if self.active:
             self.arms(runner.n, self.weights(runner.n, {}))
@@ -73,7 +70,7 @@ class Explorer:
         Raises:
             UsageError: unknown weights, or those of another size.
         """
-        asked, ground = self._search.field, self._runner.grounds[n]
+        asked, ground = self._search.weights, self._runner.grounds[n]
         if n != self._runner.n and asked not in ("", "border"):
             asked = "none"
         if not asked:
@@ -109,7 +106,9 @@ class Explorer:
     def _quick(self, n: int, usable: Sequence[SymmetryClass]) -> list[str]:
         """Return the classes with few orbits, whose search takes a moment; one at least."""
         few = {cls.name: usable_orbits(self._runner.problem, n, cls).sum() for cls in usable}
-        return [name for name in few if few[name] <= max(_FEW_ORBITS, min(few.values()))]
+        return [
+            name for name in few if few[name] <= max(self._search.few_orbits, min(few.values()))
+        ]
 
     def _good_alone(self, n: int) -> list[str]:
         """Return the methods that find the most in a moment."""
@@ -161,7 +160,8 @@ class Explorer:
         # Arms begin from nothing: only learned weights can hand on what others have found.
         imported = LEARNT in weights and any(pool.imported.any() for pool in smaller.values())
         by_size = problem.maximises_size
-        portfolio = Portfolio(self.arms(n, weights), quotas.size if quotas and by_size else 0)
+        wanted = quotas.size if quotas and by_size else 0
+        portfolio = Portfolio(self.arms(n, weights), wanted, self._search.tasks_per_batch)
         portfolio.restore(arms)
         rng = np.random.default_rng(streams.integer(runner.seed, number, "portfolio", n))
         of = {
@@ -202,7 +202,7 @@ class Explorer:
         """Return how many tasks a round has at size n."""
         share = 1.0 if n == self._runner.n else self._seeding.smaller
         batches = self._seeding.batches if origin == "seed" else self._search.batches
-        total = max(round(share * batches), 1) * BATCH
+        total = max(round(share * batches), 1) * self._search.tasks_per_batch
         return min(total, 2 * arms) if self._only_to_learn(n) else total
 
     def _task(
@@ -216,9 +216,9 @@ class Explorer:
     ) -> Shard:
         m, problem = self._runner.grounds[n].m, self._runner.problem
         rows = _ROWS[arm.method]
-        bound = _BOUNDS.get(arm.method, self._seeding.proposals or max(400_000, 100 * m))
+        bound = self._bounds.get(arm.method, self._seeding.moves or max(400_000, 100 * m))
         if not portfolio.believed(arm) or self._only_to_learn(n):
-            bound = max(bound // _LOOK, 1)
+            bound = max(bound // self._search.first_look, 1)
         if arm.method in ("anneal", "greedy"):
             rows, bound = scaled_rows(rows, bound, step_cost(problem, n, arm.symmetry))
         elif arm.method != "cover":  # which asks no hook

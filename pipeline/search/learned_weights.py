@@ -71,7 +71,7 @@ def _carried(usage: np.ndarray, small: GroundSet, ground: GroundSet) -> np.ndarr
     if small.coords.shape[1] != ground.coords.shape[1]:
         raise UsageError(
             f"a learnt field goes by places, and elements have {small.coords.shape[1]} coordinates "
-            f"at n={small.n} and {ground.coords.shape[1]} at n={ground.n}; use --field none"
+            f"at n={small.n} and {ground.coords.shape[1]} at n={ground.n}; use --weights none"
         )
     _, stands, of = np.unique(_whole_orbits(ground), return_index=True, return_inverse=True)
     here, there = _normalised(ground.coords)[stands], _normalised(small.coords)

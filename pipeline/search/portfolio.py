@@ -80,13 +80,14 @@ class Record:
 class Portfolio:
     """Arms and their records; hands out batches."""
 
-    def __init__(self, arms: Sequence[Arm], wanted: int = 0) -> None:
+    def __init__(self, arms: Sequence[Arm], wanted: int = 0, batch: int = BATCH) -> None:
         """Begin with arms that have brought nothing yet; ``floor`` is the size worth keeping.
 
         Args:
             wanted: the size that searches by quotas are after; 0 without any.
+            batch: how many tasks are handed out at once.
         """
-        self.arms, self.wanted = list(arms), wanted
+        self.arms, self.wanted, self._batch = list(arms), wanted, batch
         self.floor = 0
         self.records = {arm: Record() for arm in arms}
 
@@ -107,14 +108,14 @@ class Portfolio:
         """
         fresh = [a for a in self.arms if not self.records[a].shards and self._ready(a)]
         tried = [a for a in self.arms if self.records[a].shards]
-        chosen = fresh[: BATCH // 2 if tried else BATCH]
+        chosen = fresh[: self._batch // 2 if tried else self._batch]
         if not tried:
             return chosen
         covers = [a for a in tried if a.method == "cover" and self.best < self.wanted]
         others = [a for a in tried if a not in covers]
         parts = [(covers, 0.75 if others else 1.0), (others, 0.25 if covers else 1.0)]
         share = np.concatenate([part * self._shares(arms) for arms, part in parts])
-        drawn = rng.choice(len(tried), size=BATCH - len(chosen), p=share)
+        drawn = rng.choice(len(tried), size=self._batch - len(chosen), p=share)
         return chosen + [(covers + others)[i] for i in drawn]
 
     def _shares(self, arms: Sequence[Arm]) -> np.ndarray:

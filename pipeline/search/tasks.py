@@ -5,7 +5,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from pipeline.config import SearchConfig
+from pipeline.config import TABLE_BYTES
 from pipeline.core.bitset import pack, unpack, width
 from pipeline.core.symmetry import find_class
 from pipeline.errors import UsageError
@@ -81,7 +81,7 @@ class Shard:
     narrow: bool = False
     mask: np.ndarray = field(default_factory=lambda: np.zeros(0, np.uint8))
     field: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
-    table_bytes: int = SearchConfig.table_bytes
+    table_bytes: int = TABLE_BYTES
 
 
 def run_shard(shard: Shard) -> np.ndarray:

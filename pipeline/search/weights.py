@@ -14,7 +14,7 @@ from pipeline.core.symmetry import GroundSet
 from pipeline.errors import UsageError
 
 #: A field from good constructions of smaller sizes (see ``density``).
-LEARNT = "learnt"
+LEARNT = "learned"
 #: Fields that every ground set has.
 FIELDS = ("border", LEARNT)
 # The share of a ground set that a narrow search goes without.

@@ -140,7 +140,7 @@ def at_larger_size(found: Mapping[str, Any], problem: Problem, n: int) -> dict[s
     """
     entry = {key: found[key] for key in ("problem", "convention", "points")} | {"n": n}
     try:
-        where = _elements(found["points"], problem, n, "")
+        where = elements_of(found["points"], problem, n, "")
     except PipelineError:
         return None
     return None if Construction(problem, n, where, "").witness() is not None else entry
@@ -220,7 +220,7 @@ def _parse(given: Given, problem: Problem, spec: str, n: int | None, sizes: _Siz
     provenance = said.get("provenance")  # of a certificate
     told = [said, provenance if isinstance(provenance, dict) else {}]
     imported = any(part.get("imported") is True for part in told)
-    elements = _elements(points, problem, size, where)
+    elements = elements_of(points, problem, size, where)
     found = Construction(problem, size, elements, where, spec, imported)
     claimed = said.get("score")
     if claimed is not None and (not isinstance(claimed, int) or isinstance(claimed, bool)):
@@ -246,7 +246,7 @@ def _is_square(rows: Any) -> bool:
     return bool(rows) and len(rows) == len(rows[0])
 
 
-def _elements(given: Any, problem: Problem, n: int, where: str) -> np.ndarray:
+def elements_of(given: Any, problem: Problem, n: int, where: str) -> np.ndarray:
     coords, index = problem.ground(n).coords, _index(problem, n)
     d = coords.shape[1]
     if not isinstance(given, list):

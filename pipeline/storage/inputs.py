@@ -1,4 +1,4 @@
-"""Files of numbers that a configuration names: a field, a mask. A run keeps them by content.
+"""Files of numbers that a configuration names: weights, a mask. A run keeps them by content.
 
 In a run's folder such a file is called by a hash of its bytes, and so is the key that names it. The
 hash is thereby part of the run's identity, and another file never takes the place of the first.
@@ -8,12 +8,12 @@ import hashlib
 import io
 import math
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from tokenize import TokenError
 from typing import Any
 
 import numpy as np
+from msgspec.structs import replace
 
 from pipeline.config import Config
 from pipeline.core.untrusted import read_bytes
@@ -24,7 +24,7 @@ _NO_ARRAY = (
     *(ValueError, TypeError, SyntaxError, TokenError, EOFError, OverflowError, RecursionError),
 )
 #: Keys of the section "search" that may name a file.
-_KEYS = ("field", "mask")
+_KEYS = ("weights", "mask")
 
 
 def absolute(data: Mapping[str, Any], base: Path) -> None:

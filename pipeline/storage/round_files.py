@@ -57,10 +57,10 @@ def _read_pool(run: Run, problem: Problem, number: int, n: int) -> tuple[Populat
 def _may_descend(run: Run, pool: Population) -> np.ndarray:
     """Return which constructions of an older release's run may descend from imported ones.
 
-    Searches of their own begin from nothing, unless a field was learnt for them.
+    Searches of their own begin from nothing, unless weights were learned for them.
     """
     own = pool.came_from("seed") | pool.came_from("search")
-    return ~own if run.config.search.field != LEARNT else np.ones(len(pool), np.bool_)
+    return ~own if run.config.search.weights != LEARNT else np.ones(len(pool), np.bool_)
 
 
 def read_round(run: Run, problem: Problem, number: int, n: int) -> tuple[dict[str, Any], Any]:

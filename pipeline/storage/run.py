@@ -18,11 +18,10 @@ import contextlib
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from pipeline.config import Config, differences, to_toml
+from pipeline.config import Config, as_dict, differences, to_toml
 from pipeline.core.untrusted import read_json
 from pipeline.errors import PipelineError, RunError, UsageError
 from pipeline.storage import events, files, lock, manifest, run_json, sessions, stats
@@ -82,7 +81,7 @@ class Run:
             "n": config.n,
             "seed": config.seed,
             "identity": config.identity,
-            "config": asdict(config),
+            "config": as_dict(config),
             "sessions": [sessions.new_session(command)],
         }
         with files.writing(root), files.new_folder(path) as beside:

@@ -140,7 +140,7 @@ BASE = {
     "n": 8,
     "sizes": [6, 8],
     "seeding": {"method": "greedy", "count": 5},
-    "search": {"proposals": 2000, "batches": 0},
+    "search": {"moves": 2000, "batches": 0},
     "select": {"keep": 40},
     "model": {"width": 16, "heads": 2, "layers": 1},
     "train": {"steps": 8, "evaluate_every": 4},
@@ -164,7 +164,7 @@ def started(cls, points, n=8, **changes):
 
 
 def test_what_perturbs_an_import_descends_from_it_and_other_children_do_not():
-    player, state = started(Rounds, CORNER, proposer="perturb", sample={"count": 60})
+    player, state = started(Rounds, CORNER, generator="perturb", sample={"count": 60})
     proposals, _, _ = player.propose(1, state)
     elites = state.pools[8]
     parents = [np.flatnonzero(((elites.cells & row) == row).all(axis=1)) for row in proposals.cells]
@@ -179,7 +179,7 @@ def test_what_perturbs_an_import_descends_from_it_and_other_children_do_not():
 
 
 def test_what_begins_from_nothing_does_not_descend_from_an_import():
-    player, state = started(Rounds, CORNER, proposer="restart")
+    player, state = started(Rounds, CORNER, generator="restart")
     after = player.next(state).pools[8]
     assert after.imported.sum() == 1
     assert after.came_from("import").sum() == 1
@@ -206,15 +206,15 @@ def test_a_model_that_was_not_shown_it_does_not():
 
 
 def test_a_field_learnt_from_an_import_hands_it_on():
-    search = {"batches": 1, "field": "learnt", "methods": ["greedy", "anneal"]}
-    changes = {"proposer": "none", "search": search}
+    search = {"batches": 1, "weights": "learned", "methods": ["greedy", "anneal"]}
+    changes = {"generator": "none", "search": search}
     _, state = started(Rounds, SMALL, 6, **changes, seeding={"method": "portfolio", "batches": 1})
     assert state.pools[6].imported.any()
     assert state.pools[8].imported.all()
 
 
 def test_what_search_finds_again_stays_imported_and_keeps_its_credit():
-    player, state = started(Rounds, CORNER, proposer="none", search={"batches": 1})
+    player, state = started(Rounds, CORNER, generator="none", search={"batches": 1})
     for _ in range(2):
         state = player.next(state)
     pool = state.pools[8]
@@ -224,7 +224,7 @@ def test_what_search_finds_again_stays_imported_and_keeps_its_credit():
 
 
 def test_of_equal_constructions_the_first_found_stays():
-    player, state = started(Rounds, CORNER, proposer="restart")
+    player, state = started(Rounds, CORNER, generator="restart")
     ground, pool = player.grounds[8], state.pools[8]
     images = [
         np.unpackbits(pool.cells, axis=1, count=64, bitorder="little")[:, g] for g in ground.group
@@ -236,7 +236,7 @@ def test_of_equal_constructions_the_first_found_stays():
 
 
 def test_rediscoveries_are_counted_beside_what_is_new():
-    player, state = started(Rounds, CORNER, proposer="perturb", sample={"count": 60})
+    player, state = started(Rounds, CORNER, generator="perturb", sample={"count": 60})
     for _ in range(2):
         before, state = state, player.next(state)
         pool, stats = state.pools[8], state.stats
