@@ -11,8 +11,14 @@ from pipeline.config import Config, config_from, differences, resolved
 from pipeline.errors import UsageError
 from pipeline.executors import make_executor
 from pipeline.generators.base import Generator
-from pipeline.generators.registry import generator_of, name_of
+from pipeline.generators.registry import (
+    generator_of,
+    generator_spec,
+    generator_typed,
+    name_of,
+)
 from pipeline.loop import Memory
+from pipeline.plugins import named_in_data
 from pipeline.problem import Problem, load_problem, problem_spec
 from pipeline.report.best_files import BestFiles
 from pipeline.report.progress import ProgressDisplay
@@ -29,7 +35,7 @@ _ROUNDS = 1_000_000
 
 
 def run(
-    problem: str | Problem,
+    problem: str | Problem | None = None,
     n: int | None = None,
     *,
     generator: str | Generator | type[Generator] | None = None,
@@ -54,7 +60,8 @@ def run(
         print(result.best(), result.histogram())
 
     Args:
-        problem: a name that `pipeline problems` lists, ``"path/to/file.py:CLASS"``, or a Problem.
+        problem: a name that `pipeline problems` lists, ``"path/to/file.py:CLASS"``, or a Problem;
+            None for that of the run to go on with.
         n: the size to search for, such as the side of the grid.
         generator: what makes the candidates of a round: "gpt" (default), "vision", "perturb",
             "restart", "none", ``"path/to/file.py:CLASS"``, or a `Generator` of yours.
@@ -68,7 +75,7 @@ def run(
         config: any other key of a configuration, nested, as
             ``{"train": {"steps": 500}, "sample": {"count": 2000}}``, or a `Config`.
         store: where to keep the run: None for memory alone, a directory of runs (a new run is made
-            in it), or a `Run` to go on with (`open_run`): then problem and n must be its own.
+            in it), or a `Run` to go on with (`open_run`), whose configuration holds.
         workers: search processes; 0 for one for each core (default).
         callbacks: told what happens; what one raises ends the run.
         stop: rules asked after each round, such as ``lambda state: state.best() >= 28``.
@@ -80,11 +87,18 @@ def run(
     Raises:
         PipelineError: and its children; the message is one line that names the fix.
     """
-    made = _problem(problem)
+    if isinstance(store, Run):
+        config = store.config if config is None else config
+        made = _problem_of(store, problem)
+        generator_typed(config.generator, generator, str(store.path))
+    elif problem is None:
+        raise UsageError('name a problem, as in: pipeline.run("isosceles", n=16)')
+    else:
+        made = _problem(problem)
     wanted = {"rounds": rounds, "time": time, "cpu": cpu_seconds, "target": target}
     told = {"n": n, "sizes": None if sizes is None else tuple(sizes), "seed": seed}
     if isinstance(generator, str):
-        told["generator"] = generator
+        told["generator"] = generator_spec(generator)
     elif generator is not None:
         told["generator"] = name_of(generator)
     settings = _configured(made, config, told, wanted, workers)
@@ -247,6 +261,12 @@ def open_run(name: str | Path, runs: str | Path | None = None) -> Run:
 
 def _problem(problem: str | Problem) -> Problem:
     return problem if isinstance(problem, Problem) else load_problem(problem)
+
+
+def _problem_of(run: Run, problem: str | Problem | None) -> Problem:
+    """Return the problem of a run that is there; data never loads code."""
+    config, typed = run.config, _spec(problem) if isinstance(problem, Problem) else problem
+    return named_in_data(config.problem, config.convention or None, str(run.path), typed)
 
 
 def _spec(problem: Problem) -> str:

@@ -5,8 +5,10 @@ import itertools
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
+import types
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -23,6 +25,20 @@ from pipeline.executors.base import ENDING, GRACE, Over, R, T, awaited, given_a_
 _RETRIES = 2
 # Seconds between two reports of a worker's CPU time.
 _REPORT = 0.1
+
+
+@contextlib.contextmanager
+def _without_main() -> Iterator[None]:
+    """Keep new workers from running the user's script once more, to find functions in it.
+
+    Tasks are functions of this package, so a script needs no ``if __name__ == "__main__"``.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 class Processes:
@@ -64,7 +80,7 @@ class Processes:
     def _attempt(self, function: Callable[[T], R], tasks: Sequence[T], over: Over) -> Iterator[R]:
         futures: list[Future[R]] = []
         try:
-            with _signals_held():
+            with _signals_held(), _without_main():
                 pool = self._started()
                 futures += [pool.submit(_reported, function, task) for task in tasks]
             waiting = iter(futures)

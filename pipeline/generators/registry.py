@@ -54,6 +54,29 @@ def generator_spec(name: str) -> str:
     return f"{Path(path).resolve()}:{attribute}"
 
 
+def generator_typed(name: str, given: Any, where: str) -> None:
+    """See that a generator from a file was named by a person: data never loads code.
+
+    Args:
+        name: what the run's configuration calls it.
+        given: what the person gave as the generator; None for nothing.
+        where: the run, for an error.
+
+    Raises:
+        UsageError: the run's generator is a user's own, and none or another was named.
+    """
+    if given is None and is_own(name):
+        raise UsageError(
+            f"{where} was run with the generator {name}; data never loads code: if you trust "
+            f"that file, add --generator {name} (in Python: generator=...)"
+        )
+    if (
+        isinstance(given, str)
+        and generator_spec(given).rpartition(":")[2] != (name.rpartition(":")[2])
+    ):
+        raise UsageError(f"{where} was run with the generator {name}, not with {given}")
+
+
 def load_generator(spec: str) -> type[Generator]:
     """Return the class that ``path/to/file.py:CLASS`` names. The file is run.
 
