@@ -29,8 +29,10 @@ def main(arguments: list[str] | None = None) -> None:
         raise KeyboardInterrupt
 
     with _on_signals(interrupt):
-        code = call(arguments)
-        over.set()
+        try:
+            code = call(arguments)
+        finally:
+            over.set()
     # Python remembers a KeyboardInterrupt inside an exec() of any library, handled or not, and
     # ends by the signal instead of with the exit code, unless another exec() comes after it.
     exec("")

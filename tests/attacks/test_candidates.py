@@ -58,7 +58,7 @@ def drawn(rng: np.random.Generator, many: int, n: int, bases: np.ndarray) -> np.
     boards[kind == 3, 2:] = False  # on two lines, so a third point is near
     near = np.flatnonzero(kind >= 6)
     for i, base in zip(near, rng.integers(len(bases), size=len(near)), strict=True):
-        board = np.rot90(bases[base], rng.integers(4))
+        board = np.rot90(bases[base], int(rng.integers(4)))
         boards[i] = board.T if rng.random() < 0.5 else board
         # Without some points and with up to two others: valid, or not by few triples.
         boards[i] &= rng.random((n, n)) < rng.choice([1.0, 0.8, 0.5])
