@@ -127,7 +127,7 @@ def test_any_call_may_be_the_last_or_fail(disk, start, faults, fresh_seed, recor
         check(told)
         ends.append(told["code"])
     assert len(ends) == len(chosen)
-    print(f"{start}, {faults}: exit codes", {code: ends.count(code) for code in sorted(set(ends))})
+    record_property("exit codes", str({code: ends.count(code) for code in sorted(set(ends))}))
 
 
 @pytest.mark.slow
@@ -142,7 +142,7 @@ def test_a_run_killed_at_any_time_resumes_to_the_same_bytes(disk, fresh_seed, re
                 check(told)
                 killed += 1
         assert tried < 10 * KILLS + 100, "the run ends before its kills"
-    print(f"{killed} kills in {tried} tries")
+    record_property("runs", tried)
     record_property("tried", killed)
 
 
@@ -175,7 +175,7 @@ def test_a_run_whose_workers_are_killed_ends_or_resumes_with_the_same_bytes(
         assert contents(only_run(root)) == contents(played), said
         shutil.rmtree(root)
         assert tried < 5 * wanted + 20, "no worker was alive when it was to be killed"
-    print(f"{killed} workers killed in {tried} runs")
+    record_property("runs", tried)
     record_property("tried", killed)
 
 

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
@@ -59,7 +59,7 @@ def held(pid: int) -> Held:
     return Held(memory * page // 1024, files, threads, ticks / second)
 
 
-def flat(measured: list[Held]) -> None:
+def flat(measured: list[Held], record: Callable[[str, object], None]) -> None:
     """Check that the last measurements hold no more than those after the first few."""
     print(f"{'after':>8}  {'KiB':>9}  files  threads  CPU s a time")
     steps = [b.cpu - a.cpu for a, b in pairwise(measured)]
@@ -68,11 +68,14 @@ def flat(measured: list[Held]) -> None:
         one, cost = measured[i], median(steps[i : i + part] or steps[-part:])
         print(f"{i:>8,}  {one.memory:>9,}  {one.files:>5}  {one.threads:>7}  {cost:>12.3f}")
     first, last = measured[WARM], measured[-1]
+    record("KiB", f"{first.memory} -> {last.memory}")
+    record("files", f"{first.files} -> {last.files}")
     assert last.files <= first.files + 2
     assert last.threads <= first.threads
     assert last.memory <= 1.1 * first.memory + 20_000
     window = max(1, min(100, (len(steps) - WARM) // 2))
     early, late = steps[WARM : WARM + window], steps[-window:]
+    record("CPU s a time", f"{median(early):.3f} -> {median(late):.3f}")
     assert median(late) <= 2 * median(early)
 
 
@@ -101,9 +104,10 @@ def test_rounds_of_a_run_hold_no_more_than_the_first(tmp_path, record_property):
         reader.join()
     assert running.returncode == 0, "".join(said[-20:])
     rounds = len(list((only_run(tmp_path) / "rounds").iterdir())) - 1
-    print(f"{rounds:,} rounds, {rounds * SAMPLES:,} candidates from the model in {MINUTES} minutes")
     record_property("tried", rounds * SAMPLES)
-    flat(measured)
+    record_property("rounds", rounds)
+    record_property("minutes", MINUTES)
+    flat(measured, record_property)
 
 
 def test_commands_one_after_the_other_hold_no_more_than_the_first(cli, tmp_path, record_property):
@@ -117,4 +121,4 @@ def test_commands_one_after_the_other_hold_no_more_than_the_first(cli, tmp_path,
         shutil.rmtree(tmp_path / "runs")
         gc.collect()
         measured.append(held(os.getpid()))
-    flat(measured)
+    flat(measured, record_property)
