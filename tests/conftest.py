@@ -1,9 +1,11 @@
-"""What every test shares: hypothesis without deadlines, a tiny run, the command line."""
+"""What every test shares: hypothesis without deadlines, a tiny run, the command line, seeds."""
 
 import hashlib
 import json
+import os
+import secrets
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -90,3 +92,26 @@ def _played(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def played(_played: Path, tmp_path: Path) -> Path:
     """A copy of a run of isosceles at n=6 (and 5) with rounds 0, 1 and 2, in ``tmp_path/runs``."""
     return Path(shutil.copytree(_played, tmp_path / "runs" / _played.name))
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Keep small nets on one thread: more only wait for each other on a busy machine.
+
+    A module asks for it with ``pytestmark = pytest.mark.usefixtures("one_thread")``.
+    """
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def fresh_seed(record_property: Callable[[str, object], None]) -> int:
+    """A new seed each time, shown with a failure; ATTACK_SEED in the environment repeats it."""
+    seed = int(os.environ.get("ATTACK_SEED") or secrets.randbits(32))
+    record_property("seed", seed)
+    print(f"repeat with ATTACK_SEED={seed}")
+    return seed

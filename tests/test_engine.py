@@ -31,13 +31,7 @@ SHAPES = [(16, 2), (24, 3), (64, 4)]
 gpu = pytest.mark.gpu
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Keep these small nets on one thread: more only wait for each other on a busy machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def net(width=16, heads=2, seed=0, vocabulary=23, length=14):

@@ -32,13 +32,7 @@ POLICY = replace(PREFER, kind="policy")
 TWO = from_points([np.array([0, 6, 11]), np.array([1, 2])], N * N)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Keep these small nets on one thread: more only wait for each other on a busy machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def net(width=32, geometry="off", seed=0):

@@ -31,12 +31,7 @@ from pipeline.model.gpt import GPT, GPTConfig
 TINY = Budget(steps=600, width=16, heads=2, layers=1, batch=32, samples=200, looks=3)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def quiet(event, **particulars):

@@ -21,14 +21,7 @@ from pipeline.model.sample import sample
 from pipeline.model.tokens import BOS, EOS, PAD, make_encoder
 from pipeline.model.train import train
 
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Keep these small nets on one thread: more only wait for each other on a busy machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 SMALL = GPTConfig(vocab_size=11, block_size=12, layers=2, heads=2, width=16)

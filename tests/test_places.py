@@ -29,13 +29,7 @@ KINDS = ["coordinates", "fractions"]
 PROBLEM = load_problem("isosceles")
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Keep these small nets on one thread: more only wait for each other on a busy machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def written(sizes, kind="points", symmetry=None, order="sorted"):

@@ -32,13 +32,7 @@ CIRCLE = f"{PLUGINS / 'no_four_on_a_circle.py'}:NoFourOnACircle"
 QUICK = TrainConfig(steps=60, batch=16, learning_rate=3e-3, warmup=5, patience=0, holdout=0.0)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Keep these small nets on one thread: more only wait for each other on a busy machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def boards_of(sizes: tuple[int, ...], symmetry: str = "trivial") -> dict[int, Board]:

@@ -4,39 +4,62 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Iterator
-from typing import Any
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn
+
+#: Signals that end a command, as Ctrl-C does.
+_ENDING = [getattr(signal, s) for s in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, s)]
+#: Seconds that a command has to end after a signal, where it does not handle signals itself.
+_PATIENCE = 10.0
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line and leave with its exit code; Ctrl-C is one line from the start."""
-    from pipeline.report.encoding import lenient
+    """Run the command line and leave with its exit code; a signal is one line from the start."""
+    with _on_signals(_stop_at_once):
+        from pipeline.report.encoding import lenient
 
-    with _stopped_at_once():
         for stream in (sys.stdout, sys.stderr):
             lenient(stream)
         from pipeline.cli.commands import call
-    for number in (getattr(signal, name, None) for name in ("SIGTERM", "SIGHUP")):
-        if number is not None and signal.getsignal(number) == signal.SIG_DFL:
-            signal.signal(number, signal.default_int_handler)  # they end a command as Ctrl-C does
-    code = call(arguments)
+    over = threading.Event()
+
+    def interrupt(_number: int, _frame: Any) -> NoReturn:
+        threading.Thread(target=_insist, args=(over,), daemon=True).start()
+        raise KeyboardInterrupt
+
+    with _on_signals(interrupt):
+        try:
+            code = call(arguments)
+        finally:
+            over.set()
+    # Python remembers a KeyboardInterrupt inside an exec() of any library, handled or not, and
+    # ends by the signal instead of with the exit code, unless another exec() comes after it.
+    exec("")
     sys.exit(code)
 
 
 @contextlib.contextmanager
-def _stopped_at_once() -> Iterator[None]:
-    """End the process at Ctrl-C: an exception may be lost in the imports of other libraries."""
-
-    def stop(_number: int, _frame: Any) -> None:
-        os.write(2, b"pipeline: stopped\n")
-        os._exit(130)
-
-    before = signal.getsignal(signal.SIGINT)
-    if before is not signal.default_int_handler:
-        yield
-        return
-    signal.signal(signal.SIGINT, stop)
+def _on_signals(handler: Callable[[int, Any], None]) -> Iterator[None]:
+    """Handle the signals that would end this process otherwise; one that is ignored stays so."""
+    usual = (signal.SIG_DFL, signal.default_int_handler)
+    before = {n: old for n in _ENDING if (old := signal.getsignal(n)) in usual}
+    for number in before:
+        signal.signal(number, handler)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, old in before.items():
+            signal.signal(number, old)
+
+
+def _stop_at_once(*_: Any) -> None:
+    # For the imports of other libraries, in which an exception may be lost.
+    os.write(2, b"pipeline: stopped\n")
+    os._exit(130)
+
+
+def _insist(over: threading.Event) -> None:
+    """End a command that goes on: an exception is lost where Python code is called from C."""
+    if not over.wait(_PATIENCE):
+        _stop_at_once()

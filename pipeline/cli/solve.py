@@ -1,7 +1,6 @@
 """pipeline solve: the exact optimum by exhaustive search, or bounds when the time is up."""
 
 import json
-import signal
 import sys
 import time
 from pathlib import Path
@@ -206,19 +205,15 @@ def known_text(known: Any, answer: Any, symmetry: str) -> str:
 
 
 class _Progress:
-    """A bar with an ETA in a terminal, a line now and then elsewhere; Ctrl-C is an exception."""
+    """A bar with an ETA in a terminal, a line now and then elsewhere."""
 
     def __init__(self, console: Any) -> None:
         self._console = console
         self._bars: Any = None
         self._task: Any = None
         self._stage, self._began, self._said = "", 0.0, time.monotonic()
-        self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> "_Progress":
-        for number in (signal.SIGINT, signal.SIGTERM):
-            if signal.getsignal(number) is not signal.SIG_IGN:
-                self._previous[number] = signal.signal(number, signal.default_int_handler)
         if self._console.is_terminal:
             from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -238,8 +233,6 @@ class _Progress:
     def __exit__(self, *_: object) -> None:
         if self._bars is not None:
             self._bars.stop()
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
 
     def report(self, stage: str, done: float, answer: Any) -> None:
         """Show how much of a stage is done, and what is known."""

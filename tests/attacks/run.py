@@ -3,6 +3,7 @@
 python tests/attacks/run.py [--long] [what pytest takes, as -k kills]
 
 A test says how many cases it tries with pytest's ``record_property("tried", n)``; one otherwise.
+What else it records, such as the seed that repeats it, comes below the table.
 """
 
 import subprocess
@@ -43,6 +44,8 @@ def table(xml: str) -> str:
     lines = [f"{'attack':<{width}}  {'tried':>9}  {'survived':>9}  {'seconds':>8}"]
     for name, (tried, survived, seconds) in [*rows.items(), ("all", totals)]:
         lines.append(f"{name:<{width}}  {tried:>9,.0f}  {survived:>9,.0f}  {seconds:>8.1f}")
+    for name, told in _told(xml):
+        lines.append(f"{name}: {', '.join(f'{key} {value}' for key, value in told.items())}")
     return "\n".join(lines)
 
 
@@ -51,12 +54,31 @@ def _cases(xml: str) -> Iterator[tuple[str, int, int, float]]:
     for case in ElementTree.fromstring(xml).iter("testcase"):
         if case.find("skipped") is not None:
             continue
-        told = {p.get("name"): p.get("value") for p in case.iter("property")}
-        tried = int(told.get("tried") or 1)
+        tried = int(_properties(case).get("tried") or 1)
         lost = case.find("failure") is not None or case.find("error") is not None
-        where = (case.get("classname") or "").rpartition(".")[2].removeprefix("test_")
-        name = f"{where}: {(case.get('name') or '').partition('[')[0].removeprefix('test_')}"
-        yield name, tried, 0 if lost else tried, float(case.get("time") or 0)
+        yield (
+            _name(case).partition("[")[0],
+            tried,
+            0 if lost else tried,
+            float(case.get("time") or 0),
+        )
+
+
+def _told(xml: str) -> Iterator[tuple[str, dict[str, str]]]:
+    """Yield (test with its parameters, what it records), where that is more than a number."""
+    for case in ElementTree.fromstring(xml).iter("testcase"):
+        told = {key: value for key, value in _properties(case).items() if key != "tried"}
+        if told:
+            yield _name(case), told
+
+
+def _properties(case: ElementTree.Element) -> dict[str, str]:
+    return {p.get("name", ""): p.get("value", "") for p in case.iter("property")}
+
+
+def _name(case: ElementTree.Element) -> str:
+    where = (case.get("classname") or "").rpartition(".")[2].removeprefix("test_")
+    return f"{where}: {(case.get('name') or '').removeprefix('test_')}"
 
 
 if __name__ == "__main__":

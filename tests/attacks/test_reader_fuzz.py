@@ -1,22 +1,27 @@
 """Damaged and hostile files for every reader: a PipelineError or a value, and nothing else.
 
 Each reader gets bytes that it accepts, and changes of them. While it reads, no process is
-started, no socket made, and no file outside its folder is written. ATTACK_EXAMPLES sets how many
-changes the long part tries for each reader (5000).
+started, no socket made, and no file outside its folder is written; it has some seconds and some
+memory for each. ATTACK_EXAMPLES sets how many changes the long part tries for each reader (5000);
+it takes others each time, and ATTACK_SEED repeats those of a run that failed.
 """
 
+import contextlib
+import faulthandler
 import io
+import itertools
 import json
 import os
 import shutil
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
 from pipeline.config import config_from, read_toml
@@ -30,6 +35,10 @@ from pipeline.storage.round_files import best_of
 from pipeline.storage.run import Run
 
 EXAMPLES = int(os.environ.get("ATTACK_EXAMPLES", "5000"))
+#: What reading one file may take: seconds of CPU time, bytes more than are resident, and bytes of
+#: address space more than there are (more is refused, and libraries reserve a lot).
+SECONDS, MEMORY, ADDRESSES = 5.0, 2**29, 2**33
+HANG = 600  # seconds after which the interpreter is ended where it does not come back from C
 
 
 class Reader(NamedTuple):
@@ -165,36 +174,69 @@ def _hook(event: str, arguments: tuple[Any, ...]) -> None:
 sys.addaudithook(_hook)
 
 
-def attack(name: str, played: Path, folder: Path, examples: int) -> None:
+@contextlib.contextmanager
+def bounded() -> Iterator[None]:
+    """Bound the time and memory of what is done in this context, where the system can."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        yield
+        return
+
+    def late(*_: Any) -> None:
+        raise AssertionError(f"a reader takes more than {SECONDS:.0f} s")
+
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    statm = Path("/proc/self/statm")
+    if statm.exists():
+        size = int(statm.read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (size + ADDRESSES, before[1]))
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    handler = signal.signal(signal.SIGVTALRM, late)
+    signal.setitimer(signal.ITIMER_VIRTUAL, SECONDS)
+    faulthandler.dump_traceback_later(HANG, exit=True)
+    try:
+        yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, handler)
+        resource.setrlimit(resource.RLIMIT_AS, before)
+    unit = 1 if sys.platform == "darwin" else 1024
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - most) * unit
+    assert grown < MEMORY, f"a reader takes {grown >> 20} MiB"
+
+
+def attack(name: str, played: Path, folder: Path, examples: int, chosen: int | None = None) -> None:
+    """Try changes of a file: the same ones each time, or those of a seed."""
     reader, path = READERS[name], folder / READERS[name].file
     shutil.copytree(played, folder, dirs_exist_ok=True)
-    seed = reader.seed(played)
-    path.write_bytes(seed)
+    whole = reader.seed(played)
 
     def survives(data: bytes) -> None:
         path.write_bytes(data)
         _watched.append(folder.resolve())
         try:
-            reader.read(path)
-        except PipelineError:
-            pass
+            with contextlib.suppress(PipelineError), bounded():
+                reader.read(path)
         finally:
             _watched.clear()
 
-    survives(seed)
+    path.write_bytes(whole)
+    reader.read(path)  # which also loads what it needs, and that counts for no one
 
     @settings(
         max_examples=examples,
         database=None,
-        derandomize=True,
+        derandomize=chosen is None,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
         deadline=None,
     )
     @given(changes())
     def fuzz(edits: list[tuple[float, int, bytes]]) -> None:
-        survives(changed(seed, edits))
+        survives(changed(whole, edits))
 
-    fuzz()
+    fuzz() if chosen is None else seed(chosen)(fuzz)()
 
 
 @pytest.mark.parametrize("name", READERS)
@@ -205,6 +247,22 @@ def test_some_changes_of_a_file_are_refused_in_one_line(name, played, tmp_path, 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", READERS)
-def test_any_change_of_a_file_is_refused_in_one_line(name, played, tmp_path, record_property):
+def test_any_change_of_a_file_is_refused_in_one_line(
+    name, played, tmp_path, fresh_seed, record_property
+):
     record_property("tried", EXAMPLES)
-    attack(name, played, tmp_path / "it", EXAMPLES)
+    attack(name, played, tmp_path / "it", EXAMPLES, fresh_seed)
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs limits as POSIX has them")
+def test_a_reader_that_takes_too_long_or_too_much_is_found(monkeypatch):
+    monkeypatch.setitem(globals(), "SECONDS", 0.05)
+    monkeypatch.setitem(globals(), "MEMORY", 2**26)
+    with pytest.raises(AssertionError, match="more than 0 s"), bounded():
+        sum(itertools.repeat(1))
+    monkeypatch.setitem(globals(), "SECONDS", 60.0)
+    with pytest.raises(AssertionError, match="MiB"), bounded():
+        np.ones(2**28, np.uint8).sum()
+    if sys.platform == "linux":
+        with pytest.raises(MemoryError), bounded():
+            np.empty(ADDRESSES, np.uint8)
