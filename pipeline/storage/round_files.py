@@ -137,7 +137,8 @@ def _check_samples(problem: Problem, stats: Mapping[str, Any], samples: Populati
     stored = samples.take(np.flatnonzero(valid)).counts()
     fits = all(sampled["histogram"].get(str(s), 0) >= many for s, many in stored.items())
     empty = int((~samples.cells.any(axis=1)).sum())  # each is kept: a start of its own
-    if len(samples) - max(empty - 1, 0) != distinct or int((~valid).sum()) > sampled["invalid"] or not fits:
+    fits = fits and len(samples) - max(empty - 1, 0) == distinct
+    if not fits or int((~valid).sum()) > sampled["invalid"]:
         raise ValueError("sampled is not what samples.parquet holds")
 
 
