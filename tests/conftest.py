@@ -49,8 +49,10 @@ def contents(run: Path) -> dict[str, str]:
 def redo_manifest(run: Path, number: int) -> None:
     """Make a round's manifest fit its files, as an attacker or a tool might."""
     folder = run / "rounds" / f"{number:04d}"
-    names = [p.name for p in folder.iterdir() if p.name != "manifest.json"]
-    sums = {n: hashlib.sha256((folder / n).read_bytes()).hexdigest() for n in sorted(names)}
+    files = [p for p in sorted(folder.rglob("*")) if p.is_file() and p.name != "manifest.json"]
+    sums = {
+        p.relative_to(folder).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in files
+    }
     (folder / "manifest.json").write_text(json.dumps(sums))
 
 

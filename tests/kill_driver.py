@@ -1,8 +1,8 @@
-"""Play a run once for each number on the command line, killed at that moment (kill -9).
+"""Carry on with a run once for each number on the command line, killed at that moment (kill -9).
 
 A moment is an event of the session, or a call that puts something on the disk; they are numbered
 as they come, so each falls at the same place every time. Prints how many a whole session has when
-the moment is 0. Each play is a process of its own, forked before anything was computed.
+the moment is 0. Each is a process of its own, forked before anything was computed.
 
 With FAULT=ENOSPC or FAULT=EIO in the environment nothing is killed: the calls alone are counted,
 and the one of that number fails with this error, as on a full or a broken disk.
@@ -18,11 +18,10 @@ from typing import Any
 
 import pyarrow.parquet
 import safetensors.torch
-from pipeline.session import play
+from carrying_on import carry_on
 
+from pipeline.callbacks import Callbacks
 from pipeline.errors import PipelineError
-from pipeline.executors import Serial
-from pipeline.problem import load_problem
 from pipeline.storage.run import Run
 
 FAULT = os.environ.get("FAULT", "")
@@ -55,6 +54,18 @@ class Countdown:
         setattr(owner, name, counted)
 
 
+class Ticking(Callbacks):
+    """Counts every event."""
+
+    def __init__(self, clock: Countdown) -> None:
+        self._clock = clock
+
+    def __getattribute__(self, name: str) -> Any:
+        if not name.startswith("on_"):
+            return super().__getattribute__(name)
+        return lambda *_, **__: self._clock.tick()
+
+
 def session(folder: Path, at: int) -> None:
     clock = Countdown(at)
     run = Run(folder)
@@ -71,11 +82,7 @@ def session(folder: Path, at: int) -> None:
         ):
             clock.around(owner, name)
 
-        def report(*_: Any, **__: Any) -> None:
-            clock.tick()
-
-        problem = load_problem(run.config.problem, run.config.convention or None)
-        play(run, problem, Serial(), report)
+        carry_on(run, Ticking(clock))
     if not at:
         print(clock.passed, flush=True)
 

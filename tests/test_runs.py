@@ -15,13 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from carrying_on import carry_on
 from conftest import TINY, contents, only_run, redo_manifest
-from pipeline.session import play
 
 from pipeline.config import Config, SearchConfig, SelectConfig, to_toml, with_budget
 from pipeline.core.population import Population
 from pipeline.errors import PipelineError, RunError
-from pipeline.executors import Serial
 from pipeline.problem import load_problem
 from pipeline.storage.earlier import earlier_config
 from pipeline.storage.finding import all_runs, find_run, runs_root
@@ -32,15 +31,11 @@ from pipeline.storage.run_json import RUN_FORMAT
 DRIVER = Path(__file__).parent / "kill_driver.py"
 
 
-def silent(*_: Any, **__: Any) -> None:
-    pass
-
-
 def resume(folder: Path, **budget: Any) -> None:
     run = Run(folder)
     with run.lock():
         run.set_budget(with_budget(run.config, **budget))
-        play(run, load_problem(run.config.problem), Serial(), silent)
+        carry_on(run)
 
 
 # -------------------------------------------------------------------------- same bytes
@@ -532,8 +527,8 @@ def test_a_model_of_another_shape_is_refused(played, tmp_path, cli):
     other = tmp_path / "other"
     arguments = ["--set", "model.width=32", "--rounds", 1, "--runs", other]
     assert cli("run", "isosceles", "--n", 6, *TINY, *arguments).code == 0
-    theirs = only_run(other) / "rounds" / "0001" / "model.safetensors"
-    shutil.copy(theirs, played / "rounds" / "0002" / "model.safetensors")
+    theirs = only_run(other) / "rounds" / "0001" / "generator" / "model.safetensors"
+    shutil.copy(theirs, played / "rounds" / "0002" / "generator" / "model.safetensors")
     redo_manifest(played, 2)
     found = cli("resume", played, "--rounds", "+1")
     assert found.code == 4
@@ -549,7 +544,7 @@ class Bomb:
         return Path.touch, (self.path,)
 
 
-@pytest.mark.parametrize("name", ["model.safetensors", "optimizer.safetensors"])
+@pytest.mark.parametrize("name", ["generator/model.safetensors", "generator/optimizer.safetensors"])
 def test_a_pickle_where_a_model_should_be_is_never_loaded(played, tmp_path, cli, name):
     mark = tmp_path / "ran"
     (played / "rounds" / "0002" / name).write_bytes(pickle.dumps(Bomb(mark)))

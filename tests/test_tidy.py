@@ -7,35 +7,34 @@ import sys
 from pathlib import Path
 
 import pytest
+from carrying_on import OnStage, carry_on
 from conftest import TINY, contents, only_run
 from msgspec.structs import replace
 
 from pipeline.config import with_budget
 from pipeline.errors import RunError
-from pipeline.executors import Serial
-from pipeline.problem import load_problem
 from pipeline.report.terminal import bytes_text
 from pipeline.storage import pruning
 from pipeline.storage.listing import row
-from pipeline.storage.manifest import MODEL_FILES
+from pipeline.storage.manifest import is_model_file
 from pipeline.storage.pruning import prunable, prune
 from pipeline.storage.run import Run
 
 
 def go_on(path, rounds, keep="last"):
-    """Play a run up to so many rounds."""
+    """Carry on with a run up to so many rounds."""
     run = Run(path)
     with run.lock():
         config = with_budget(run.config, rounds=rounds)
         config = replace(config, store=replace(config.store, keep_models=keep))
         run.set_budget(config)
         run.add_session(["resume"])
-        play(run, load_problem("isosceles"), Serial(), lambda *_, **__: None)
+        carry_on(run)
     return run
 
 
 def with_models(run: Run) -> list[int]:
-    names = MODEL_FILES
+    names = ("generator/model.safetensors", "generator/optimizer.safetensors")
     return [k for k in run.rounds() if all((run.folder(k) / name).is_file() for name in names)]
 
 
@@ -76,7 +75,7 @@ def test_all_else_is_the_same_whichever_are_kept(longer, played):
     lean = contents(go_on(played, 5).path)
     gone = {name for name in contents(longer.path) if name not in lean}
     assert gone
-    assert all(Path(name).name in MODEL_FILES for name in gone)
+    assert all(is_model_file(name.split("/", 2)[2]) for name in gone)
     marks = {name for name in lean if name.endswith("pruned.json")}
     assert {k: v for k, v in contents(longer.path).items() if k not in gone} == {
         k: v for k, v in lean.items() if k not in marks
@@ -106,11 +105,11 @@ def test_the_files_of_a_users_generator_are_pruned_like_a_model(tmp_path):
     for number in range(4):
         run.commit(number, write)
     found = prunable(run, "none")
-    assert [[p.name for p in there] for there in found.values()] == [
-        ["weights", "settings.json"]
-    ] * 4
+    assert list(found) == [1, 2, 3]  # a run can go back to its seeding at any time
+    assert {path.name for there in found.values() for path in there} == {"weights", "settings.json"}
     prune(run, "none")
-    for number in run.rounds():
+    assert not run.is_pruned(0)
+    for number in run.rounds()[1:]:
         assert run.is_pruned(number)
         run.check_round(number)
         names = {path.name for path in run.folder(number).iterdir()}
@@ -126,8 +125,10 @@ def test_a_link_in_a_generators_folder_is_deleted_and_not_what_it_leads_to(tmp_p
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / "file").write_text("precious")
-    (run.folder(0) / "generator" / "link").symlink_to(elsewhere)
+    link = run.folder(1) / "generator" / "link"
+    link.symlink_to(elsewhere)
     prune(run, "none")
+    assert not link.is_symlink()
     assert (elsewhere / "file").read_text() == "precious"
 
 
@@ -181,7 +182,7 @@ def test_pruning_that_is_cut_short_is_mended_by_the_next(longer, tmp_path, monke
 
 
 def test_a_model_that_is_lost_and_not_pruned_is_damage(longer):
-    (longer.folder(2) / MODEL_FILES[0]).unlink()
+    (longer.folder(2) / "generator" / "model.safetensors").unlink()
     with pytest.raises(RunError, match="is damaged or missing"):
         longer.check_round(2)
 
@@ -239,7 +240,7 @@ def test_prune_all_leaves_alone_what_it_cannot_open(longer, tmp_path, cli):
     assert "left alone: " in found.err
     assert with_models(longer) == []
     assert with_models(Run(Path(shutil.copytree(longer.path, tmp_path / "copy")))) == []
-    assert (broken / "rounds" / "0001" / MODEL_FILES[0]).is_file()
+    assert (broken / "rounds" / "0001" / "generator" / "model.safetensors").is_file()
     for command in ("show", "hist", "best", "verify", "report"):
         assert cli(command, longer.path).code == 0, command
     found = cli("resume", longer.path, "--rounds", "+1")
@@ -335,16 +336,15 @@ def test_a_search_that_the_clock_ended_is_done_and_shows_no_million(tmp_path, cl
 
 
 def test_a_run_that_was_stopped_is_stopped_and_its_time_is_known(played):
-    def stop(event, **_):
-        if event == "stage":
-            raise KeyboardInterrupt
+    def stop():
+        raise KeyboardInterrupt
 
     run = Run(played)
     with run.lock():
         run.set_budget(with_budget(run.config, rounds=3))
         run.add_session(["resume"])
         with pytest.raises(KeyboardInterrupt):
-            play(run, load_problem("isosceles"), Serial(), stop)
+            carry_on(run, OnStage(stop))
     assert told(played)[0] == "stopped"
     sessions = Run(played).info["sessions"]
     assert [s["ended"] for s in sessions] == ["done", "stopped"]

@@ -147,7 +147,7 @@ def run_plan(
 def of_runs(
     runs: Sequence[Run], problem: Problem, target: int = 0, control: str = ""
 ) -> Comparison:
-    """Compare finished runs of one problem, whose arms are told apart by their settings.
+    """Compare finished runs of one problem, whose arms differ in their settings.
 
     Args:
         target: what counts as reached; 0 for the best known value.

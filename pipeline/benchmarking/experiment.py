@@ -37,7 +37,7 @@ def generator_settings(word: object, base: Path | None = None) -> dict[str, Any]
 
     Args:
         word: one of ``GENERATORS``, FILE.py:CLASS, or a class defined in a file.
-        base: the folder that a FILE goes by; the working directory if not given.
+        base: the folder that a FILE goes by; by default the working directory.
 
     Raises:
         UsageError: it is none of these.
@@ -226,7 +226,7 @@ def plan_from(data: Mapping[str, Any], where: str, base: Path | None = None) -> 
 
     Args:
         where: what to name in an error, such as the file.
-        base: the folder that files named in it go by; the working directory if not given.
+        base: the folder that files named in it go by; by default the working directory.
 
     Raises:
         UsageError: an unknown or missing key, a wrong type or value.
@@ -265,7 +265,7 @@ def arms_from(data: object, base: Path | None = None) -> tuple[Arm, ...]:
         data: generators as for ``generator_settings``, called by their own names; or for each name
             a generator or a table of settings. A name that is a generator's means that generator,
             unless its settings say otherwise.
-        base: the folder that files go by; the working directory if not given.
+        base: the folder that files go by; by default the working directory.
 
     Raises:
         UsageError: an unknown generator, or a wrong type.

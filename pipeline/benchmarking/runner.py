@@ -30,7 +30,7 @@ _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA
 
 
 class Observer:
-    """Is told how a plan goes on; each method may be overridden."""
+    """Follows a plan as it is carried out; override the methods that are of interest."""
 
     def on_start(self, done: int, total: int) -> None:
         """Take how many trials have a result already, of how many."""

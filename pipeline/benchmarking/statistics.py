@@ -97,12 +97,12 @@ def verdict(arm: str, control: str, pairs: Pairs) -> str:
     parts = [f"{arm} ahead of {control} in {pairs.ahead} of {pairs.count} pairs"]
     parts += [f"tied in {pairs.tied}"] if pairs.tied else []
     parts += [f"behind in {pairs.behind}"] if pairs.behind else []
-    told = f"{', '.join(parts)} (sign test p = {pairs.p:.2g}): {pairs.word}"
+    text = f"{', '.join(parts)} (sign test p = {pairs.p:.2g}): {pairs.word}"
     if pairs.word != "not decided":
-        return f"{told}."
+        return f"{text}."
     ways = (pairs.ahead >= pairs.behind, pairs.behind >= pairs.ahead)
     way = {(True, False): "ahead", (False, True): "behind"}.get(ways, "one way")
-    return f"{told} at this number of rng seeds; {pairs.missing} more, all {way}, would decide it."
+    return f"{text} at this number of rng seeds; {pairs.missing} more, all {way}, would decide it."
 
 
 @dataclass(frozen=True)
@@ -219,12 +219,12 @@ def at_equal_compute(
     for arm in dict.fromkeys(result.arm for result in cut):
         most = max(r.cpu for r in cut if r.arm == arm)
         if most > TOLERANCE * budget:
-            told = f"{arm} used up to {most:.0f} CPU seconds of {budget:g}"
-            found.append(f"{told}; what it found after them does not count")
+            text = f"{arm} used up to {most:.0f} CPU seconds of {budget:g}"
+            found.append(f"{text}; what it found after them does not count")
         least = min((r.cpu for r in cut if r.arm == arm and r.score < top[r.n]), default=math.inf)
         if least < budget / TOLERANCE < math.inf:
-            told = f"{arm} stopped after {least:.0f} CPU seconds of {budget:g}, not at the best"
-            found.append(f"not at equal compute: {told}")
+            text = f"{arm} stopped after {least:.0f} CPU seconds of {budget:g}, not at the best"
+            found.append(f"not at equal compute: {text}")
     if any(not result.trace for result in results):
         found.append("some runs have no trace of CPU seconds; the same best counts as tied there")
     if len({result.revision for result in results}) > 1:

@@ -147,7 +147,7 @@ def _of_plan(word: str, options: dict[str, Any]) -> "Comparison":
     typed = options["problem"] if word.endswith(".toml") else plan.problem
     convention = plan.settings.get("convention") or None
     plugin = named_in_data(plan.problem, convention, word, typed)
-    if plugin.plugin:  # it may have moved: the runs are given the file that was typed
+    if plugin.plugin:  # it may have moved: the runs use the file that was typed
         plan = replace(plan, problem=plugin.plugin)
     plan.trials(plugin)  # finds what cannot be, before anything is made
     folder = runs_root(options["runs"]) / plan.folder(plugin.name)

@@ -48,7 +48,7 @@ def find_run(spec: str, root: Path, left_out: Callable[[str], None] = lambda _: 
     """Return the run that ``spec`` names: a path, a unique prefix, or ``latest``.
 
     Args:
-        left_out: told, in a line each, of runs that ``spec`` may mean but that cannot be read.
+        left_out: called with a line for each run that ``spec`` may mean but that cannot be read.
 
     Raises:
         RunError: none, or more than one, or it is damaged.

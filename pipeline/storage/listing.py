@@ -1,4 +1,4 @@
-"""What there is to say of each run in a folder, from its small files and stored scores alone."""
+"""A row for each run in a directory, from its small files and stored scores alone."""
 
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ from pipeline.storage import files
 from pipeline.storage.finding import all_runs
 from pipeline.storage.run import Run
 
-#: A search that the clock ends is told of more rounds than this, which mean nothing.
+#: A search with a time limit has more rounds than this in its budget, which mean nothing.
 UNBOUNDED = 10_000
 
 
@@ -23,15 +23,15 @@ def row(path: Path) -> dict[str, Any]:
     Its state is "running" while a process holds it, "done" when its last session used its budget
     or reached its target, "stopped" when it can be taken up again, or "damaged".
     """
-    told: dict[str, Any] = {"run": path.name, "path": str(path), "bytes": files.size(path)}
+    found: dict[str, Any] = {"run": path.name, "path": str(path), "bytes": files.size(path)}
     try:
-        return told | _of(Run(path))
+        return found | _of(Run(path))
     except PipelineError as error:
-        return told | {"state": "damaged", "error": str(error)}
+        return found | {"state": "damaged", "error": str(error)}
     # A run may come from anywhere, and one that holds anything at all must not hide the others.
     except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
-        said = f"{path} is damaged ({type(error).__name__}); restore it from a copy, or remove it"
-        return told | {"state": "damaged", "error": said}
+        text = f"{path} is damaged ({type(error).__name__}); restore it from a copy, or remove it"
+        return found | {"state": "damaged", "error": text}
 
 
 def _of(run: Run) -> dict[str, Any]:

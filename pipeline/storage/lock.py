@@ -15,7 +15,7 @@ from pathlib import Path
 from pipeline.errors import RunError
 from pipeline.storage import files
 
-#: A holder on another machine counts as gone when it has given no sign for so many seconds.
+#: A holder on another machine counts as gone when it has shown no sign of life for so many seconds.
 _SILENCE = 60.0
 _SIGN_EVERY = 10.0  # seconds between two signs
 _HOLDER = "lock.pid"

@@ -19,7 +19,7 @@ def processor() -> dict[str, Any]:
 
 
 def changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """Say in what the processor of a session is another than before; empty where it is the same.
+    """Say how the processor of a session differs from the one before; empty if it is the same.
 
     Args:
         before: the session before, as in run.json; an old one does not say.
@@ -30,11 +30,11 @@ def changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
         return ""
     if old.get("model") != new["model"]:
         return f"{old.get('model')}, now {new['model']}"
-    told = old.get("instructions")
+    names = old.get("instructions")
     # Versions of numpy have their own names for instruction sets.
-    if not isinstance(told, list) or before.get("numpy") != now["numpy"]:
+    if not isinstance(names, list) or before.get("numpy") != now["numpy"]:
         return ""
-    had, has = set(map(str, told)), set(new["instructions"])
+    had, has = set(map(str, names)), set(new["instructions"])
     parts = [f"without {', '.join(sorted(had - has))}"] if had - has else []
     parts += [f"with {', '.join(sorted(has - had))}"] if has - had else []
     return f"{new['model']}, now {' and '.join(parts)}" if parts else ""
@@ -50,6 +50,6 @@ def _model() -> str:
     with contextlib.suppress(OSError, subprocess.SubprocessError):
         if platform.system() == "Darwin":
             command = ["/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string"]
-            told = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True)
-            return told.stdout.strip() or platform.machine()
+            done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True)
+            return done.stdout.strip() or platform.machine()
     return platform.processor() or platform.machine() or "unknown"

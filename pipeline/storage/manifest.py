@@ -9,17 +9,17 @@ from pipeline.errors import PipelineError
 from pipeline.storage import files
 
 NAME = "manifest.json"
-#: The model and its optimiser, which a round may lose once later rounds are there.
-MODEL_FILES = ("model.safetensors", "optimizer.safetensors")
-#: The subfolder in which a generator keeps files of its own; a round may lose them as well.
+#: The subfolder in which a generator keeps its files, which a round may lose once later ones are
+#: there; and where runs of format 1 had them.
 GENERATOR = "generator"
+EARLIER_MODEL_FILES = ("model.safetensors", "optimizer.safetensors")
 _PART = rf"(?!\.\.?(?:/|$)|{re.escape(files.TEMPORARY)})[^/\\:\0]+"
 _PATH = re.compile(rf"{_PART}(?:/{_PART})*")
 
 
 def is_model_file(name: str) -> bool:
     """Tell whether a file of a round belongs to its generator alone."""
-    return name in MODEL_FILES or name.startswith(f"{GENERATOR}/")
+    return name.startswith(f"{GENERATOR}/") or name in EARLIER_MODEL_FILES
 
 
 def write(folder: Path) -> None:

@@ -3,8 +3,8 @@
 Of each round the model, the state of its optimiser and what a generator of the user's own keeps are
 by far the largest part, and only the last round's are needed to go on. Kept are those of the last
 two rounds, so that the last can be recomputed when it is damaged, and those of each round that
-found a new best. What is kept depends on the rounds that are there alone, so a run that was killed
-ends with the same files.
+found a new best; and those of the seeding, to which a run can always go back. What is kept depends
+on the rounds that are there alone, so a run that was killed ends with the same files.
 """
 
 import contextlib
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pipeline.errors import PipelineError
 from pipeline.storage import files
-from pipeline.storage.manifest import GENERATOR, MODEL_FILES
+from pipeline.storage.manifest import EARLIER_MODEL_FILES, GENERATOR
 from pipeline.storage.run import PRUNED, Run
 
 _LAST = 2  # rounds whose models are kept in any case
@@ -27,10 +27,12 @@ def prunable(run: Run, keep: str = "last") -> dict[int, list[Path]]:
     if keep == "all":
         return {}
     found: dict[int, list[Path]] = {}
-    for number in run.rounds()[: None if keep == "none" else -_LAST]:
+    for number in run.rounds()[1 : None if keep == "none" else -_LAST]:
         folder = run.folder(number)
-        there = [folder / name for name in MODEL_FILES if (folder / name).is_file()]
-        there += sorted(p for p in (folder / GENERATOR).rglob("*") if not p.is_dir())
+        there = [folder / name for name in EARLIER_MODEL_FILES if (folder / name).is_file()]
+        there += sorted(
+            p for p in (folder / GENERATOR).rglob("*") if p.is_symlink() or not p.is_dir()
+        )
         if there and (keep == "none" or run.is_pruned(number) or not _is_new_best(run, number)):
             found[number] = there
     return found

@@ -64,10 +64,10 @@ def _may_descend(run: Run, pool: Population) -> np.ndarray:
 
 
 def read_round(run: Run, problem: Problem, number: int, n: int) -> tuple[dict[str, Any], Any]:
-    """Return what a round says of itself, checked against what it stored, and its pool of size n.
+    """Return the statistics of a round, checked against what it stored, and its pool of size n.
 
     Scores and counts of what was kept are counted anew from the cells. Of samples only those that
-    are distinct are stored: what is said of them must hold these.
+    are distinct are stored: their statistics must include these.
 
     Returns:
         (the statistics, the pool or None where the round has none of that size).
@@ -90,7 +90,7 @@ def read_round(run: Run, problem: Problem, number: int, n: int) -> tuple[dict[st
 
 
 def load_samples(run: Run, problem: Problem, number: int) -> Population:
-    """Return the samples of a round, distinct, as the model wrote them.
+    """Return the samples of a round, distinct, as the model made them.
 
     Raises:
         RunError: they are damaged, of another size, or have other scores than are stored.
@@ -130,13 +130,15 @@ def _check_kept(stats: Mapping[str, Any], pool: Population, number: int) -> None
 
 
 def _check_samples(problem: Problem, stats: Mapping[str, Any], samples: Population) -> None:
-    told = stats["sampled"]
-    decoded = told["count"] - told["wrong_format"]
+    sampled = stats["sampled"]
+    decoded = sampled["count"] - sampled["wrong_format"]
     distinct = round((1 - stats["duplicates"]) * max(decoded, 1))
     valid = problem.validate(samples.cells, samples.n)
     stored = samples.take(np.flatnonzero(valid)).counts()
-    fits = all(told["histogram"].get(str(s), 0) >= many for s, many in stored.items())
-    if len(samples) != distinct or int((~valid).sum()) > told["invalid"] or not fits:
+    fits = all(sampled["histogram"].get(str(s), 0) >= many for s, many in stored.items())
+    empty = int((~samples.cells.any(axis=1)).sum())  # each is kept: a start of its own
+    fits = fits and len(samples) - max(empty - 1, 0) == distinct
+    if not fits or int((~valid).sum()) > sampled["invalid"]:
         raise ValueError("sampled is not what samples.parquet holds")
 
 

@@ -6,7 +6,7 @@
     start.json, field-HASH.npy, mask-HASH.npy   copies of files that the configuration names
     smaller.json  in place of start.json, the best of the size before in a search over several
     rounds/0003/  nK.parquet, samples.parquet, state.json (what the next round needs), stats.json
-                  (for reading only), model and optimizer, generator/ (files of a generator's own),
+                  (for reading only), generator/ (what it saves, such as a model and its optimiser),
                   manifest.json with the SHA-256 of each; where the generator's files were deleted
                   to save room, pruned.json says so
     best/         nK.json nK.svg, made from the last round
@@ -246,7 +246,7 @@ class Run:
         """
         folder = self.folder(number)
         if manifest.is_model_file(name) and self.is_pruned(number):
-            raise RunError(self._without_model(number))
+            raise self.without_model(number)
         if not manifest.intact(folder, name, self.manifest(number).get(name)):
             raise self.damaged(folder / name, number)
         return folder / name
@@ -318,12 +318,12 @@ class Run:
             f"pipeline resume {self.name} (they are recomputed, with the same result)"
         )
 
-    def _without_model(self, number: int) -> str:
-        """Say what to do about a round whose model is gone."""
+    def without_model(self, number: int) -> RunError:
+        """Return the error for a round whose model was pruned, with the way out."""
         begin = number
         while begin and (self.is_pruned(begin) or not self._has_model(begin)):
             begin -= 1
-        return (
+        return RunError(
             f"{self.folder(number)}: its model was pruned; to go on from round {begin} delete the "
             f"folders of the rounds after it and run: pipeline resume {self.name} (they are "
             "recomputed, with the same result); --keep-models all prunes none"

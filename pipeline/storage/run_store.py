@@ -50,7 +50,7 @@ class RunStore:
             return None
         number = rounds[-1]
         if run.is_pruned(number):
-            run.file(number, f"{GENERATOR}/")  # says what to do
+            raise run.without_model(number)
         run.check_round(number)
         pools = {n: load_pool(run, self._problem, number, n) for n in config.sizes}
         arms, imported, sampling = self._state(number)
