@@ -193,8 +193,8 @@ def test_the_columns_of_the_page_are_those_of_the_files(sixteen):
     schema = parquet.read_schema(sixteen / "rounds" / "0001" / "n16.parquet")
     table = re.findall(r"^\| (\w+) \| ([^|]+) \|", PAGES["tables"], re.MULTILINE)[1:]
     assert [name for name, _ in table] == schema.names
-    assert "extremal-pipeline.core.population" in PAGES["tables"]
-    assert b"extremal-pipeline.core.population" in schema.metadata
+    assert "extremal-pipeline.population" in PAGES["tables"]
+    assert b"extremal-pipeline.population" in schema.metadata
 
 
 def test_the_commands_of_the_tables_page_work(sixteen, cli):

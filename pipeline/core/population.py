@@ -26,7 +26,7 @@ _EARLIER = ("model", "proposal")
 SCHEMA_VERSION = 2
 #: Without the column ``imported``; such files are read, and never written.
 _BEFORE_DESCENT = 1
-_KEY = b"extremal-pipeline.core.population"
+_KEY = b"extremal-pipeline.population"
 _OWN_METADATA = ("schema", "n", "m", "digest")
 # Rows are written and read this many at a time, so that neither holds a second copy of the cells.
 _ROW_GROUP = 8192

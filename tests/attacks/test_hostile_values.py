@@ -139,7 +139,7 @@ def test_no_array_file_gets_past_the_one_line(data, begins_well):
 @pytest.mark.parametrize("text", [DEEP, '{"schema": ' + DIGITS + "}", "[]", "5", "\x1b"])
 def test_metadata_of_a_round_that_nobody_wrote_are_one_line(played, tmp_path, text):
     table = pq.read_table(played / "rounds" / "0002" / "n6.parquet")
-    told = {**(table.schema.metadata or {}), b"extremal-pipeline.core.population": text.encode()}
+    told = {**(table.schema.metadata or {}), b"extremal-pipeline.population": text.encode()}
     pq.write_table(table.replace_schema_metadata(told), tmp_path / "x.parquet")
     with pytest.raises(PipelineError):
         Population.read(tmp_path / "x.parquet")
