@@ -33,6 +33,9 @@ _PROPOSALS_EACH, _STEPS_EACH = 4000, 5000
 # Nodes after which a search by quotas begins afresh.
 _COVER_CAP = 100_000
 
+#: Methods that walk pair tables rather than the hook where these fit.
+ON_TABLES = ("tabu", "enumerate", "climb", "neighbourhood")
+
 #: No target: larger than any construction.
 NO_TARGET = 2**62
 
