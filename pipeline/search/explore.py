@@ -27,7 +27,7 @@ from pipeline.search.weights import LEARNT, make_field
 from pipeline.selection import Selection
 
 #: Constructions that a task gives back, by method.
-_ROWS = {"tabu": 32, "enumerate": 2048, "grow": 32, "anneal": 25, "greedy": 1000, "cover": 16}
+_ROWS = {"tabu": 32, "enumerate": 2048, "anneal": 25, "greedy": 1000, "cover": 16}
 _NO_WEIGHTS = np.zeros(0, np.float32)
 
 

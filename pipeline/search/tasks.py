@@ -12,7 +12,6 @@ from pipeline.errors import UsageError
 from pipeline.problem import Problem, crashes_raised, load_problem
 from pipeline.search import kernels
 from pipeline.search.exact_cover import cover
-from pipeline.search.grow import Growth, grow
 from pipeline.search.large_neighbourhood import neighbourhood_many
 from pipeline.search.pair_tables import table_hook, with_tables
 from pipeline.search.space import choice_of, make_space
@@ -50,7 +49,7 @@ class Shard:
         symmetry: name of the symmetry class whose orbits are searched.
         method: greedy (from nothing); complete (repair, saturate), or anneal, climb (tabu) or
             neighbourhood (large ones) from each start; or one from nothing that gives up to B
-            sets: tabu (ever larger ones), grow (the same, valid at every step), enumerate (many
+            sets: tabu (ever larger ones), enumerate (many
             of size ``goal``) or cover (by the problem's quotas; one that falls short where it
             finds none).
         cells: packed uint8 ``(B, ceil(m / 8))``, where each search starts.
@@ -58,7 +57,7 @@ class Shard:
         proposals: of each annealing, the steps of a tabu search, or the nodes of a cover.
         penalty, hot, cold: of the annealing (see ``kernels.anneal``).
         target: stop at a set of this size.
-        goal: the size a tabu search begins at (not to grow, which begins from nothing).
+        goal: the size a tabu search begins at.
         narrow: whether a tabu search goes without the quarter that its field values least.
         mask: packed uint8 ``(ceil(m / 8),)``, the elements that may be used; empty for all.
         field: float32 ``(m,)``, what each element is worth beside the point it scores (see
@@ -98,7 +97,7 @@ def run_shard(shard: Shard) -> np.ndarray:
     """
     where = (shard.problem, shard.convention, shard.n, shard.mask.tobytes())
     with crashes_raised(f"the hook of {shard.problem}"):
-        if shard.method in ("tabu", "enumerate", "grow", "climb", "neighbourhood"):
+        if shard.method in ("tabu", "enumerate", "climb", "neighbourhood"):
             within = shard.mask.tobytes()
             if shard.narrow:
                 mask = narrowed(shard.field, _unpacked(within, len(shard.field)))
@@ -145,11 +144,8 @@ def _tabu(
     pull = np.clip(np.rint(-SCALE * _PULL * worth), -_STRONGEST, _STRONGEST).astype(np.int32)
     found = np.zeros((len(shard.cells), width(len(sizes))), np.uint8)
     state = kernels.new_state(space)
-    if shard.method == "grow":
-        stored, _, _ = grow(space, state, rng, sizes, pull, Growth(**limits), found)
-    else:
-        how = Tabu(goal=shard.goal, enumerate=shard.method == "enumerate", **limits)
-        stored, _, _ = tabu(space, state, rng, sizes, pull, how, found)
+    how = Tabu(goal=shard.goal, enumerate=shard.method == "enumerate", **limits)
+    stored, _, _ = tabu(space, state, rng, sizes, pull, how, found)
     chosen = unpack(np.unique(found[: min(stored, len(found))], axis=0), len(sizes))
     cells = pack(np.where(of >= 0, chosen[:, of], False))
     return _filled_up(plain, rng, cells)
