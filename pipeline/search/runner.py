@@ -54,7 +54,6 @@ class TaskRunner:
         self._spec = problem.plugin or config.problem
         self._table_bytes = config.search.table_bytes
         self._best = 0
-        clock.watch(executor.cpu)
 
     def cost(self, n: int, symmetry: str, method: str) -> float:
         """Return what a step of a task costs; see ``search.cost``."""
