@@ -15,7 +15,7 @@ import numpy as np
 
 from pipeline.core.jit import njit
 from pipeline.problem import blocking_hook
-from pipeline.search.kernels import Space
+from pipeline.search.state import Space
 
 _ENTRY = np.dtype(np.uint16)
 MOST_CHOICES = 2**16 - 1
