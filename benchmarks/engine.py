@@ -29,7 +29,7 @@ from pipeline.model.sample import sample
 from pipeline.model.tokens import EOS, PAD, make_encoder
 from pipeline.model.train import train
 from pipeline.problem import load_problem
-from pipeline.search import kernels
+from pipeline.search.greedy import greedy_many
 from pipeline.search.space import make_space
 from pipeline.search.token_mask import Guide
 
@@ -48,7 +48,7 @@ def greedy(count: int) -> dict[int, np.ndarray]:
     for n in SIZES:
         rows = count if n == N else count // 4
         data[n] = np.zeros((rows, bytes_of(n * n)), np.uint8)
-        kernels.greedy_many(make_space(PROBLEM, n), np.array([n], np.uint64), data[n])
+        greedy_many(make_space(PROBLEM, n), np.array([n], np.uint64), data[n])
     return data
 
 

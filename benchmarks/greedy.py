@@ -19,7 +19,7 @@ from pipeline.core.bitset import width
 from pipeline.core.population import Population
 from pipeline.core.symmetry import find_class
 from pipeline.problem import load_problem
-from pipeline.search import kernels
+from pipeline.search.greedy import greedy_many
 from pipeline.search.space import make_space
 
 #: Measured on a 2-core machine like the one of RESULTS.md: the strongest peer's own class.
@@ -90,7 +90,7 @@ def main() -> None:
 
         def kernel(k: int, space=space, state=state, m=m) -> np.ndarray:
             cells = np.zeros((k, width(m)), np.uint8)
-            kernels.greedy_many(space, state, cells)
+            greedy_many(space, state, cells)
             return cells
 
         def ours(k: int, n=n, m=m, kernel=kernel) -> Population:

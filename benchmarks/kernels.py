@@ -1,6 +1,6 @@
 """Steps per second of the two search kernels, against rough C++ programs where they are at hand.
 
-    python benchmarks/kernels.py [--against FOLDER]
+    python benchmarks/py [--against FOLDER]
 
 One core. "tabu" is the fixed-size tabu of isosceles on the pair tables of both mirrors, without a
 field, begun a little below the best size; "cover" the search by quotas of no-3-in-line on quarter
@@ -22,10 +22,10 @@ import numpy as np
 
 from pipeline.core.symmetry import find_class
 from pipeline.problem import load_problem
-from pipeline.search import kernels
 from pipeline.search.exact_cover import cover
 from pipeline.search.pair_tables import with_tables
 from pipeline.search.space import make_space
+from pipeline.search.state import new_state
 from pipeline.search.tabu import Tabu, tabu
 
 ROUNDS, SECONDS = 5, 2
@@ -51,7 +51,7 @@ def tabu_rate(n: int, goal: int) -> Callable[[int], float]:
         rng, made, began = np.array([seed], np.uint64), 0, time.process_time()
         while time.process_time() - began < SECONDS:
             how = Tabu(goal=goal, stop=_NO_TARGET, steps=steps)
-            made += tabu(tables, kernels.new_state(tables), rng, sizes, field, how, found)[2]
+            made += tabu(tables, new_state(tables), rng, sizes, field, how, found)[2]
         return made / (time.process_time() - began)
 
     once(0, 1)

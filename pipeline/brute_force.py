@@ -10,7 +10,7 @@ import numpy as np
 from pipeline.core import bitset
 from pipeline.core.symmetry import GroundSet
 from pipeline.problem import Problem
-from pipeline.search import kernels
+from pipeline.search.greedy import greedy_many
 from pipeline.search.space import make_space
 
 #: Takes n and coordinates of points, and tells whether they hold nothing forbidden.
@@ -81,7 +81,7 @@ class Truth:
     def greedy(self) -> np.ndarray:
         """Return some maximal sets, bool ``(B, m)``."""
         cells = np.zeros((SETS, bitset.width(self.ground.m)), np.uint8)
-        kernels.greedy_many(make_space(self.problem, self.n), self.stream(), cells)
+        greedy_many(make_space(self.problem, self.n), self.stream(), cells)
         return bitset.unpack(cells, self.ground.m)
 
     def random_sets(self) -> np.ndarray:

@@ -72,13 +72,13 @@ def _check(name: str) -> dict[str, Any]:
     import numpy as np
 
     from pipeline.core.bitset import width
-    from pipeline.search import kernels
+    from pipeline.search.greedy import greedy_many
     from pipeline.search.space import make_space
 
     problem = load_problem(name)
     n = 5
     cells = np.zeros((20, width(problem.ground(n).m)), np.uint8)
-    kernels.greedy_many(make_space(problem, n), np.array([1], np.uint64), cells)
+    greedy_many(make_space(problem, n), np.array([1], np.uint64), cells)
     valid = problem.validate(cells, n).all()
     found = "search and validator agree" if valid else "search and validator DISAGREE"
     return _finding(f"problem {name}", found, bool(valid))

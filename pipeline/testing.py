@@ -19,8 +19,9 @@ from pipeline.core.symmetry import (
 from pipeline.errors import UsageError
 from pipeline.model.tokens import ENCODERS, ORDERS, PAD, make_encoder
 from pipeline.problem import Problem, load_problem
-from pipeline.search import kernels
+from pipeline.search.greedy import complete_many, greedy_many, repair
 from pipeline.search.space import make_space, usable_classes
+from pipeline.search.state import VIOLATIONS, Space, State, join, leave, load, new_state, part
 
 _STEPS, _CHOICES = 30, 8
 
@@ -109,16 +110,16 @@ class ProblemContract:
         for t, space, _ in self._spaces():
             rng = t.rng()
             for state, inside in _walk(space, rng):
-                here, said = t.violations(inside), state.totals[kernels.VIOLATIONS]
+                here, said = t.violations(inside), state.totals[VIOLATIONS]
                 assert said == here, f"{t}: {t.show(inside)} counts {said} violations, not {here}"
                 for choice in rng.permutation(len(space.start) - 1)[:_CHOICES].tolist():
                     changed = inside ^ _cells_of(space, choice, t.ground.m)
                     true = t.violations(changed) - here
                     if state.position[choice] < 0:
-                        said = kernels.load(space, state, choice)
+                        said = load(space, state, choice)
                         agrees = said == true if space.exact else 0 <= said <= true
                     else:
-                        true, said = -true, kernels.part(space, state, choice)
+                        true, said = -true, part(space, state, choice)
                         agrees = said == true if space.exact else said >= true
                     assert agrees, (
                         f"{t}: between {t.show(inside)} and {t.show(changed)} are {true} "
@@ -128,14 +129,14 @@ class ProblemContract:
     def test_greedy_sets_are_valid_and_maximal(self) -> None:
         for t, space, cls in self._spaces():
             cells = np.zeros((SETS, bitset.width(t.ground.m)), np.uint8)
-            kernels.greedy_many(space, t.stream(), cells)
+            greedy_many(space, t.stream(), cells)
             self._assert_maximal(t, space, cls, cells)
 
     def test_completed_sets_are_valid_and_maximal(self) -> None:
         for t, space, cls in self._spaces():
             of = orbits(t.ground, cls).of
             cells = bitset.pack(t.rng().random((SETS, of.max() + 1))[:, of] < 0.4)
-            kernels.complete_many(space, t.stream(), cells)
+            complete_many(space, t.stream(), cells)
             self._assert_maximal(t, space, cls, cells)
 
     def _assert_maximal(self, t, space, cls, cells) -> None:
@@ -151,8 +152,8 @@ class ProblemContract:
     def test_repaired_sets_are_valid_subsets(self) -> None:
         for t, space, _ in self._spaces():
             for state, inside in _walk(space, t.rng()):
-                repaired = kernels.State(*(array.copy() for array in state))
-                kernels.repair(space, repaired, t.stream())
+                repaired = State(*(array.copy() for array in state))
+                repair(space, repaired, t.stream())
                 left = repaired.inside.astype(np.bool_)
                 assert not (left & ~inside).any(), f"{t}: repair added to {t.show(inside)}"
                 assert t.valid(np.flatnonzero(left)), f"{t}: repair left {t.show(left)}, not valid"
@@ -246,7 +247,7 @@ class ProblemContract:
         for n in self.sizes:
             yield _truth(type(self), n)  # found once, for all tests of the class
 
-    def _spaces(self) -> Iterator[tuple[Truth, kernels.Space, SymmetryClass]]:
+    def _spaces(self) -> Iterator[tuple[Truth, Space, SymmetryClass]]:
         for t in self._truths():
             for cls in usable_classes(t.problem, t.n):
                 yield t, make_space(t.problem, t.n, cls), cls
@@ -259,18 +260,16 @@ def _truth(contract: type[ProblemContract], n: int) -> Truth:
     return find_truth(problem, n, oracle.is_valid, contract.seed)
 
 
-def _walk(
-    space: kernels.Space, rng: np.random.Generator
-) -> Iterator[tuple[kernels.State, np.ndarray]]:
+def _walk(space: Space, rng: np.random.Generator) -> Iterator[tuple[State, np.ndarray]]:
     """Let random choices join and leave, violations allowed; yield the state and its set."""
-    state = kernels.new_state(space)
+    state = new_state(space)
     for _ in range(_STEPS):
         choice = int(rng.integers(len(space.start) - 1))
-        (kernels.join if state.position[choice] < 0 else kernels.leave)(space, state, choice)
+        (join if state.position[choice] < 0 else leave)(space, state, choice)
         yield state, state.inside.astype(np.bool_)
 
 
-def _cells_of(space: kernels.Space, choice: int, m: int) -> np.ndarray:
+def _cells_of(space: Space, choice: int, m: int) -> np.ndarray:
     """Return the elements of a choice, bool ``(m,)``."""
     inside = np.zeros(m, np.bool_)
     inside[space.elements[space.start[choice] : space.start[choice + 1]]] = True

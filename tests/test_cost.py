@@ -9,10 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.config import config_from
+from pipeline.core.bitset import width
 from pipeline.core.jit import inlined, njit
+from pipeline.core.population import Population
+from pipeline.executors import Serial, never
 from pipeline.problem import load_problem
 from pipeline.search.array_accesses import BudgetSpentError, Meter
-from pipeline.search.cost import CHEAP, scaled, scaled_rows, step_cost
+from pipeline.search.cost import CHEAP, FEWEST, scaled, scaled_rows, step_cost, task_cost
+from pipeline.search.engine import Engine
 from problems.isosceles import Isosceles
 
 SPHERES = f"{Path(__file__).parent}/plugins/no_five_on_a_sphere.py:NoFiveOnASphere"
@@ -145,7 +150,7 @@ def test_tasks_of_the_shipped_problems_keep_their_size(spec, n):
 
 def test_a_task_of_dear_steps_has_few_and_enough_to_fill_a_set():
     assert scaled(200_000, 1000) == 200
-    assert scaled(200_000, 10**7) == scaled(200_000, 10**12) == 50
+    assert scaled(200_000, 10**7) == scaled(200_000, 10**12) == FEWEST
     assert scaled(20, 10**7) == 20
     assert scaled_rows(1000, 0, 100) == (10, 0)
     assert scaled_rows(25, 400_000, 250) == (1, 40_000)
@@ -155,7 +160,55 @@ def test_a_task_of_dear_steps_has_few_and_enough_to_fill_a_set():
 def test_tasks_never_grow_and_are_never_empty(rows, bound, cost):
     fewer, steps = scaled_rows(rows, bound, cost)
     assert 1 <= fewer <= rows
-    assert min(bound, 50) <= steps <= bound
+    assert min(bound, FEWEST) <= steps <= bound
     assert scaled(bound, cost) <= bound
     if cost <= CHEAP:
         assert (fewer, steps) == (rows, bound)
+
+
+def test_a_walk_on_pair_tables_and_an_exact_cover_cost_1_whatever_the_hook():
+    lines = load_problem("no-3-in-line")
+    hook = step_cost(lines, 8)
+    assert hook != 1
+    assert task_cost(lines, 8, "trivial", "tabu", 1 << 30) == 1
+    assert task_cost(lines, 8, "trivial", "cover", 0) == 1
+    assert task_cost(lines, 8, "trivial", "tabu", 0) == hook
+    assert task_cost(lines, 8, "trivial", "anneal", 1 << 30) == hook
+    spheres = load_problem(SPHERES)
+    assert task_cost(spheres, 3, "trivial", "tabu", 1 << 30) == step_cost(spheres, 3)
+
+
+def tasks_of(spec, n, **changes):
+    """Return a task of an engine for each method."""
+    config = config_from({"problem": spec, "n": n, "sizes": [n], **changes}, "the test")
+    asked = []
+
+    class Asked(Serial):
+        def map(self, function, tasks, over=never):
+            asked.extend(tasks)
+            return super().map(function, [], over)
+
+    engine = Engine(load_problem(spec), config, Asked())
+    asked += engine.explorer.kinds()
+    m = engine.runner.grounds[n].m
+    engine.improve(Population.build(n, m, np.zeros((60, width(m)), np.uint8), 0), 1)
+    engine.seed({})
+    return {task.method: task for task in reversed(asked)}
+
+
+def test_an_engine_makes_small_tasks_of_dear_steps_and_the_usual_ones_of_cheap_steps():
+    methods = {"methods": ["tabu", "anneal", "greedy"], "improve": "climb"}
+    changes = {"search": methods, "seeding": {"method": "greedy"}, "proposer": "perturb"}
+    sizes = {"tabu": (32, 200_000), "anneal": (25, 400_000), "climb": (25, 3000)}
+    cheap = tasks_of("isosceles", 12, **changes)
+    for method, size in sizes.items():
+        assert (len(cheap[method].cells), cheap[method].proposals) == size
+    assert len(cheap["greedy"].cells) == 1000
+    for method, task in tasks_of(SPHERES, 5, **changes).items():
+        cost = step_cost(load_problem(SPHERES), 5, task.symmetry)
+        assert cost > 100
+        rows = 32 if method == "tabu" else max(int(1000 / cost), 1) if method == "greedy" else 1
+        assert len(task.cells) == rows
+        if method in sizes:
+            whole = sizes[method][1] * (1 if method == "tabu" else sizes[method][0])
+            assert task.proposals == max(int(whole / cost), FEWEST)

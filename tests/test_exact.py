@@ -18,11 +18,25 @@ from pipeline.core.symmetry import find_class, invariant
 from pipeline.errors import UsageError
 from pipeline.executors import Serial, make_executor
 from pipeline.problem import load_problem
-from pipeline.search import branch_and_bound, exact, kernels
-from pipeline.search.exact import Question, Task, solve
+from pipeline.search import exact
+from pipeline.search.branch_and_bound import complete_best, search
+from pipeline.search.exact import Question, solve
+from pipeline.search.greedy import complete_many, greedy_many, saturate
 from pipeline.search.large_neighbourhood import neighbourhood_many
 from pipeline.search.pair_tables import with_tables
+from pipeline.search.pieces import (
+    Piece,
+    PieceTask,
+    bits_of,
+    candidates_of,
+    planted,
+    search_pieces,
+    split,
+)
+from pipeline.search.rng import below
+from pipeline.search.search_tree import new_tree
 from pipeline.search.space import make_space, usable_classes
+from pipeline.search.state import clear, leave, load, new_state
 
 PLUGINS = Path(__file__).parent / "plugins"
 FOUR_CYCLE = f"{PLUGINS / 'four_cycle_free.py'}:FourCycleFree"
@@ -110,10 +124,10 @@ def test_proved_values_are_proved_again(spec, n, convention, value):
 
 def without_symmetry(question, best):
     """Return the best of one search through the whole tree, nothing broken, no parts."""
-    here = exact.planted(question)
-    everyone = exact._bits(np.arange(len(here.tree.choice)), here)
-    found = exact.run_task(
-        Task(question, (exact.Piece(np.zeros(0, np.int64), everyone),), best, 2**62)
+    here = planted(question)
+    everyone = bits_of(np.arange(len(here.tree.choice)), here)
+    found = search_pieces(
+        PieceTask(question, (Piece(np.zeros(0, np.int64), everyone),), best, 2**62)
     )
     assert not found.pieces
     return found.best
@@ -132,25 +146,25 @@ def without_symmetry(question, best):
 @pytest.mark.parametrize("gap", [1, 2])
 def test_breaking_symmetry_loses_no_optimum(spec, n, symmetry, gap):
     question = Question(spec, "", n, symmetry)
-    here = exact.planted(question)
+    here = planted(question)
     best = without_symmetry(question, 0)
     assert without_symmetry(question, best) == best
     # From below the optimum some piece finds it; from the optimum none finds more.
     for start in (max(best - gap, 0), best):
-        pieces = exact.split(here, start, np.arange(len(here.tree.choice)))
-        found = [exact.run_task(Task(question, (piece,), start, 2**62)) for piece in pieces]
+        pieces = split(here, start, np.arange(len(here.tree.choice)))
+        found = [search_pieces(PieceTask(question, (piece,), start, 2**62)) for piece in pieces]
         assert max((one.best for one in found), default=start) == best
     assert sum(piece.share for piece in pieces) == pytest.approx(1) or not pieces
 
 
 def test_every_small_set_has_an_image_in_some_piece():
     question = Question("isosceles", "", 4)
-    here = exact.planted(question)
-    pieces = exact.split(here, 2, np.arange(16))
+    here = planted(question)
+    pieces = split(here, 2, np.arange(16))
     reached = set()
     for piece in pieces:
-        allowed = [*piece.members, *exact._numbers(piece.left)]
-        for more in combinations(exact._numbers(piece.left), 1):
+        allowed = [*piece.members, *candidates_of(piece.left)]
+        for more in combinations(candidates_of(piece.left), 1):
             reached.add(frozenset([*piece.members, *more]))
         assert len(set(allowed)) == len(allowed)
     cells = here.tree.choice
@@ -165,20 +179,20 @@ def test_every_small_set_has_an_image_in_some_piece():
 @pytest.mark.parametrize(("spec", "n", "value"), [("isosceles", 9, 16), (FOUR_CYCLE, 8, 11)])
 def test_pieces_left_over_are_the_rest_of_the_search(spec, n, value):
     question = Question(spec, "", n)
-    here = exact.planted(question)
-    whole = exact.split(here, value, np.arange(len(here.tree.choice)))
-    at_once = exact.run_task(Task(question, tuple(whole), value, 2**62))
+    here = planted(question)
+    whole = split(here, value, np.arange(len(here.tree.choice)))
+    at_once = search_pieces(PieceTask(question, tuple(whole), value, 2**62))
     assert not at_once.pieces
     pieces, nodes, rounds = tuple(whole), 0, 0
     while pieces:
-        part = exact.run_task(Task(question, pieces, value, 700))
+        part = search_pieces(PieceTask(question, pieces, value, 700))
         open_ = sum(piece.share for piece in part.pieces)
         assert open_ < sum(piece.share for piece in pieces)
         pieces, nodes, rounds = part.pieces, nodes + part.nodes, rounds + 1
     assert rounds > 2
     # A level taken up again is visited once more.
     assert at_once.nodes <= nodes < 2 * at_once.nodes
-    lower = exact.run_task(Task(question, tuple(whole), value - 1, 2**62))
+    lower = search_pieces(PieceTask(question, tuple(whole), value - 1, 2**62))
     assert lower.best in (value, value - 1)
 
 
@@ -223,14 +237,14 @@ def test_the_truth_lies_within_the_bounds_however_short_the_time(spec, n, value,
 @pytest.mark.parametrize(("spec", "n", "value"), [("isosceles", 9, 16), (FOUR_CYCLE, 8, 11)])
 def test_an_interrupted_search_leaves_no_trace(spec, n, value, monkeypatch):
     question = Question(spec, "", n)
-    search, slices = branch_and_bound.search, iter(range(10**9))
+    slices = iter(range(10**9))
 
     def interrupted(space, state, tree, nodes):
         if next(slices) == 40:
             raise KeyboardInterrupt
         return search(space, state, tree, min(nodes, 50))
 
-    monkeypatch.setattr(branch_and_bound, "search", interrupted)
+    monkeypatch.setattr("pipeline.search.pieces.search", interrupted)
     answer = solve(question, Serial())
     assert answer.interrupted
     assert answer.lower <= value <= answer.upper
@@ -278,35 +292,33 @@ def test_a_completion_adds_as_much_as_can_be(spec, n, symmetry):
     problem = load_problem(spec)
     space = make_space(problem, n, find_class(problem.ground(n), symmetry))
     choices = len(space.start) - 1
-    state, rng = kernels.new_state(space), np.array([5], np.uint64)
-    tree = branch_and_bound.new_tree(space, choices, problem.arity <= 3)
+    state, rng = new_state(space), np.array([5], np.uint64)
+    tree = new_tree(space, choices, problem.arity <= 3)
     order = np.empty(choices, np.int32)
     for _ in range(20):
-        kernels.clear(state)
-        kernels.saturate(space, state, rng, order)
+        clear(state)
+        saturate(space, state, rng, order)
         for _ in range(4):
-            kernels.leave(space, state, state.chosen[kernels.below(rng, state.totals[1])])
+            leave(space, state, state.chosen[below(rng, state.totals[1])])
         before = set(state.chosen[: state.totals[1]].tolist())
-        free = [
-            c
-            for c in range(choices)
-            if state.position[c] < 0 and kernels.load(space, state, c) == 0
-        ][:16]
+        free = [c for c in range(choices) if state.position[c] < 0 and load(space, state, c) == 0][
+            :16
+        ]
         most = int(_most(problem, n, space, before, free))
         kept = state.counts.copy()
-        added, used = branch_and_bound.complete_best(space, state, rng, most + 50, 2**40, tree)
+        added, used = complete_best(space, state, rng, most + 50, 2**40, tree)
         assert (added, set(state.chosen[: state.totals[1]].tolist())) == (0, before)
         assert np.array_equal(state.counts, kept)
         assert used >= 1
         size = state.totals[0]
-        added, _ = branch_and_bound.complete_best(space, state, rng, 1, 2**40, tree)
+        added, _ = complete_best(space, state, rng, 1, 2**40, tree)
         assert state.totals[0] == size + added
         assert state.totals[2] == 0
         assert added >= most
         cells = pack(state.inside.astype(np.bool_)[None])
         assert problem.validate(cells, n)[0]
         assert before <= set(state.chosen[: state.totals[1]].tolist())
-        again, _ = branch_and_bound.complete_best(space, state, rng, 1, 2**40, tree)
+        again, _ = complete_best(space, state, rng, 1, 2**40, tree)
         assert again == 0
 
 
@@ -324,11 +336,11 @@ def _most(problem, n, space, before, free):
 def test_a_completion_with_few_nodes_or_little_room_is_still_valid():
     problem = load_problem("isosceles")
     space = make_space(problem, 10)
-    state, rng = kernels.new_state(space), np.array([1], np.uint64)
+    state, rng = new_state(space), np.array([1], np.uint64)
     for room, nodes in ((100, 3), (7, 1000), (1, 10)):
-        kernels.clear(state)
-        tree = branch_and_bound.new_tree(space, room, True)
-        added, used = branch_and_bound.complete_best(space, state, rng, 1, nodes, tree)
+        clear(state)
+        tree = new_tree(space, room, True)
+        added, used = complete_best(space, state, rng, 1, nodes, tree)
         assert used <= nodes
         assert added == state.totals[0] <= room
         assert problem.validate(pack(state.inside.astype(np.bool_)[None]), 10)[0]
@@ -355,7 +367,7 @@ def test_neighbourhoods_never_lose_and_improve_greedy_sets(spec, n, symmetry, ga
     cls = find_class(ground, symmetry)
     space = make_space(problem, n, cls)
     greedy = np.zeros((6, width(ground.m)), np.uint8)
-    kernels.greedy_many(space, np.array([n], np.uint64), greedy)
+    greedy_many(space, np.array([n], np.uint64), greedy)
     cells, before = greedy.copy(), popcounts(greedy)
     for _ in range(3):
         neighbourhood_many(space, np.array([3], np.uint64), cells, 60, 6, 500, problem.arity <= 3)
@@ -366,7 +378,7 @@ def test_neighbourhoods_never_lose_and_improve_greedy_sets(spec, n, symmetry, ga
         before = after
     assert (before - popcounts(greedy)).mean() >= gain
     maximal = cells.copy()
-    kernels.complete_many(space, np.array([1], np.uint64), maximal)
+    complete_many(space, np.array([1], np.uint64), maximal)
     assert np.array_equal(maximal, cells)
 
 
@@ -376,7 +388,7 @@ def test_neighbourhoods_work_on_pair_tables():
     space = with_tables(plain, problem.arity)
     assert space is not None
     cells = np.zeros((3, width(len(plain.start) - 1)), np.uint8)
-    kernels.greedy_many(space, np.array([1], np.uint64), cells)
+    greedy_many(space, np.array([1], np.uint64), cells)
     before = popcounts(cells)
     neighbourhood_many(space, np.array([1], np.uint64), cells, 60, 6, 500, True)
     assert (popcounts(cells) > before).all()

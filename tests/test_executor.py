@@ -166,7 +166,7 @@ def test_once_the_work_is_over_a_search_comes_back_with_valid_sets(kind):
     zeros = np.zeros((5, width(144)), np.uint8)
     endless = [
         Shard("isosceles", problem.convention, 12, "trivial", method, zeros, state(1, 0, "seed", i))
-        for i, method in enumerate(("tabu", "anneal", "grow"))
+        for i, method in enumerate(("tabu", "anneal", "enumerate"))
     ]
     short = [replace(shard, proposals=1) for shard in endless]
     assert len(list(executor.map(run_shard, short))) == 3  # what they need is compiled now

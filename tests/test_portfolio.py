@@ -39,7 +39,7 @@ FOUR_CYCLE = f"{PLUGINS / 'four_cycle_free.py'}:FourCycleFree"
 
 
 #: The methods that any problem has.
-METHODS = ("tabu", "enumerate", "grow", "anneal", "greedy")
+METHODS = ("tabu", "enumerate", "anneal", "greedy")
 
 
 def rng(seed=1):

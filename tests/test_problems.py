@@ -12,8 +12,9 @@ from pipeline.core.bitset import first_of_each, pack
 from pipeline.core.symmetry import canonical, orbits, symmetry_classes
 from pipeline.errors import PipelineError, UsageError
 from pipeline.problem import Problem, checker, load_problem, problem_names
-from pipeline.search import kernels
+from pipeline.search.greedy import greedy_many
 from pipeline.search.space import make_space
+from pipeline.search.state import CHOICES, VIOLATIONS, join, leave, load, new_state
 from problems.isosceles import FLAT_ALLOWED, FLAT_FORBIDDEN, Isosceles
 
 PLUGINS = Path(__file__).parent / "plugins"
@@ -30,11 +31,11 @@ GRIDS = [
 def _grow(space, state, allowed, best):
     """Return the larger of ``best`` and the most elements of a valid set that holds those of
     ``state`` and otherwise elements of ``allowed``; depth first, the last allowed ones first."""
-    base = state.totals[kernels.CHOICES]
+    base = state.totals[CHOICES]
     left = np.empty((len(allowed) + 1, len(allowed)), np.int64)
     count = np.zeros(len(allowed) + 1, np.int64)
     for u in allowed:
-        if kernels.load(space, state, u) == 0:
+        if load(space, state, u) == 0:
             left[0, count[0]] = u
             count[0] += 1
     deep = 0
@@ -44,15 +45,15 @@ def _grow(space, state, allowed, best):
             if deep == 0:
                 return best
             deep -= 1
-            kernels.leave(space, state, left[deep, count[deep]])
+            leave(space, state, left[deep, count[deep]])
             continue
         count[deep] -= 1
-        kernels.join(space, state, left[deep, count[deep]])
+        join(space, state, left[deep, count[deep]])
         deep += 1
         best = max(best, base + deep)
         count[deep] = 0
         for i in range(count[deep - 1]):
-            if kernels.load(space, state, left[deep - 1, i]) == 0:
+            if load(space, state, left[deep - 1, i]) == 0:
                 left[deep, count[deep]] = left[deep - 1, i]
                 count[deep] += 1
 
@@ -70,8 +71,8 @@ def largest(problem, n):
     parts.sort(key=lambda part: np.sum((ground.coords[part[0]] - middle) ** 2))
     best = 0
     for i, part in enumerate(parts):
-        state = kernels.new_state(space)
-        kernels.join(space, state, int(part[0]))
+        state = new_state(space)
+        join(space, state, int(part[0]))
         allowed = np.concatenate([part[1:], *parts[i + 1 :]])
         best = _grow(space, state, allowed[::-1].copy(), best)
     return best
@@ -121,13 +122,13 @@ def test_exhaustive_search_proves_the_largest_four_cycle_free_graphs(n, value):
 def _two_in_each_row(space, n, found):
     """Write the valid sets with two cells in each row to ``found`` (bool rows, as many as fit)
     and return their number; row by row, all pairs of columns, three in a column are a line."""
-    state = kernels.new_state(space)
+    state = new_state(space)
     a, b = np.zeros(n, np.int64), np.zeros(n, np.int64)
     row, solutions = 0, 0
     while row >= 0:
-        if state.totals[kernels.CHOICES] > 2 * row:
-            kernels.leave(space, state, row * n + b[row])
-            kernels.leave(space, state, row * n + a[row])
+        if state.totals[CHOICES] > 2 * row:
+            leave(space, state, row * n + b[row])
+            leave(space, state, row * n + a[row])
         b[row] += 1
         if b[row] == n:
             a[row] += 1
@@ -136,15 +137,15 @@ def _two_in_each_row(space, n, found):
                 row -= 1
                 continue
         first, second = row * n + a[row], row * n + b[row]
-        if kernels.load(space, state, first) or kernels.load(space, state, second):
+        if load(space, state, first) or load(space, state, second):
             continue
-        kernels.join(space, state, first)
-        kernels.join(space, state, second)
-        hopeless = state.totals[kernels.VIOLATIONS] > 0
+        join(space, state, first)
+        join(space, state, second)
+        hopeless = state.totals[VIOLATIONS] > 0
         for later in range(row + 1, n):
             free = 0
             for u in range(later * n, later * n + n):
-                free += kernels.load(space, state, u) == 0
+                free += load(space, state, u) == 0
             hopeless |= free < 2
         if hopeless:
             continue
@@ -185,7 +186,7 @@ def check_size(spec, convention, n):
     assert all(t.dtype == np.int32 and t.ndim == 1 for t in problem.hook_tables(n))
     space = make_space(problem, n)
     cells = np.zeros((2, bitset.width(n * n)), np.uint8)
-    kernels.greedy_many(space, np.array([n], np.uint64), cells)
+    greedy_many(space, np.array([n], np.uint64), cells)
     assert problem.validate(cells, n).all()
     for row in cells:
         points = bitset.points(row, ground.m)
@@ -221,7 +222,7 @@ def test_validator_agrees_with_the_oracle_where_nothing_was_tabulated(spec, conv
     problem = load_problem(spec, convention)
     ground = problem.ground(n)
     cells = np.zeros((3, bitset.width(n * n)), np.uint8)
-    kernels.greedy_many(make_space(problem, n), np.array([3], np.uint64), cells)
+    greedy_many(make_space(problem, n), np.array([3], np.uint64), cells)
     rng = np.random.default_rng(n)
     sets = [bitset.points(row, n * n) for row in cells]
     sets += [np.append(points, rng.integers(n * n)) for points in sets]

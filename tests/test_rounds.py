@@ -25,7 +25,7 @@ from pipeline.core.symmetry import GroundSet, canonical, orbits, symmetry_classe
 from pipeline.errors import UsageError
 from pipeline.executors import Executor, Processes, Serial
 from pipeline.problem import load_problem
-from pipeline.search import kernels
+from pipeline.search.greedy import complete_many
 from pipeline.search.learned_weights import learnt_field
 from pipeline.search.portfolio import BATCH
 from pipeline.search.space import make_space, usable_classes
@@ -639,7 +639,7 @@ def test_neighbourhoods_give_maximal_sets_no_smaller_than_what_they_began_with(c
     completed = run_shard(replace(shard, method="complete"))
     assert (popcounts(found) >= popcounts(completed)).all()
     more = found.copy()
-    kernels.complete_many(make_space(problem, n), streams.state(1, 1, "search", 1), more)
+    complete_many(make_space(problem, n), streams.state(1, 1, "search", 1), more)
     assert np.array_equal(more, found)
     for row in unpack(found, ground.m):
         larger = np.repeat(row[None], int((~row).sum()), axis=0)

@@ -15,8 +15,10 @@ from pipeline.core.symmetry import find_class, invariant, orbits
 from pipeline.errors import PipelineError, UsageError
 from pipeline.model.tokens import EOS, make_encoder
 from pipeline.problem import blocking_hook, load_problem
-from pipeline.search import kernels
+from pipeline.search.anneal import anneal, anneal_many
+from pipeline.search.greedy import complete_many, greedy_many, repair, repair_many, saturate
 from pipeline.search.space import make_space, usable_classes
+from pipeline.search.state import CHOICES, SIZE, VIOLATIONS, join, leave, load, new_state, part
 from pipeline.search.tasks import NO_TARGET, Shard, run_shard
 from pipeline.search.token_mask import Guide
 from problems.isosceles import FLAT_ALLOWED, FLAT_FORBIDDEN, Isosceles
@@ -72,10 +74,10 @@ def choices_of(space):
 
 def walked(space, picks):
     """Return the state after each choice named has joined, or left where it was there."""
-    state = kernels.new_state(space)
+    state = new_state(space)
     for pick in picks:
         choice = pick % len(choices_of(space))
-        (kernels.join if state.position[choice] < 0 else kernels.leave)(space, state, choice)
+        (join if state.position[choice] < 0 else leave)(space, state, choice)
     return state
 
 
@@ -105,12 +107,12 @@ def test_the_state_is_that_of_the_set_however_it_was_reached(case, picks):
     state = walked(space, picks)
     inside = state.inside.astype(bool)
     chosen = [c for c in choices_of(space) if inside[cells_of(space, c)].all()]
-    size = int(state.totals[kernels.SIZE])
-    assert sorted(state.chosen[: state.totals[kernels.CHOICES]].tolist()) == chosen
+    size = int(state.totals[SIZE])
+    assert sorted(state.chosen[: state.totals[CHOICES]].tolist()) == chosen
     assert sorted(state.members[:size].tolist()) == np.flatnonzero(inside).tolist()
     assert (state.where[state.members[:size]] == np.arange(size)).all()
     assert (state.chosen[state.position[chosen]] == chosen).all()
-    assert state.totals[kernels.VIOLATIONS] == violations(inside, case)
+    assert state.totals[VIOLATIONS] == violations(inside, case)
 
 
 @given(cases, walks)
@@ -122,11 +124,11 @@ def test_loads_are_the_violations_that_a_choice_brings_or_takes(case, picks):
     for choice in choices_of(space):
         change = abs(violations(inside ^ cells_of(space, choice), case) - here)
         if state.position[choice] < 0:
-            load = kernels.load(space, state, choice)
-            assert load == change if space.exact else load <= change
+            brings = load(space, state, choice)
+            assert brings == change if space.exact else brings <= change
         else:
-            part = kernels.part(space, state, choice)
-            assert part == change if space.exact else part >= change
+            takes_part = part(space, state, choice)
+            assert takes_part == change if space.exact else takes_part >= change
 
 
 @given(cases, walks, st.integers(0, 10**6))
@@ -135,7 +137,7 @@ def test_what_joins_and_leaves_again_leaves_no_trace(case, picks, pick):
     state = walked(space, picks)
     before = state.counts.copy(), state.pair_load.copy(), state.totals.copy()
     choice = pick % len(choices_of(space))
-    first, second = kernels.join, kernels.leave
+    first, second = join, leave
     if state.position[choice] >= 0:
         first, second = second, first
     assert first(space, state, choice) == second(space, state, choice)
@@ -152,7 +154,7 @@ def test_what_joins_and_leaves_again_leaves_no_trace(case, picks, pick):
 def test_greedy_sets_are_maximal_and_symmetric(case, seed):
     space, problem, n = space_of(*case), problem_of(*case[:2]), case[2]
     cells = np.zeros((2, bitset.width(len(space.coords))), np.uint8)
-    kernels.greedy_many(space, stream(seed), cells)
+    greedy_many(space, stream(seed), cells)
     assert invariant(cells, problem.ground(n), find_class(problem.ground(n), case[3])).all()
     for inside in bitset.unpack(cells, len(space.coords)):
         assert is_maximal(inside, space, case)
@@ -163,10 +165,10 @@ def test_repair_only_takes_out_and_ends_valid(case, picks, seed):
     space = space_of(*case)
     state = walked(space, picks)
     before = state.inside.astype(bool)
-    kernels.repair(space, state, stream(seed))
+    repair(space, state, stream(seed))
     after = state.inside.astype(bool)
     assert not (after & ~before).any()
-    assert violations(after, case) == state.totals[kernels.VIOLATIONS] == 0
+    assert violations(after, case) == state.totals[VIOLATIONS] == 0
     assert violations(before, case) or (after == before).all()
 
 
@@ -175,9 +177,9 @@ def test_saturate_only_adds_and_ends_maximal(case, picks, seed):
     space = space_of(*case)
     state = walked(space, picks)
     rng = stream(seed)
-    kernels.repair(space, state, rng)
+    repair(space, state, rng)
     before = state.inside.astype(bool)
-    kernels.saturate(space, state, rng, np.empty(len(choices_of(space)), np.int32))
+    saturate(space, state, rng, np.empty(len(choices_of(space)), np.int32))
     after = state.inside.astype(bool)
     assert not (before & ~after).any()
     assert is_maximal(after, space, case)
@@ -189,7 +191,7 @@ def test_completing_any_bytes_gives_maximal_sets(case, seed):
     m = len(space.coords)
     density = np.array([[0.05], [0.3], [1.0]])
     cells = bitset.pack(np.random.default_rng(seed).random((3, m)) < density)
-    kernels.complete_many(space, stream(seed), cells)
+    complete_many(space, stream(seed), cells)
     for inside in bitset.unpack(cells, m):
         assert is_maximal(inside, space, case)
 
@@ -200,7 +202,7 @@ def test_repairing_rows_only_takes_out_of_those_that_need_it(spec, seed):
     density = np.array([[0.0], [0.1], [0.3], [1.0]])
     before = np.random.default_rng(seed).random((4, n * n)) < density
     cells = bitset.pack(before)
-    kernels.repair_many(make_space(problem, n), stream(seed), cells)
+    repair_many(make_space(problem, n), stream(seed), cells)
     after = bitset.unpack(cells, n * n)
     assert not (after & ~before).any()
     assert problem.validate(cells, n).all()
@@ -213,9 +215,9 @@ def test_completing_keeps_what_is_valid():
     problem, n = load_problem("isosceles"), 9
     space = make_space(problem, n)
     cells = np.zeros((20, bitset.width(n * n)), np.uint8)
-    kernels.greedy_many(space, stream(1), cells)
+    greedy_many(space, stream(1), cells)
     completed = cells.copy()
-    kernels.complete_many(space, stream(2), completed)
+    complete_many(space, stream(2), completed)
     assert (completed == cells).all()
 
 
@@ -233,9 +235,9 @@ def test_a_hook_that_contradicts_itself_ends_repair_with_advice():
     space = make_space(NeverTakesBack(), 4)
     state = walked(space, [0, 1, 2, 3, 1, 1, 2, 2, 1, 2])
     state.counts[:] = 0
-    state.totals[kernels.VIOLATIONS] = 1
+    state.totals[VIOLATIONS] = 1
     with pytest.raises(PipelineError, match="ProblemContract"):
-        kernels.repair(space, state, stream(1))
+        repair(space, state, stream(1))
 
 
 # ---------------------------------------------------------------------------------- annealing
@@ -247,13 +249,13 @@ def test_annealing_keeps_the_best_valid_set_it_met(case, seed, penalty):
     space = space_of(*case)
     m = len(space.coords)
     best = np.zeros(bitset.width(m), np.uint8)
-    state = kernels.new_state(space)
+    state = new_state(space)
     how = (np.zeros(len(choices_of(space))), 4000, penalty, 0.3, 0.1, NO_TARGET)
-    size = kernels.anneal(space, state, stream(seed), *how, best)
+    size = anneal(space, state, stream(seed), *how, best)
     inside = bitset.unpack(best[None], m)[0]
     assert inside.sum() == size
     assert violations(inside, case) == 0
-    assert state.totals[kernels.VIOLATIONS] == violations(state.inside.astype(bool), case)
+    assert state.totals[VIOLATIONS] == violations(state.inside.astype(bool), case)
 
 
 @settings(max_examples=40)
@@ -263,7 +265,7 @@ def test_annealed_sets_are_maximal_without_any_symmetry(case, seed):
     m = len(space.coords)
     cells = bitset.pack(np.random.default_rng(seed).random((3, m)) < 0.2)
     how = (np.zeros(len(choices_of(space))), 2000, 0.5, 0.3, 0.1, NO_TARGET)
-    kernels.anneal_many(space, plain, stream(seed), cells, *how)
+    anneal_many(space, plain, stream(seed), cells, *how)
     for inside in bitset.unpack(cells, m):
         assert is_maximal(inside, plain, case)
 
@@ -272,10 +274,10 @@ def test_annealing_never_loses_the_valid_set_it_starts_from():
     problem, n = load_problem("isosceles"), 12
     space = make_space(problem, n)
     cells = np.zeros((10, bitset.width(n * n)), np.uint8)
-    kernels.greedy_many(space, stream(1), cells)
+    greedy_many(space, stream(1), cells)
     before = problem.score(cells, n)
     how = (np.zeros(n * n), 400, 0.5, 5.0, 5.0, NO_TARGET)
-    kernels.anneal_many(space, space, stream(2), cells, *how)
+    anneal_many(space, space, stream(2), cells, *how)
     assert (problem.score(cells, n) >= before).all()
 
 
@@ -334,12 +336,12 @@ def test_orbits_that_hold_something_forbidden_are_no_choices_and_all_others_are(
         space = space_of(*size, name)
         choices = {tuple(np.flatnonzero(cells_of(space, c)).tolist()) for c in choices_of(space)}
         parts = orbits(ground, find_class(ground, name))
-        every = [tuple(part.tolist()) for part in np.split(parts.elements, parts.start[1:-1])]
+        every = [tuple(one.tolist()) for one in np.split(parts.elements, parts.start[1:-1])]
         expected = set()
-        for part in every:
-            inside = np.isin(np.arange(ground.m), part)
+        for orbit in every:
+            inside = np.isin(np.arange(ground.m), orbit)
             if not violations(inside, size):
-                expected.add(part)
+                expected.add(orbit)
         assert choices == expected, f"{problem.name}, {name}"
 
 

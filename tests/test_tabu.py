@@ -16,9 +16,10 @@ from pipeline.core import bitset, streams
 from pipeline.core.symmetry import GroundSet, find_class, invariant, orbits
 from pipeline.errors import UsageError
 from pipeline.problem import Problem, blocking_hook, load_problem
-from pipeline.search import kernels
+from pipeline.search.greedy import complete_many, greedy_many, repair
 from pipeline.search.pair_tables import MOST_CHOICES, tables_fit, with_tables
 from pipeline.search.space import make_space, usable_classes
+from pipeline.search.state import CHOICES, VIOLATIONS, State, join, leave, new_state
 from pipeline.search.tabu import Tabu, climb_many, tabu
 from pipeline.search.tabu_list import SCALE
 from pipeline.search.tasks import NO_TARGET, Shard, run_shard
@@ -146,14 +147,14 @@ def parts_of(space):
 
 def walk(space, picks):
     """Return the state after each choice named has joined, or left where it was there."""
-    state = kernels.new_state(space)
+    state = new_state(space)
     for pick in picks:
         choice = pick % (len(space.start) - 1)
-        (kernels.join if state.position[choice] < 0 else kernels.leave)(space, state, choice)
+        (join if state.position[choice] < 0 else leave)(space, state, choice)
     return state
 
 
-def held_by(state: kernels.State, parts: np.ndarray) -> np.ndarray:
+def held_by(state: State, parts: np.ndarray) -> np.ndarray:
     """Return bool ``(m,)``: the elements of a state's choices."""
     return np.logical_or.reduce(parts[state.position >= 0], axis=0)
 
@@ -170,7 +171,7 @@ def test_tables_tell_the_sets_without_violations_as_brute_force_does(case, picks
     space, table = walked_space(*case), table_space(case)
     state = walk(table, picks)
     found = truth_of(*case[:3]).violations(held_by(state, parts_of(space)))
-    assert (state.totals[kernels.VIOLATIONS] == 0) == (found == 0)
+    assert (state.totals[VIOLATIONS] == 0) == (found == 0)
 
 
 @given(cases, walks, seeds)
@@ -178,7 +179,7 @@ def test_a_count_is_zero_just_for_choices_that_a_valid_set_can_take(case, picks,
     space, table, truth = walked_space(*case), table_space(case), truth_of(*case[:3])
     parts = parts_of(space)
     state = walk(table, picks)
-    kernels.repair(table, state, stream(seed))
+    repair(table, state, stream(seed))
     inside = held_by(state, parts)
     assert truth.violations(inside) == 0
     for choice in np.flatnonzero(state.position < 0):
@@ -196,18 +197,18 @@ def test_without_symmetry_tables_count_what_the_hook_and_brute_force_count(case,
     assert (counts == by_hook.counts[:choices]).all()
     inside = held_by(by_table, parts_of(space))
     assert (counts == truth.counts(inside)[space.elements]).all()
-    assert by_table.totals[kernels.VIOLATIONS] == by_hook.totals[kernels.VIOLATIONS]
-    assert by_table.totals[kernels.VIOLATIONS] == truth.violations(inside)
+    assert by_table.totals[VIOLATIONS] == by_hook.totals[VIOLATIONS]
+    assert by_table.totals[VIOLATIONS] == truth.violations(inside)
 
 
 @given(cases, walks, st.randoms(use_true_random=False))
 def test_counts_are_zero_again_when_everything_has_left(case, picks, random):
     table = table_space(case)
     state = walk(table, picks)
-    here = state.chosen[: state.totals[kernels.CHOICES]].tolist()
+    here = state.chosen[: state.totals[CHOICES]].tolist()
     random.shuffle(here)
     for choice in here:
-        kernels.leave(table, state, choice)
+        leave(table, state, choice)
     assert not state.counts[: len(table.start) - 1].any()
     assert not state.totals.any()
 
@@ -219,7 +220,7 @@ def test_the_violations_that_come_with_a_choice_go_with_it(case, picks):
     for choice in range(min(len(table.start) - 1, 12)):
         before = state.counts.copy()
         there = state.position[choice] >= 0
-        first, second = (kernels.leave, kernels.join) if there else (kernels.join, kernels.leave)
+        first, second = (leave, join) if there else (join, leave)
         assert first(table, state, choice) == second(table, state, choice)
         assert (state.counts == before).all()
 
@@ -356,7 +357,7 @@ def search(space, parts, seed=1, rows=16, field=None, **how):
     field = np.zeros_like(sizes) if field is None else field.astype(np.int32)
     asked = Tabu(goal=1, stop=NO_TARGET, steps=3000)._replace(**how)
     found = np.zeros((rows, bitset.width(len(sizes))), np.uint8)
-    state = kernels.new_state(space)
+    state = new_state(space)
     stored, largest, steps = tabu(space, state, stream(seed), sizes, field, asked, found)
     chosen = bitset.unpack(found[: min(stored, rows)], len(sizes))
     return (chosen.astype(np.int64) @ parts) > 0, stored, largest, steps
@@ -424,10 +425,10 @@ def test_the_sizes_asked_for_are_the_sizes_stored(tables):
 def test_tabu_goes_on_from_the_set_it_is_given():
     space, parts = searched_space("no-3-in-line", "standard", 8, "trivial", True)
     sizes = np.ones(len(parts), np.int32)
-    state = kernels.new_state(space)
+    state = new_state(space)
     corners = [0, 7, 56, 63]
     for choice in corners:
-        kernels.join(space, state, choice)
+        join(space, state, choice)
     found = np.zeros((2, 8), np.uint8)
     how = Tabu(goal=4, stop=5, steps=100)
     stored, largest, _ = tabu(space, state, stream(1), sizes, np.zeros_like(sizes), how, found)
@@ -575,7 +576,7 @@ def tabu_shard(spec, n, symmetry, method="tabu", rows=8, steps=20_000, **options
     return Shard(spec, "", n, symmetry, method, cells, rng, steps, **options)
 
 
-@pytest.mark.parametrize("method", ["tabu", "enumerate", "grow"])
+@pytest.mark.parametrize("method", ["tabu", "enumerate"])
 @pytest.mark.parametrize(
     ("spec", "n", "symmetry", "narrow"),
     [
@@ -597,7 +598,7 @@ def test_what_a_tabu_shard_gives_back_is_maximal_and_the_same_each_time(
     assert len(cells)
     assert problem.validate(cells, n).all()
     again = cells.copy()
-    kernels.complete_many(make_space(problem, n), stream(7), again)
+    complete_many(make_space(problem, n), stream(7), again)
     assert (again == cells).all()
     assert run_shard(shard).tobytes() == cells.tobytes()
 
@@ -621,7 +622,7 @@ def test_a_tabu_shard_that_finds_nothing_gives_nothing_back():
     assert cells.shape == (0, bitset.width(81))
 
 
-@pytest.mark.parametrize("method", ["tabu", "enumerate", "grow"])
+@pytest.mark.parametrize("method", ["tabu", "enumerate"])
 def test_a_tabu_shard_without_room_for_tables_finds_sets_as_good(method):
     shard = tabu_shard("isosceles", 12, "both-mirrors", method, goal=14, rows=64)
     problem = load_problem("isosceles")
@@ -655,7 +656,7 @@ def starts_of(spec, n):
     density = np.array([[0.0], [0.05], [0.2], [0.5], [1.0]])
     drawn = bitset.pack(np.random.default_rng(1).random((5, m)) < density)
     greedy = np.zeros((3, bitset.width(m)), np.uint8)
-    kernels.greedy_many(make_space(load_problem(spec), n), stream(1), greedy)
+    greedy_many(make_space(load_problem(spec), n), stream(1), greedy)
     return np.concatenate([drawn, greedy])
 
 
@@ -672,7 +673,7 @@ def test_a_climb_is_never_smaller_than_its_start_filled_up_and_is_maximal(case, 
     filled_up = run_shard(replace(shard, method="complete"))
     assert (bitset.popcounts(cells) >= bitset.popcounts(filled_up)).all()
     again = cells.copy()
-    kernels.complete_many(make_space(problem, n), stream(7), again)
+    complete_many(make_space(problem, n), stream(7), again)
     assert (again == cells).all()
     assert run_shard(shard).tobytes() == cells.tobytes()
     assert (shard.cells == starts_of(spec, n)).all()

@@ -28,7 +28,7 @@ _TIME = "60"
 @click.option(
     "--method",
     type=Words(METHODS),
-    help="tabu, enumerate, grow, anneal, greedy, cover.  [default: a portfolio]",
+    help="tabu, enumerate, anneal, greedy, cover.  [default: a portfolio]",
 )
 @click.option(
     "--symmetry", type=Words(CLASSES), help="Symmetry classes, as mirror,half-turn.  [default: all]"

@@ -27,7 +27,7 @@ from pipeline.executors import Serial
 from pipeline.loop import Memory
 from pipeline.loop import seed as seeded
 from pipeline.problem import load_problem
-from pipeline.search import kernels
+from pipeline.search.greedy import repair_many
 from pipeline.search.space import make_space
 from pipeline.state import State, assess
 
@@ -175,7 +175,7 @@ def _asked(parts: Parts, state: State) -> dict[str, Any]:
     samples, _ = assess(generator.ask(state), state)
     cells = np.ascontiguousarray(samples.cells).copy()
     rng = streams.state(state.seed, 1, "search")
-    kernels.repair_many(make_space(state.problem, n), rng, cells)
+    repair_many(make_space(state.problem, n), rng, cells)
     scores = parts.engine.runner.verified(cells, n)
     illegal = int((scores < samples.score).sum())
     return _told(scores, generator.malformed, illegal) | {

@@ -18,10 +18,14 @@ import numpy as np
 from pipeline.core.symmetry import find_class, orbits
 from pipeline.problem import Problem
 from pipeline.search.array_accesses import BudgetSpentError, Meter
+from pipeline.search.pair_tables import surely_fit
+from pipeline.search.tasks import ON_TABLES
 
 #: Costs up to this leave a task as it is, six seconds at most. Hooks that walk the lines and the
 #: circles of a grid stay below it up to n = 100.
 CHEAP = 12.0
+#: Steps that a task has in any case, since fewer would not fill a set.
+FEWEST = 20
 
 # Array accesses of a step of isosceles at n = 16, the unit.
 _UNIT = 2386.0
@@ -31,8 +35,6 @@ _SCAN = 0.25
 _BUDGET = 200_000
 # How large the sets of a search are, in units of a greedy one.
 _HELD = 1.25
-# A task that begins with nothing must at least come to a set.
-_FEWEST_STEPS = 50
 
 
 def scaled(bound: int, cost: float) -> int:
@@ -69,7 +71,26 @@ def scaled_rows(rows: int, bound: int, cost: float) -> tuple[int, int]:
 
 
 def _at_least_enough(bound: int, cost: float) -> int:
-    return min(bound, max(int(bound / cost), _FEWEST_STEPS))
+    return min(bound, max(int(bound / cost), FEWEST))
+
+
+def task_cost(problem: Problem, n: int, symmetry: str, method: str, table_bytes: int) -> float:
+    """Return what a step of a task costs.
+
+    Args:
+        symmetry, method, table_bytes: of the task.
+
+    Returns:
+        1 where the hook is not called: an exact cover, or a walk on pair tables that fit. Otherwise
+        see ``step_cost``.
+    """
+    if method == "cover":
+        return 1.0
+    if method in ON_TABLES and problem.arity <= 3:
+        ground = problem.ground(n)
+        if surely_fit(len(orbits(ground, find_class(ground, symmetry))), table_bytes):
+            return 1.0
+    return step_cost(problem, n, symmetry)
 
 
 @lru_cache(maxsize=256)

@@ -14,7 +14,7 @@ from pipeline.core.symmetry import find_class
 from pipeline.errors import UsageError
 from pipeline.executors import Executor, never
 from pipeline.problem import Problem
-from pipeline.search.cost import scaled_rows, step_cost
+from pipeline.search.cost import scaled_rows
 from pipeline.search.explore import Explorer
 from pipeline.search.runner import TaskRunner
 from pipeline.search.space import make_space, usable_classes
@@ -135,8 +135,9 @@ class Engine:
         for n in reversed(runner.sizes):
             count = most if n == runner.n else round(seeding.smaller * most)
             m, classes = runner.grounds[n].m, self.seed_classes(n)
-            most_moves = seeding.moves or max(100_000, 100 * m)
-            each, moves = scaled_rows(_ROWS[seeding.method], most_moves, step_cost(self.problem, n))
+            cost = max(runner.cost(n, name, seeding.method) for name in classes)
+            bound = max(100_000, 100 * m)
+            each, bound = scaled_rows(_ROWS[seeding.method], bound, cost)
             for i, start in enumerate(range(0, count, each)):
                 tasks.append(
                     runner.task(
@@ -146,7 +147,7 @@ class Engine:
                         np.zeros((min(each, count - start), width(m)), np.uint8),
                         streams.state(runner.seed, 0, "seed", len(tasks)),
                         seeding,
-                        moves,
+                        seeding.moves or bound,
                     )
                 )
         return tasks
@@ -181,14 +182,14 @@ class Engine:
         if not len(candidates):
             return self.runner.none(n)
         method = _METHODS[search.improve]
-        cost = step_cost(self.problem, n, self.symmetry)
-        each, bound = scaled_rows(_ROWS[method], search.moves or _BOUNDS[method], cost)
+        cost = self.runner.cost(n, self.symmetry, method)
+        each, bound = scaled_rows(_ROWS[method], _BOUNDS[method], cost)
         tasks, parents = [], []
         for start in range(0, len(candidates), each):
             part = candidates.take(slice(start, start + each))
             rng = streams.state(self.runner.seed, number, "search", len(tasks))
             where = (n, self.symmetry, method, part.cells, rng)
-            tasks.append(self.runner.task(*where, search, bound))
+            tasks.append(self.runner.task(*where, search, search.moves or bound))
             parents.append(part)
         found = self.runner.all_of("improve", tasks, number, "generator", parents)
         return found.get(n, self.runner.none(n))

@@ -22,7 +22,7 @@ from pipeline.core.stop_flag import stopped
 from pipeline.core.symmetry import GroundSet
 from pipeline.problem import Problem
 from pipeline.search.exact_cover_tables import Cover, cover_tables
-from pipeline.search.kernels import unit
+from pipeline.search.rng import unit
 from pipeline.search.weights import of_choices
 
 _FULL, _DEAD = -1, -2

@@ -10,7 +10,7 @@ from pipeline.core import streams
 from pipeline.core.bitset import unpack, width
 from pipeline.core.population import Population
 from pipeline.core.symmetry import SymmetryClass, find_class, orbits
-from pipeline.search.cost import scaled, scaled_rows, step_cost
+from pipeline.search.cost import scaled, scaled_rows
 from pipeline.search.learned_weights import learnt_field
 from pipeline.search.portfolio import (
     Arm,
@@ -27,7 +27,7 @@ from pipeline.search.weights import LEARNT, make_field
 from pipeline.selection import Selection
 
 #: Constructions that a task gives back, by method.
-_ROWS = {"tabu": 32, "enumerate": 2048, "grow": 32, "anneal": 25, "greedy": 1000, "cover": 16}
+_ROWS = {"tabu": 32, "enumerate": 2048, "anneal": 25, "greedy": 1000, "cover": 16}
 _NO_WEIGHTS = np.zeros(0, np.float32)
 
 
@@ -214,15 +214,16 @@ class Explorer:
         portfolio: Portfolio,
         weights: Mapping[str, np.ndarray],
     ) -> Shard:
-        m, problem = self._runner.grounds[n].m, self._runner.problem
-        rows = _ROWS[arm.method]
+        m = self._runner.grounds[n].m
         bound = self._bounds.get(arm.method, self._seeding.moves or max(400_000, 100 * m))
         if not portfolio.believed(arm) or self._only_to_learn(n):
             bound = max(bound // self._search.first_look, 1)
+        rows, cost = _ROWS[arm.method], self._runner.cost(n, arm.symmetry, arm.method)
         if arm.method in ("anneal", "greedy"):
-            rows, bound = scaled_rows(rows, bound, step_cost(problem, n, arm.symmetry))
-        elif arm.method != "cover":  # which asks no hook
-            bound = scaled(bound, step_cost(problem, n, arm.symmetry))
+            rows, steps = scaled_rows(rows, bound, cost)
+            steps = bound if self._seeding.moves else steps
+        else:
+            steps = scaled(bound, cost)
         return self._runner.task(
             n,
             arm.symmetry,
@@ -230,7 +231,7 @@ class Explorer:
             np.zeros((rows, width(m)), np.uint8),
             streams.state(self._runner.seed, number, "portfolio", n, index),
             self._seeding,
-            proposals=bound,
+            proposals=steps,
             goal=portfolio.goal(arm),
             narrow=arm.narrow,
             field=weights.get(arm.field, _NO_WEIGHTS),

@@ -9,20 +9,20 @@ along a plateau until it can grow.
 import numpy as np
 
 from pipeline.core.jit import kernel, njit
-from pipeline.search.branch_and_bound import complete_best, new_tree
-from pipeline.search.kernels import (
+from pipeline.search.branch_and_bound import complete_best
+from pipeline.search.greedy import repair, saturate
+from pipeline.search.rng import below
+from pipeline.search.search_tree import new_tree
+from pipeline.search.state import (
     CHOICES,
-    _enter,
-    _keep_bits,
-    below,
     clear,
+    enter_cells,
     join,
+    keep_bits,
     leave,
     load,
     new_state,
     part,
-    repair,
-    saturate,
 )
 
 # Absent choices looked at for one that few members bar.
@@ -53,7 +53,7 @@ def neighbourhood_many(space, rng, cells, tries, handful, nodes, triples):
         if space.stop[0] != 0:
             break
         clear(state)
-        _enter(space, state, cells[row])
+        enter_cells(space, state, cells[row])
         repair(space, state, rng)
         saturate(space, state, rng, order)
         for _ in range(tries):
@@ -68,7 +68,7 @@ def neighbourhood_many(space, rng, cells, tries, handful, nodes, triples):
                 for i in range(count):
                     join(space, state, freed[i])
         saturate(space, state, rng, order)
-        _keep_bits(state, cells[row])
+        keep_bits(state, cells[row])
 
 
 @kernel

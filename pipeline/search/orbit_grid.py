@@ -5,8 +5,9 @@ import numpy as np
 from pipeline.core.bitset import pack, unpack
 from pipeline.core.symmetry import find_class, normaliser
 from pipeline.problem import Problem
-from pipeline.search import kernels
+from pipeline.search.set_batch import free_choices, join_each
 from pipeline.search.space import choice_of, make_space
+from pipeline.search.state import Space, State, new_state
 
 
 class Board:
@@ -86,23 +87,23 @@ class Board:
 class Filling:
     """Sets that grow choice by choice, by the problem's own counts."""
 
-    def __init__(self, space: kernels.Space, within: np.ndarray, rows: int) -> None:
+    def __init__(self, space: Space, within: np.ndarray, rows: int) -> None:
         """Start ``rows`` empty sets; ``within (M,)`` are the choices that may be free."""
-        one = kernels.new_state(space)
+        one = new_state(space)
         self._space, self._within = space, within
-        self._states = kernels.State(*(np.repeat(a[None], rows, axis=0) for a in one))
+        self._states = State(*(np.repeat(a[None], rows, axis=0) for a in one))
 
     def free(self) -> np.ndarray:
         """Return bool ``(rows, M)``: the absent choices that close nothing with what is there."""
         states = self._states
         free = np.empty((len(states.totals), len(self._within)), np.bool_)
-        kernels.free_choices(self._space, states, free)
+        free_choices(self._space, states, free)
         return free & self._within
 
     def join(self, choices: np.ndarray) -> None:
         """Add a choice int64 ``(rows,)`` to each set; -1, or one that is there, adds nothing."""
-        kernels.join_each(self._space, self._states, choices)
+        join_each(self._space, self._states, choices)
 
     def keep(self, index: np.ndarray) -> None:
         """Go on with these rows alone."""
-        self._states = kernels.State(*(a[index] for a in self._states))
+        self._states = State(*(a[index] for a in self._states))

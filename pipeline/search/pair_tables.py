@@ -15,7 +15,7 @@ import numpy as np
 
 from pipeline.core.jit import njit
 from pipeline.problem import blocking_hook
-from pipeline.search.kernels import Space
+from pipeline.search.state import Space
 
 _ENTRY = np.dtype(np.uint16)
 MOST_CHOICES = 2**16 - 1
@@ -153,6 +153,12 @@ def _likely_entries(space: Space, unfriendly: np.ndarray, places: np.ndarray) ->
     return int(1.1 * part * every.sum() / max(some.sum(), 1)) + 4096
 
 
+def surely_fit(choices: int, limit: int) -> bool:
+    """Tell whether the tables of so many choices take at most ``limit`` bytes in any case."""
+    # At most, every pair rules out every other choice.
+    return choices <= MOST_CHOICES and choices**3 // 2 <= _most_entries(choices, limit) - 4096
+
+
 def tables_fit(space: Space, limit: int) -> bool:
     """Tell whether ``with_tables`` is likely to make tables of so many bytes, without making them.
 
@@ -162,8 +168,8 @@ def tables_fit(space: Space, limit: int) -> bool:
     most = _most_entries(choices, limit)
     if choices > MOST_CHOICES or most <= 0:
         return False
-    if choices**3 // 2 <= most - 4096:
-        return True  # even if every pair ruled out every other choice
+    if surely_fit(choices, limit):
+        return True
     unfriendly = np.zeros((choices, choices), np.uint8)
     _conflicts(space, unfriendly)
     places = np.empty(choices * choices, np.int32)

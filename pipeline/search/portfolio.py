@@ -20,7 +20,7 @@ from pipeline.search.pair_tables import tables_fit
 from pipeline.search.space import make_space, usable_classes, usable_orbits
 from pipeline.search.weights import make_field, narrowed
 
-METHODS = ("tabu", "enumerate", "grow", "anneal", "greedy", "cover")
+METHODS = ("tabu", "enumerate", "anneal", "greedy", "cover")
 
 #: Shards handed out at once; more than any sensible number of workers would have to wait for.
 BATCH = 16
@@ -284,7 +284,7 @@ def tabu_notes(
     than ``table_bytes``.
     """
     ground = problem.ground(n)
-    tabu = [arm for arm in arms if arm.method in ("tabu", "enumerate", "grow", "climb")]
+    tabu = [arm for arm in arms if arm.method in ("tabu", "enumerate", "climb")]
     trapped: dict[str, str] = {}
     walking = []
     places = dict.fromkeys((arm.symmetry, arm.field if arm.narrow else "") for arm in tabu)

@@ -13,6 +13,7 @@ from pipeline.core.population import Population
 from pipeline.errors import PipelineError
 from pipeline.executors import Executor, Over, cores, never
 from pipeline.problem import Problem
+from pipeline.search.cost import task_cost
 from pipeline.search.tasks import NO_TARGET, Shard, run_shard
 from pipeline.search.weights import make_mask
 from pipeline.selection import Selection
@@ -53,6 +54,10 @@ class TaskRunner:
         self._spec = problem.plugin or config.problem
         self._table_bytes = config.search.table_bytes
         self._best = 0
+
+    def cost(self, n: int, symmetry: str, method: str) -> float:
+        """Return what a step of a task costs; see ``search.cost``."""
+        return task_cost(self.problem, n, symmetry, method, self._table_bytes)
 
     def task(
         self,

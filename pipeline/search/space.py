@@ -8,7 +8,8 @@ from pipeline.core import stop_flag
 from pipeline.core.symmetry import Orbits, SymmetryClass, orbits, symmetry_classes
 from pipeline.errors import UsageError
 from pipeline.problem import Problem
-from pipeline.search import kernels
+from pipeline.search.orbit_pairs import orbit_pairs
+from pipeline.search.state import Space
 
 
 def make_space(
@@ -17,7 +18,7 @@ def make_space(
     symmetry: SymmetryClass | None = None,
     mask: np.ndarray | None = None,
     traps: bool = True,
-) -> kernels.Space:
+) -> Space:
     """Lay out the choices of a search: the usable orbits of a symmetry class.
 
     An orbit that holds a forbidden configuration by itself is dropped.
@@ -41,7 +42,7 @@ def make_space(
 
     no_rows = np.empty((0, 3), np.int32)
     found = (hook, ground.coords, tables, parts.start, parts.elements, parts.of)
-    bad, rows = kernels.orbit_pairs(*found, no_rows)
+    bad, rows = orbit_pairs(*found, no_rows)
     if bad.all():
         raise UsageError(
             f"{problem.name} at n={n} has no construction with the symmetry {cls.name!r}: "
@@ -55,7 +56,7 @@ def make_space(
         )
     table = np.empty((rows if exact else 0, 3), np.int32)
     if exact:
-        kernels.orbit_pairs(*found, table)
+        orbit_pairs(*found, table)
     if not traps and len(use) > 1:
         use = use[~_trapped(table, use, len(parts))]
     choice_of = np.full(len(parts), -1, np.int32)
@@ -74,7 +75,7 @@ def make_space(
         slot = np.arange(ground.m + 1, dtype=np.int32)
         key, weight = first.astype(np.int32), sizes.astype(np.int32)
     pairs = _pair_rows(choice_of, table, len(use))
-    return kernels.Space(
+    return Space(
         hook=hook,
         start=start,
         elements=np.ascontiguousarray(parts.elements[kept]),
@@ -103,7 +104,7 @@ def _trapped(table: np.ndarray, use: np.ndarray, orbits_: int) -> np.ndarray:
     return trapped & (2 * trapped.sum() < len(use))
 
 
-def choice_of(space: kernels.Space) -> np.ndarray:
+def choice_of(space: Space) -> np.ndarray:
     """Return int32 ``(m,)``: the choice of each element, -1 for none."""
     of = np.full(len(space.coords), -1, np.int32)
     of[space.elements] = np.repeat(np.arange(len(space.start) - 1), np.diff(space.start))
@@ -144,7 +145,7 @@ def usable_orbits(
 @lru_cache(maxsize=256)
 def _free_orbits(problem: Problem, n: int, cls: SymmetryClass) -> np.ndarray:
     ground, parts = problem.ground(n), orbits(problem.ground(n), cls)
-    bad, _ = kernels.orbit_pairs(
+    bad, _ = orbit_pairs(
         problem.hook,
         ground.coords,
         problem.hook_tables(n),

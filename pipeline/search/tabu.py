@@ -1,6 +1,6 @@
 """Tabu search at a fixed size: as many elements as wanted, with ever fewer violations.
 
-Runs on any space (see ``kernels``): on pair tables where there are some, on the hook otherwise.
+Runs on any space (see ``state``): on pair tables where there are some, on the hook otherwise.
 A step takes out the choice in most violations and puts in the one that brings fewest, ties at
 random; whoever left may not come back for two to four steps, whoever came may not leave for one
 to three. These short tenures matter more than anything else here (longer ones, constant ones and
@@ -12,7 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from pipeline.core.jit import kernel, njit
-from pipeline.search.kernels import VIOLATIONS, below, clear, join, new_state
+from pipeline.search.rng import below
+from pipeline.search.state import VIOLATIONS, clear, join, new_state
 from pipeline.search.tabu_list import (
     FORBIDDEN,
     begin,

@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from pipeline.core.jit import inlined, njit
-from pipeline.search.kernels import CHOICES, below, join, leave, load, part
+from pipeline.search.rng import below
+from pipeline.search.state import CHOICES, join, leave, load, part
 
 SCALE = 16
 _PRESENT, _TABU, FORBIDDEN = np.int32(1 << 29), np.int32(1 << 28), np.int32(1 << 27)

@@ -10,12 +10,13 @@ from pipeline.core.bitset import pack, unpack, width
 from pipeline.core.symmetry import find_class
 from pipeline.errors import UsageError
 from pipeline.problem import Problem, crashes_raised, load_problem
-from pipeline.search import kernels
+from pipeline.search.anneal import anneal_many
 from pipeline.search.exact_cover import cover
-from pipeline.search.grow import Growth, grow
+from pipeline.search.greedy import complete_many, greedy_many
 from pipeline.search.large_neighbourhood import neighbourhood_many
 from pipeline.search.pair_tables import table_hook, with_tables
 from pipeline.search.space import choice_of, make_space
+from pipeline.search.state import Space, new_state
 from pipeline.search.tabu import Tabu, climb_many, tabu
 from pipeline.search.tabu_list import SCALE
 from pipeline.search.weights import narrowed, of_choices
@@ -33,6 +34,9 @@ _PROPOSALS_EACH, _STEPS_EACH = 4000, 5000
 # Nodes after which a search by quotas begins afresh.
 _COVER_CAP = 100_000
 
+#: Methods that walk pair tables rather than the hook where these fit.
+ON_TABLES = ("tabu", "enumerate", "climb", "neighbourhood")
+
 #: No target: larger than any construction.
 NO_TARGET = 2**62
 
@@ -47,15 +51,15 @@ class Shard:
         symmetry: name of the symmetry class whose orbits are searched.
         method: greedy (from nothing); complete (repair, saturate), or anneal, climb (tabu) or
             neighbourhood (large ones) from each start; or one from nothing that gives up to B
-            sets: tabu (ever larger ones), grow (the same, valid at every step), enumerate (many
+            sets: tabu (ever larger ones), enumerate (many
             of size ``goal``) or cover (by the problem's quotas; one that falls short where it
             finds none).
         cells: packed uint8 ``(B, ceil(m / 8))``, where each search starts.
         rng: uint64 ``(1,)``, from ``streams.state``.
         proposals: of each annealing, the steps of a tabu search, or the nodes of a cover.
-        penalty, hot, cold: of the annealing (see ``kernels.anneal``).
+        penalty, hot, cold: of the annealing (see ``anneal``).
         target: stop at a set of this size.
-        goal: the size a tabu search begins at (not to grow, which begins from nothing).
+        goal: the size a tabu search begins at.
         narrow: whether a tabu search goes without the quarter that its field values least.
         mask: packed uint8 ``(ceil(m / 8),)``, the elements that may be used; empty for all.
         field: float32 ``(m,)``, what each element is worth beside the point it scores (see
@@ -95,7 +99,7 @@ def run_shard(shard: Shard) -> np.ndarray:
     """
     where = (shard.problem, shard.convention, shard.n, shard.mask.tobytes())
     with crashes_raised(f"the hook of {shard.problem}"):
-        if shard.method in ("tabu", "enumerate", "grow", "climb", "neighbourhood"):
+        if shard.method in ("tabu", "enumerate", "climb", "neighbourhood"):
             within = shard.mask.tobytes()
             if shard.narrow:
                 mask = narrowed(shard.field, _unpacked(within, len(shard.field)))
@@ -114,26 +118,26 @@ def run_shard(shard: Shard) -> np.ndarray:
         return _search(shard, _space(*where, shard.symmetry), _plain(*where))
 
 
-def _search(shard: Shard, space: kernels.Space, plain: kernels.Space) -> np.ndarray:
+def _search(shard: Shard, space: Space, plain: Space) -> np.ndarray:
     rng, cells = shard.rng.copy(), np.ascontiguousarray(shard.cells).copy()
     if shard.method == "greedy":
-        kernels.greedy_many(space, rng, cells)
+        greedy_many(space, rng, cells)
     elif shard.method == "complete":
-        kernels.complete_many(space, rng, cells)
+        complete_many(space, rng, cells)
     elif shard.method == "anneal":
         mu = of_choices(shard.field, choice_of(space), len(space.key))
         proposals = min(shard.proposals, _PROPOSALS_EACH * len(space.key))
         if not space.exact:
             proposals //= max(len(space.elements) // len(space.key), 1)  # it joins one by one
         how = (proposals, shard.penalty, shard.hot, shard.cold, shard.target)
-        kernels.anneal_many(space, plain, rng, cells, mu, *how)
+        anneal_many(space, plain, rng, cells, mu, *how)
     else:
         raise UsageError(f"unknown search method {shard.method!r}")
     return cells
 
 
 def _tabu(
-    shard: Shard, space: kernels.Space, sizes: np.ndarray, of: np.ndarray, plain: kernels.Space
+    shard: Shard, space: Space, sizes: np.ndarray, of: np.ndarray, plain: Space
 ) -> np.ndarray:
     """Search among the orbits, then add what fits without the symmetry."""
     rng, steps = shard.rng.copy(), min(shard.proposals, _STEPS_EACH * len(sizes))
@@ -141,12 +145,9 @@ def _tabu(
     worth = of_choices(shard.field, of, len(sizes))
     pull = np.clip(np.rint(-SCALE * _PULL * worth), -_STRONGEST, _STRONGEST).astype(np.int32)
     found = np.zeros((len(shard.cells), width(len(sizes))), np.uint8)
-    state = kernels.new_state(space)
-    if shard.method == "grow":
-        stored, _, _ = grow(space, state, rng, sizes, pull, Growth(**limits), found)
-    else:
-        how = Tabu(goal=shard.goal, enumerate=shard.method == "enumerate", **limits)
-        stored, _, _ = tabu(space, state, rng, sizes, pull, how, found)
+    state = new_state(space)
+    how = Tabu(goal=shard.goal, enumerate=shard.method == "enumerate", **limits)
+    stored, _, _ = tabu(space, state, rng, sizes, pull, how, found)
     chosen = unpack(np.unique(found[: min(stored, len(found))], axis=0), len(sizes))
     cells = pack(np.where(of >= 0, chosen[:, of], False))
     return _filled_up(plain, rng, cells)
@@ -154,18 +155,18 @@ def _tabu(
 
 def _from_starts(
     shard: Shard,
-    space: kernels.Space,
+    space: Space,
     sizes: np.ndarray,
     of: np.ndarray,
-    orbits_: kernels.Space,
-    plain: kernels.Space,
+    orbits_: Space,
+    plain: Space,
 ) -> np.ndarray:
     """Repair each start, search on from it among the orbits, and add what fits beside them.
 
     A start that is better than what comes of it stays: it may hold orbits tabu goes without.
     """
     rng, starts = shard.rng.copy(), np.ascontiguousarray(shard.cells).copy()
-    kernels.complete_many(orbits_, rng, starts)
+    complete_many(orbits_, rng, starts)
     if shard.method == "neighbourhood" and space.hook is not table_hook:
         triples = _problem(shard.problem, shard.convention).arity <= 3
         cells = starts.copy()
@@ -186,10 +187,10 @@ def _from_starts(
     return np.where(better[:, None], starts, cells)
 
 
-def _filled_up(plain: kernels.Space, rng: np.ndarray, cells: np.ndarray) -> np.ndarray:
+def _filled_up(plain: Space, rng: np.ndarray, cells: np.ndarray) -> np.ndarray:
     """Return valid sets with whatever still fits; as they are where search is told to stop."""
     filled = cells.copy()
-    kernels.complete_many(plain, rng, filled)
+    complete_many(plain, rng, filled)
     return np.where(filled.any(axis=1, keepdims=True), filled, cells)
 
 
@@ -199,13 +200,13 @@ def _problem(spec: str, convention: str) -> Problem:
 
 
 @lru_cache(maxsize=64)
-def _space(spec: str, convention: str, n: int, mask: bytes, name: str) -> kernels.Space:
+def _space(spec: str, convention: str, n: int, mask: bytes, name: str) -> Space:
     problem = _problem(spec, convention)
     ground = problem.ground(n)
     return make_space(problem, n, find_class(ground, name), _unpacked(mask, ground.m))
 
 
-def _plain(spec: str, convention: str, n: int, mask: bytes) -> kernels.Space:
+def _plain(spec: str, convention: str, n: int, mask: bytes) -> Space:
     return _space(spec, convention, n, mask, "trivial")
 
 
@@ -217,7 +218,7 @@ def _unpacked(mask: bytes, m: int) -> np.ndarray | None:
 @lru_cache(maxsize=12)
 def _orbit_space(
     spec: str, convention: str, n: int, packed: bytes, name: str, table_bytes: int
-) -> tuple[kernels.Space, np.ndarray, np.ndarray]:
+) -> tuple[Space, np.ndarray, np.ndarray]:
     """Return the choices of a tabu search, on pair tables where they fit in memory.
 
     With them, int32 ``(M,)`` the elements of each choice, and int32 ``(m,)`` the choice of each

@@ -5,8 +5,9 @@ import numpy as np
 from pipeline.core.symmetry import find_class, orbits
 from pipeline.model.tokens import EOS, Encoder
 from pipeline.problem import Problem
-from pipeline.search import kernels
+from pipeline.search.set_batch import free_choices, join_each
 from pipeline.search.space import make_space
+from pipeline.search.state import State, new_state
 
 _TABLE_CHOICES = 1024  # a table of 1 GiB
 
@@ -51,7 +52,7 @@ class Guide:
         """Return bool ``(rows, vocabulary)``: the tokens that may come next."""
         rows = len(self._last)
         free = np.empty((rows, len(self._space.start) - 1), np.bool_)
-        kernels.free_choices(self._space, self._states, free)
+        free_choices(self._space, self._states, free)
         legal = np.zeros((rows, self._vocabulary), np.bool_)
         if self._dense:
             if self._step == len(self._choice_at):
@@ -76,13 +77,13 @@ class Guide:
         else:
             chosen = self._choice_of[tokens]
             self._last = np.maximum(self._last, np.where(chosen >= 0, tokens, -1))
-        kernels.join_each(self._space, self._states, chosen)
+        join_each(self._space, self._states, chosen)
         self._step += 1
 
     def keep(self, index: np.ndarray) -> None:
         """Go on with these rows alone."""
         self._last = self._last[index]
-        self._states = kernels.State(*(a[index] for a in self._states))
+        self._states = State(*(a[index] for a in self._states))
 
     def table(self) -> tuple[np.ndarray, np.ndarray, bool, bool] | None:
         """Return what a device needs to know to follow without counts, None where that is not all.
@@ -101,11 +102,11 @@ class Guide:
         free = np.empty((choices, choices, choices), np.bool_)
         for a in range(choices):
             states = self._empty(choices)
-            kernels.join_each(self._space, states, np.full(choices, a))
-            kernels.join_each(self._space, states, np.arange(choices))
-            kernels.free_choices(self._space, states, free[a])
+            join_each(self._space, states, np.full(choices, a))
+            join_each(self._space, states, np.arange(choices))
+            free_choices(self._space, states, free[a])
         return ~free, self._token, self._sorted, self._maximal
 
-    def _empty(self, rows: int) -> kernels.State:
-        one = kernels.new_state(self._space)
-        return kernels.State(*(np.repeat(a[None], rows, axis=0) for a in one))
+    def _empty(self, rows: int) -> State:
+        one = new_state(self._space)
+        return State(*(np.repeat(a[None], rows, axis=0) for a in one))

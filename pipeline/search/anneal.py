@@ -1,0 +1,116 @@
+"""Simulated annealing of sets of choices, violations allowed."""
+
+import numpy as np
+
+from pipeline.core.jit import kernel, njit
+from pipeline.search.greedy import saturate
+from pipeline.search.rng import below, unit
+from pipeline.search.state import (
+    SIZE,
+    VIOLATIONS,
+    clear,
+    enter_cells,
+    join,
+    keep_bits,
+    leave,
+    load,
+    new_state,
+    part,
+)
+
+
+@kernel
+def anneal(space, state, rng, field, proposals, penalty, hot, cold, target, best):
+    """Anneal from the set in ``state``, violations allowed, and keep the best valid set seen.
+
+    Energy: -size - fading field + penalty * violations. The temperature falls geometrically from
+    ``hot`` to ``cold`` (in units of the mean size of a choice); the last 3 % run cooler and at a
+    penalty of 2, to end among valid sets. A rejected proposal costs O(1), an accepted one a hook
+    call.
+
+    Args:
+        field: float64 ``(M,)``, what each choice is worth beside its elements, in elements; it
+            fades to nothing as the annealing goes on.
+        target: stop at a valid set of this many elements.
+        best: packed cells of the best valid set, written when one is found.
+
+    Returns:
+        The size of the best valid set met (0 if none but the empty one was).
+    """
+    choices = len(space.start) - 1
+    found = np.int64(0)
+    best[:] = 0
+    if choices == 0:
+        return found
+    scale = len(space.elements) / choices
+    stages = 400
+    each = max(proposals // stages, 1)
+    if state.totals[VIOLATIONS] == 0 and state.totals[SIZE] > 0:
+        found = state.totals[SIZE]
+        keep_bits(state, best)
+    temperature = hot * scale
+    factor = (cold / hot) ** (1.0 / stages)
+    for stage in range(stages):
+        strength = 1.0 - stage / stages
+        if stage >= stages - stages * 3 // 100:
+            penalty, temperature = 2.0, 0.5 * cold * scale
+        cut = 14.0 * temperature
+        for _ in range(each):
+            if space.stop[0] != 0:
+                return found
+            choice = below(rng, choices)
+            worth = space.start[choice + 1] - space.start[choice] + strength * field[choice]
+            if state.position[choice] < 0:
+                guess = load(space, state, choice)
+                rise = penalty * guess - worth
+                if rise > cut or (rise > 0 and unit(rng) >= np.exp(-rise / temperature)):
+                    continue
+                excess = penalty * (join(space, state, choice) - guess)
+                if excess > 0 and unit(rng) >= np.exp(-excess / temperature):
+                    leave(space, state, choice)
+                    continue
+            else:
+                guess = part(space, state, choice)
+                rise = worth - penalty * guess
+                if rise > cut or (rise > 0 and unit(rng) >= np.exp(-rise / temperature)):
+                    continue
+                excess = penalty * (guess - leave(space, state, choice))
+                if excess > 0 and unit(rng) >= np.exp(-excess / temperature):
+                    join(space, state, choice)
+                    continue
+            if state.totals[VIOLATIONS] == 0 and state.totals[SIZE] > found:
+                found = state.totals[SIZE]
+                keep_bits(state, best)
+                if found >= target:
+                    return found
+        temperature *= factor
+    return found
+
+
+@njit
+def anneal_many(space, plain, rng, cells, field, proposals, penalty, hot, cold, target):
+    """Anneal each packed row in place, from what it holds (zeros: from nothing).
+
+    Takes what ``anneal`` takes. What comes out is maximal under no symmetry at all: the best
+    valid set is filled up by whole choices first, then by single elements (``plain`` is the space
+    of the trivial class).
+    """
+    state, single = new_state(space), new_state(plain)
+    order = np.empty(len(space.start) - 1, np.int32)
+    single_order = np.empty(len(plain.start) - 1, np.int32)
+    best = np.zeros(cells.shape[1], np.uint8)
+    for row in range(len(cells)):
+        if space.stop[0] != 0:
+            cells[row] = 0
+            continue
+        clear(state)
+        enter_cells(space, state, cells[row])
+        anneal(space, state, rng, field, proposals, penalty, hot, cold, target, best)
+        clear(state)
+        enter_cells(space, state, best)
+        saturate(space, state, rng, order)
+        keep_bits(state, best)
+        clear(single)
+        enter_cells(plain, single, best)
+        saturate(plain, single, rng, single_order)
+        keep_bits(single, cells[row])
