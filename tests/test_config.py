@@ -232,9 +232,7 @@ def test_types_are_not_stretched(key, value):
 
 @pytest.mark.parametrize("key", ["n", "seed", "seeding.count", "sample.temperature"])
 def test_a_number_no_machine_holds_is_refused_in_a_short_line(key):
-    with pytest.raises(
-        UsageError, match=f"^x: {key} must be (between|above) .*, got 1000.{{,90}}$"
-    ):
+    with pytest.raises(UsageError, match=f"^x: {key} must be at most .*, got 1000.{{,90}}$"):
         config_from({"problem": "isosceles", "n": 6} | nested(key, 10**400), "x")
 
 
@@ -390,7 +388,7 @@ def test_quotas_of_smaller_sizes_are_a_share():
 
 
 def test_values_are_checked_however_they_are_made():
-    with pytest.raises(UsageError, match=r"^train\.steps must be between 1 and .*, got 0$"):
+    with pytest.raises(UsageError, match=r"^train\.steps must be at least 1, got 0$"):
         TrainConfig(steps=0)
     with pytest.raises(UsageError, match=r"^sample\.temperature must be above 0 .*, got -1\.0$"):
         replace(SampleConfig(), temperature=-1.0)

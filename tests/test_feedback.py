@@ -300,11 +300,11 @@ def test_what_cannot_be_told_is_refused():
     [
         ({"kind": "dpo"}, "feedback.kind: unknown 'dpo'"),
         ({"kind": "polcy"}, "did you mean 'policy'"),
-        ({"steps": 0}, "feedback.steps must be 1 or more, got 0"),
-        ({"batch": 0}, "feedback.batch must be 1 or more"),
+        ({"steps": 0}, "feedback.steps must be at least 1, got 0"),
+        ({"batch": 0}, "feedback.batch must be at least 1"),
         ({"learning_rate": 0.0}, "above 0 and at most 1, got 0.0"),
-        ({"beta": float("nan")}, "feedback.beta must be 0 or more"),
-        ({"fraction": 0.6}, "above 0 and at most 0.5, got 0.6"),
+        ({"beta": float("nan")}, "feedback.beta must be between 0 and"),
+        ({"fraction": 0.6}, "at most 0.5, got 0.6"),
     ],
 )
 def test_an_impossible_feedback_is_refused(change, message):

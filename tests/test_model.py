@@ -266,11 +266,11 @@ def test_sampling_refuses_what_it_cannot_do():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"steps": 0}, "train.steps must be 1 or more, got 0"),
+        ({"steps": 0}, "train.steps must be at least 1, got 0"),
         ({"learning_rate": 0.0}, "above 0"),
-        ({"holdout": 0.6}, "between 0 and 0.5"),
-        ({"patience": -1}, "patience must be 0 or more, got -1"),
-        ({"clip": float("nan")}, "clip must be 0 or more, got nan"),
+        ({"holdout": 0.6}, "at most 0.5"),
+        ({"patience": -1}, "patience must be at least 0, got -1"),
+        ({"clip": float("nan")}, "clip must be between 0 and .*, got nan"),
     ],
 )
 def test_an_impossible_training_is_refused(change, message):

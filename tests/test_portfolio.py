@@ -64,14 +64,14 @@ def played(portfolio, brings, batches, seed=1):
     return given_out
 
 
-@given(st.integers(1, 60), st.integers(0, 2**32))
-def test_every_arm_gets_a_turn_and_no_batch_is_larger_than_it_may_be(number, seed):
-    portfolio = Portfolio(arms_of(number))
+@given(st.integers(1, 60), st.integers(0, 2**32), st.sampled_from([1, 2, 5, BATCH]))
+def test_every_arm_gets_a_turn_and_no_batch_is_larger_than_it_may_be(number, seed, tasks):
+    portfolio = Portfolio(arms_of(number), batch=tasks)
     first = portfolio.batch(rng(seed))
-    assert first == arms_of(number)[:BATCH]
-    played(portfolio, lambda arm: (5, 5), 1 + -(-number // (BATCH // 2)), seed)
+    assert first == arms_of(number)[:tasks]
+    played(portfolio, lambda arm: (5, 5), 1 + -(-number // -(-tasks // 2)), seed)
     assert all(portfolio.records[arm].shards for arm in portfolio.arms)
-    assert len(portfolio.batch(rng(seed))) == BATCH
+    assert len(portfolio.batch(rng(seed))) == tasks
 
 
 def test_a_batch_depends_on_the_records_and_the_rng_alone():
@@ -876,7 +876,7 @@ def test_problems_of_larger_configurations_have_no_tables_to_speak_of():
 
 def test_a_limit_of_no_bytes_is_refused(tmp_path, cli):
     options = ["--set", "search.table_bytes=0", "--runs", tmp_path / "r"]
-    refused(cli("search", "isosceles", "--n", 9, *options), "search.table_bytes must be 1 or more")
+    refused(cli("search", "isosceles", "--n", 9, *options), "search.table_bytes must be at least 1")
 
 
 @pytest.mark.parametrize("by_file", [True, False])

@@ -107,7 +107,17 @@ def complaint(key: str, kind: Any, value: Any) -> str:
         return f"{key} must be a string, {rule(kind)}, got {short(value)}"
     accepted = (int, float) if plain is float else plain
     right = isinstance(value, accepted) and isinstance(value, bool) == (plain is bool)
-    return f"{key} must be {rule(kind) if right else _WORDS[plain]}, got {short(value)}"
+    return f"{key} must be {_broken(kind, value) if right else _WORDS[plain]}, got {short(value)}"
+
+
+def _broken(kind: Any, value: Any) -> str:
+    """Return the end of a range that a number is beyond."""
+    _, bounds = parts(kind)
+    if bounds is not None and bounds.le is not None and value > bounds.le:
+        return f"at most {bounds.le:,}"
+    if bounds is not None and bounds.ge is not None and value < bounds.ge:
+        return f"at least {bounds.ge:,}"
+    return rule(kind)  # "above ...", or no number at all
 
 
 def _is_valid(kind: Any, value: Any) -> bool:

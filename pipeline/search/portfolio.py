@@ -108,7 +108,7 @@ class Portfolio:
         """
         fresh = [a for a in self.arms if not self.records[a].shards and self._ready(a)]
         tried = [a for a in self.arms if self.records[a].shards]
-        chosen = fresh[: self._batch // 2 if tried else self._batch]
+        chosen = fresh[: -(-self._batch // 2) if tried else self._batch]
         if not tried:
             return chosen
         covers = [a for a in tried if a.method == "cover" and self.best < self.wanted]
