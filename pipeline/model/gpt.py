@@ -301,20 +301,6 @@ class GPT(nn.Module):
         for name, part in zip(("features", "known", "times", "size_of"), given, strict=True):
             self.register_buffer(name, part, persistent=False)
 
-    @torch.no_grad()
-    def line_up(self, tokens: np.ndarray) -> None:
-        """Lay the embeddings of tokens ``(k,)`` on a line, from the first's to the last's."""
-        if len(tokens):
-            ends = self.tokens.weight[tokens[[0, -1]].tolist()]
-            share = torch.linspace(0, 1, len(tokens))[:, None].to(ends)
-            self.tokens.weight[tokens.tolist()] = torch.lerp(ends[:1], ends[1:], share)
-
-    @torch.no_grad()
-    def extend(self, token: int, near: int, far: int) -> None:
-        """Put a token's embedding as far beyond that of ``near`` as that lies beyond ``far``."""
-        weight = self.tokens.weight
-        weight[token] = 2 * weight[near] - weight[far]
-
     def relate(self, relation: np.ndarray | None) -> None:
         """Take over the relation of every two tokens, uint8 ``(V, V)`` below ``CLASSES``.
 
