@@ -90,7 +90,7 @@ def run(
     if isinstance(store, Run):
         config = store.config if config is None else config
         made = _problem_of(store, problem)
-        generator_typed(config.generator, generator, str(store.path))
+        generator_typed(store.config.generator, generator, str(store.path))
     elif problem is None:
         raise UsageError('name a problem, as in: pipeline.run("isosceles", n=16)')
     else:

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import __version__
-from pipeline.config import Config, config_from, read_toml, short
+from pipeline.config import Config, config_from, earlier, read_toml, short
 from pipeline.core.untrusted import read_json
 from pipeline.errors import PipelineError, RunError, UsageError
-from pipeline.storage.earlier import earlier_config
 from pipeline.storage.sessions import are_sessions
 
 NAME = "run.json"
@@ -96,5 +95,5 @@ def check_resumable(folder: Path, info: Mapping[str, Any]) -> None:
 
 def _config(data: Any, info: Mapping[str, Any], where: str) -> Config:
     if is_earlier(info):
-        return earlier_config(data, where)
+        return earlier(data, where)
     return config_from(data, where, complete=True)
