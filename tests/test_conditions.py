@@ -19,7 +19,7 @@ from pipeline.model.conditions import ABOVE, BEST, LEVELS, ConditionedEncoder
 from pipeline.model.gpt import GPT, GPTConfig
 from pipeline.model.tokens import EOS, PAD, Encoder, make_encoder
 from pipeline.problem import load_problem
-from pipeline.search.token_mask import Guide
+from pipeline.generators.token_mask import TokenMask
 from pipeline.writers import TokenWriter
 
 PROBLEM = load_problem("isosceles")
@@ -213,7 +213,7 @@ def test_wrong_conditions_name_what_there_is():
 def test_the_guide_allows_the_same_elements_as_without_conditions(kind, symmetry):
     encoder = conditioned(kind, symmetry)
     inner = make_encoder(kind, encoder.grounds, symmetry)
-    guides = [Guide(PROBLEM, one, 5, 8) for one in (encoder, inner)]
+    guides = [TokenMask(PROBLEM, one, 5, 8) for one in (encoder, inner)]
     rng = np.random.default_rng(0)
     for _ in range(6):
         legal, plain = (guide.legal() for guide in guides)
