@@ -18,7 +18,7 @@ from pipeline.errors import UsageError
 from pipeline.model.conditions import ABOVE, BEST, LEVELS, ConditionedEncoder
 from pipeline.model.gpt import GPT, GPTConfig
 from pipeline.model.tokens import EOS, PAD, Encoder, make_encoder
-from pipeline.problem import load_problem
+from pipeline.plugins import load_problem
 from pipeline.generators.token_mask import TokenMask
 from pipeline.writers import TokenWriter
 
