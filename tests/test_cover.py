@@ -1,4 +1,4 @@
-"""The search by quotas: against everything there is at small n, and up to 2n points at larger."""
+"""Exact cover: against everything there is at small n, and up to 2n points at larger."""
 
 from itertools import combinations
 
@@ -12,7 +12,8 @@ from pipeline.core import bitset
 from pipeline.core.bitset import first_of_each
 from pipeline.core.symmetry import GroundSet, canonical, find_class, invariant, symmetry_classes
 from pipeline.errors import UsageError
-from pipeline.problem import Problem, Quotas, blocking_hook, checker, load_problem
+from pipeline.plugins import load_problem
+from pipeline.problem import DegreeConstraints, Problem, blocking_hook, checker
 from pipeline.search.exact_cover import cover, cover_all
 from pipeline.search.exact_cover_tables import cover_tables
 from problems.grid import square_grid
@@ -199,11 +200,11 @@ def test_a_field_decides_what_random_choices_are_made_of():
     for wanted in every[:: max(len(every) // 8, 1)]:
         pull = np.where(bitset.unpack(wanted[None], 144)[0], 10, 0).astype(np.float32)
         # Six choices of four elements and the look that finds all classes full.
-        found = cover(LINES, 12, "quarter-turn", nodes=7, cap=7, rng=rng_of(1), field=pull)
+        found = cover(LINES, 12, "quarter-turn", nodes=7, cap=7, rng=rng_of(1), weights=pull)
         assert sets(found.cells) == {wanted.tobytes()}
     even = cover(LINES, 12, "quarter-turn", nodes=7, cap=7, rng=rng_of(1))
     flat = np.full(144, 3, np.float32)
-    same = cover(LINES, 12, "quarter-turn", nodes=7, cap=7, rng=rng_of(1), field=flat)
+    same = cover(LINES, 12, "quarter-turn", nodes=7, cap=7, rng=rng_of(1), weights=flat)
     assert (even.nearest == same.nearest).all()
 
 
@@ -242,10 +243,10 @@ class Queens(Problem):
     def elements(self, n):
         return n * n
 
-    def quotas(self, n):
+    def degree_constraints(self, n):
         row, column = (axis.ravel() for axis in np.indices((n, n)))
         classes = np.stack([row, n + column], axis=1).astype(np.int32)
-        return Quotas(classes, np.ones(2 * n, np.int32))
+        return DegreeConstraints(classes, np.ones(2 * n, np.int32))
 
 
 @pytest.mark.parametrize(("n", "every"), [(4, 2), (5, 10), (6, 4), (7, 40), (8, 92)])
@@ -267,10 +268,10 @@ class CountedQueens(Queens):
 
     name = "counted queens"
 
-    def quotas(self, n):
-        lines = super().quotas(n)
+    def degree_constraints(self, n):
+        lines = super().degree_constraints(n)
         classes = np.column_stack([lines.classes, np.full(n * n, 2 * n, np.int32)])
-        return Quotas(classes, np.append(lines.capacity, n).astype(np.int32))
+        return DegreeConstraints(classes, np.append(lines.capacity, n).astype(np.int32))
 
 
 @pytest.mark.parametrize(("n", "symmetry", "every"), [(9, "trivial", 352), (11, "half-turn", None)])
@@ -308,7 +309,7 @@ def listed(v, members, size, inside, slot, counts, delta, coords, tables):
 
 
 class Listed(Problem):
-    """Any list of forbidden pairs and triples, any quotas."""
+    """Any list of forbidden pairs and triples, any degree constraints."""
 
     name = "listed"
     arity = 3
@@ -317,7 +318,7 @@ class Listed(Problem):
 
     def __init__(self, rows, classes, capacity):
         super().__init__()
-        self.rows, self.given = rows, Quotas(classes, capacity)
+        self.rows, self.given = rows, DegreeConstraints(classes, capacity)
 
     def ground_set(self, n):
         order = np.arange(M, dtype=np.int32)
@@ -330,7 +331,7 @@ class Listed(Problem):
     def tables(self, n):
         return (np.array([(*row, -1, -1)[:3] for row in self.rows], np.int32),)
 
-    def quotas(self, n):
+    def degree_constraints(self, n):
         return self.given
 
 
@@ -344,7 +345,9 @@ ELEMENT = st.integers(0, M - 1)
     inside=st.sets(ELEMENT, min_size=2),
     symmetry=st.sampled_from(["trivial", "swap"]),
 )
-def test_any_pairs_triples_and_quotas_agree_with_brute_force(listed, classes, inside, symmetry):
+def test_any_pairs_triples_and_degree_constraints_agree_with_brute_force(
+    listed, classes, inside, symmetry
+):
     classes = np.array(classes, np.int32)
     capacity = np.bincount(classes[sorted(inside)].ravel(), minlength=4).astype(np.int32)
     swapped = [frozenset(v ^ 1 if v < 6 else v for v in row) for row in listed]
@@ -368,10 +371,12 @@ def test_any_pairs_triples_and_quotas_agree_with_brute_force(listed, classes, in
 # ----------------------------------------------------------------------------------------- refusals
 
 
-def test_a_problem_without_quotas_is_refused():
-    with pytest.raises(UsageError, match=r"isosceles at n=8 offers no quotas; choose another"):
+def test_a_problem_without_degree_constraints_is_refused():
+    with pytest.raises(
+        UsageError, match=r"isosceles at n=8 has no degree constraints; choose another"
+    ):
         cover_all(load_problem("isosceles"), 8)
-    with pytest.raises(UsageError, match="no quotas"):
+    with pytest.raises(UsageError, match="no degree constraints"):
         cover_all(LINES, 1)
 
 
@@ -412,16 +417,16 @@ def test_an_unknown_symmetry_is_refused_with_a_hint(symmetry):
         (np.zeros((4, 1), np.int32), -np.ones(1, np.int32), "numbers from 0"),
     ],
 )
-def test_quotas_of_another_shape_are_refused(classes, capacity, says):
+def test_degree_constraints_of_another_shape_are_refused(classes, capacity, says):
     with pytest.raises(ValueError, match=says):
-        Quotas(classes, capacity)
+        DegreeConstraints(classes, capacity)
 
 
-def test_quotas_of_no_three_in_line_are_two_to_a_row_and_column_from_outside_in():
-    quotas = NoThreeInLine().quotas(5)
-    assert quotas is not None
-    assert quotas.size == 10
-    grid = quotas.classes.reshape(5, 5, 2)
+def test_degree_constraints_of_no_three_in_line_are_two_to_a_row_and_column_from_outside_in():
+    constraints = NoThreeInLine().degree_constraints(5)
+    assert constraints is not None
+    assert constraints.size == 10
+    grid = constraints.classes.reshape(5, 5, 2)
     assert (grid == grid[:, :1, :] * [1, 0] + grid[:1, :, :] * [0, 1]).all()
     assert grid[2, 2].min() == 8
     assert max(grid[0, 0]) < 4

@@ -58,7 +58,8 @@ def solve(
         raise UsageError("--inequivalent goes with --all")
     seconds = parse_time(time_) if time_ else float("inf")
     path = _writable(output) if output else None
-    from pipeline.problem import check_objective, load_problem, problem_spec
+    from pipeline.plugins import load_problem, problem_spec
+    from pipeline.problem import check_objective
     from pipeline.report.terminal import console
     from pipeline.storage.construction_files import as_json as construction
 
@@ -124,12 +125,12 @@ def _finish_all(
     from pipeline.cli.every import print_every, rows_of
     from pipeline.report.exporting import to_json
     from pipeline.report.terminal import console
-    from pipeline.search.equivalence_classes import census
+    from pipeline.search.equivalence_classes import equivalence_classes
     from pipeline.storage.files import write_file
 
     n = found["n"]
     if path:
-        kept = cells[census(cells, plugin.ground(n)).first] if inequivalent else cells
+        kept = cells[equivalence_classes(cells, plugin.ground(n)).first] if inequivalent else cells
         write_file(path, to_json(rows_of(plugin, found["problem"], n, kept)).encode())
     if as_json:
         print_json(found)
