@@ -31,7 +31,7 @@ from pipeline.model.train import train
 from pipeline.problem import load_problem
 from pipeline.search.greedy import greedy_many
 from pipeline.search.space import make_space
-from pipeline.search.token_mask import Guide
+from pipeline.generators.token_mask import TokenMask
 
 N, SIZES, LAYERS, LENGTH = 16, range(12, 17), 4, 34
 HEADS = {64: 4, 256: 8}
@@ -57,7 +57,7 @@ def greedy(count: int) -> dict[int, np.ndarray]:
 
 def drawer(rows: int, masked: bool) -> Draw:
     """Return softmax and multinomial, behind the guide's mask if asked."""
-    guide = Guide(PROBLEM, ENCODER, N, rows) if masked else None
+    guide = TokenMask(PROBLEM, ENCODER, N, rows) if masked else None
 
     def draw(logits: Tensor) -> Tensor:
         if guide is not None:
@@ -121,7 +121,7 @@ def sampling(model: GPT, rows: int, rounds: int) -> None:
             seed=0,
             batch=rows,
             precision=precision,
-            guide_factory=(lambda r: Guide(PROBLEM, ENCODER, N, r)) if masked else None,
+            guide_factory=(lambda r: TokenMask(PROBLEM, ENCODER, N, r)) if masked else None,
         )
 
     ways: dict[str, Callable[[bool], np.ndarray]] = {

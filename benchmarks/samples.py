@@ -26,9 +26,9 @@ from pipeline.executors import Serial
 from pipeline.loop import Loop
 from pipeline.problem import load_problem
 from pipeline.search.exact_cover import cover
-from pipeline.search.learned_weights import learnt_field
-from pipeline.search.tasks import Shard, run_shard
-from pipeline.search.weights import make_field
+from pipeline.search.learned_weights import learned_weights
+from pipeline.search.tasks import Task, run_task
+from pipeline.search.weights import make_weights
 
 NODES = 100_000
 NONE = np.zeros(0, np.float32)
@@ -92,11 +92,11 @@ def beginnings(n: int, seeds: int, dives: int, steps: int) -> None:
         pools[k] = Population.build(k, k * k, cells, np.full(len(cells), 2 * k, np.int32))
     ground = problem.ground(n)
     shown = {k: (problem.ground(k), pool.cells) for k, pool in pools.items()}
-    density = learnt_field(shown, ground)
+    density = learned_weights(shown, ground)
     for seed in range(seeds):
         loop = loop_of("no-3-in-line", n, seed, dives, steps)
         samples = written(loop, pools | {n: loop.none(n)})
-        usage = learnt_field({n: (ground, pack(samples))}, ground)
+        usage = learned_weights({n: (ground, pack(samples))}, ground)
         ways: dict[str, Callable[[int], np.ndarray]] = {
             "at random": lambda i: NONE,
             "usage of the smaller sizes": lambda i: density,
@@ -108,7 +108,7 @@ def beginnings(n: int, seeds: int, dives: int, steps: int) -> None:
             rng, nodes, found = np.array([seed], np.uint64), 0, []
             for i in range(len(samples)):
                 how = {"nodes": NODES, "cap": NODES, "rng": rng}
-                dive = cover(problem, n, name, **how, field=begins(i))
+                dive = cover(problem, n, name, **how, weights=begins(i))
                 nodes, found = nodes + dive.nodes, [*found, *dive.cells]
             forms = canonical(np.array(found), ground) if found else np.zeros((0, 1))
             print(
@@ -123,7 +123,7 @@ def tabu_seconds(n: int, field: np.ndarray, seed: int, narrow: bool) -> str:
     m, rng, best = n * n, np.array([seed * 2654435761 + n], np.uint64), 0
     began = time.process_time()
     while best < TARGETS[n] and time.process_time() - began < 60:
-        shard = Shard(
+        shard = Task(
             problem="isosceles",
             convention="",
             n=n,
@@ -131,13 +131,13 @@ def tabu_seconds(n: int, field: np.ndarray, seed: int, narrow: bool) -> str:
             method="tabu",
             cells=np.zeros((16, width(m)), np.uint8),
             rng=rng.copy(),
-            proposals=200_000,
+            bound=200_000,
             goal=max(best * 6 // 7, 1),
             target=TARGETS[n],
-            field=field,
-            narrow=narrow,
+            weights=field,
+            restricted=narrow,
         )
-        best = max(best, int(popcounts(run_shard(shard)).max(initial=0)))
+        best = max(best, int(popcounts(run_task(shard)).max(initial=0)))
         rng += np.uint64(1)
     seconds = time.process_time() - began
     return f"{seconds:.1f}" if best >= TARGETS[n] else f"({best})"
@@ -156,9 +156,9 @@ def fields(sizes: list[int], seeds: int, steps: int) -> None:
         shown = {k: (problem.ground(k), pool.cells) for k, pool in pools.items()}
         samples = written(loop, pools | {n: loop.none(n)})
         ways = {
-            "border": make_field("border", ground, {}),
-            "usage of the smaller sizes": learnt_field(shown, ground),
-            "usage of the samples": learnt_field({n: (ground, pack(samples))}, ground),
+            "border": make_weights("border", ground, {}),
+            "usage of the smaller sizes": learned_weights(shown, ground),
+            "usage of the samples": learned_weights({n: (ground, pack(samples))}, ground),
         }
         for way, field in ways.items():
             tabu_seconds(n, field, 0, True)  # makes the tables, which all of them use

@@ -28,8 +28,8 @@ from pipeline.loop import Loop
 from pipeline.model.masked_decoding import example, next_loss
 from pipeline.model.tokens import EOS, PAD
 from pipeline.problem import load_problem
-from pipeline.search.tasks import Shard, run_shard
-from pipeline.search.token_mask import Guide
+from pipeline.search.tasks import Task, run_task
+from pipeline.generators.token_mask import TokenMask
 
 PROBLEM = load_problem("isosceles")
 CASES: dict[str, dict[str, Any]] = {
@@ -125,7 +125,7 @@ def held_out_loss(writer: Writer, model: Any, cells: np.ndarray) -> float:
     assert isinstance(writer, TokenWriter)
     tokens = writer.encoder.encode(cells, n, rng)
     logits = model(torch.from_numpy(tokens[:, :-1])).double()
-    guide = Guide(PROBLEM, writer.encoder, n, len(cells))
+    guide = TokenMask(PROBLEM, writer.encoder, n, len(cells))
     total = np.zeros(len(cells))
     ended = np.zeros(len(cells), bool)
     for position in range(2, tokens.shape[1]):
@@ -140,7 +140,7 @@ def held_out_loss(writer: Writer, model: Any, cells: np.ndarray) -> float:
 
 def climbed(config: Config, cells: np.ndarray, number: int) -> np.ndarray:
     """Return the scores that samples come to by the short climb of a run."""
-    shard = Shard(
+    shard = Task(
         problem=config.problem,
         convention=PROBLEM.convention,
         n=config.n,
@@ -148,9 +148,9 @@ def climbed(config: Config, cells: np.ndarray, number: int) -> np.ndarray:
         method="climb",
         cells=cells,
         rng=streams.state(config.seed, number, "search"),
-        proposals=3000,
+        bound=3000,
     )
-    return PROBLEM.score(run_shard(shard), config.n)
+    return PROBLEM.score(run_task(shard), config.n)
 
 
 def main() -> None:

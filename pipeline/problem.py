@@ -140,7 +140,7 @@ class Definition:
 
 
 @dataclass(frozen=True, eq=False)
-class Quotas:
+class DegreeConstraints:
     """How often a set of the wanted size meets each class of elements, with C classes.
 
     Attributes:
@@ -225,7 +225,7 @@ class Problem(ABC):
         """Return the best known score at n under this convention, if there is one on record."""
         return None
 
-    def quotas(self, n: int) -> Quotas | None:
+    def degree_constraints(self, n: int) -> DegreeConstraints | None:
         """Return what every set of the wanted size must meet exactly, if the problem has such."""
         return None
 

@@ -21,7 +21,16 @@ from pipeline.model.tokens import ENCODERS, ORDERS, PAD, make_encoder
 from pipeline.problem import Problem, load_problem
 from pipeline.search.greedy import complete_many, greedy_many, repair
 from pipeline.search.space import make_space, usable_classes
-from pipeline.search.state import VIOLATIONS, Space, State, join, leave, load, new_state, part
+from pipeline.search.state import (
+    VIOLATIONS,
+    Space,
+    State,
+    conflicts_added,
+    conflicts_removed,
+    join,
+    leave,
+    new_state,
+)
 
 _STEPS, _CHOICES = 30, 8
 
@@ -116,10 +125,10 @@ class ProblemContract:
                     changed = inside ^ _cells_of(space, choice, t.ground.m)
                     true = t.violations(changed) - here
                     if state.position[choice] < 0:
-                        said = load(space, state, choice)
+                        said = conflicts_added(space, state, choice)
                         agrees = said == true if space.exact else 0 <= said <= true
                     else:
-                        true, said = -true, part(space, state, choice)
+                        true, said = -true, conflicts_removed(space, state, choice)
                         agrees = said == true if space.exact else said >= true
                     assert agrees, (
                         f"{t}: between {t.show(inside)} and {t.show(changed)} are {true} "

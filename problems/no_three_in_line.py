@@ -3,7 +3,7 @@
 import numpy as np
 
 from pipeline.core.symmetry import GroundSet
-from pipeline.problem import Definition, Known, Problem, Quotas, blocking_hook, checker
+from pipeline.problem import Definition, DegreeConstraints, Known, Problem, blocking_hook, checker
 from problems.grid import bump, on_the_grid, padded, read, square_grid, walk
 
 
@@ -88,7 +88,7 @@ class NoThreeInLine(Problem):
         g = np.maximum(np.gcd(dr, dc), 1)
         return padded(n), dr // g * stride + dc // g, np.array([n])
 
-    def quotas(self, n: int) -> Quotas | None:
+    def degree_constraints(self, n: int) -> DegreeConstraints | None:
         """Return the rows and columns, two cells in each; the outer ones have lower numbers.
 
         A search that breaks ties in favour of the inner ones finds three times as much at even n.
@@ -101,7 +101,7 @@ class NoThreeInLine(Problem):
         number[outer_first] = np.arange(2 * n)
         row, column = (axis.ravel() for axis in np.indices((n, n)))
         classes = np.stack([number[row], number[n + column]], axis=1)
-        return Quotas(classes, np.full(2 * n, 2, np.int32))
+        return DegreeConstraints(classes, np.full(2 * n, 2, np.int32))
 
     def known(self, n: int) -> Known | None:
         """Return 2n where so many points are known to be possible, which is then the most."""

@@ -11,7 +11,7 @@ import pytest
 from pipeline.core import bitset
 from pipeline.core.symmetry import apply, stabiliser_names
 from pipeline.problem import load_problem
-from pipeline.search.equivalence_classes import census
+from pipeline.search.equivalence_classes import equivalence_classes
 from pipeline.search.exact import Question, every
 from pipeline.search.exact_cover import Found, cover_all
 
@@ -195,7 +195,7 @@ def test_a_census_counts_classes_and_stabilisers_as_a_naive_one_does():
     ground = load_problem("isosceles").ground(3)
     every_set = np.arange(1, 512)[:, None] >> np.arange(9) & 1 == 1
     cells = bitset.pack(every_set[::3])
-    found = census(cells, ground)
+    found = equivalence_classes(cells, ground)
     naive = {}
     for row in every_set[::3]:
         moved = images(frozenset(divmod(int(v), 3) for v in np.flatnonzero(row)), 3)

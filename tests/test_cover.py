@@ -12,7 +12,7 @@ from pipeline.core import bitset
 from pipeline.core.bitset import first_of_each
 from pipeline.core.symmetry import GroundSet, canonical, find_class, invariant, symmetry_classes
 from pipeline.errors import UsageError
-from pipeline.problem import Problem, Quotas, blocking_hook, checker, load_problem
+from pipeline.problem import DegreeConstraints, Problem, blocking_hook, checker, load_problem
 from pipeline.search.exact_cover import cover, cover_all
 from pipeline.search.exact_cover_tables import cover_tables
 from problems.grid import square_grid
@@ -199,11 +199,11 @@ def test_a_field_decides_what_random_choices_are_made_of():
     for wanted in every[:: max(len(every) // 8, 1)]:
         pull = np.where(bitset.unpack(wanted[None], 144)[0], 10, 0).astype(np.float32)
         # Six choices of four elements and the look that finds all classes full.
-        found = cover(LINES, 12, "quarter-turn", nodes=7, cap=7, rng=rng_of(1), field=pull)
+        found = cover(LINES, 12, "quarter-turn", nodes=7, cap=7, rng=rng_of(1), weights=pull)
         assert sets(found.cells) == {wanted.tobytes()}
     even = cover(LINES, 12, "quarter-turn", nodes=7, cap=7, rng=rng_of(1))
     flat = np.full(144, 3, np.float32)
-    same = cover(LINES, 12, "quarter-turn", nodes=7, cap=7, rng=rng_of(1), field=flat)
+    same = cover(LINES, 12, "quarter-turn", nodes=7, cap=7, rng=rng_of(1), weights=flat)
     assert (even.nearest == same.nearest).all()
 
 
@@ -242,10 +242,10 @@ class Queens(Problem):
     def elements(self, n):
         return n * n
 
-    def quotas(self, n):
+    def degree_constraints(self, n):
         row, column = (axis.ravel() for axis in np.indices((n, n)))
         classes = np.stack([row, n + column], axis=1).astype(np.int32)
-        return Quotas(classes, np.ones(2 * n, np.int32))
+        return DegreeConstraints(classes, np.ones(2 * n, np.int32))
 
 
 @pytest.mark.parametrize(("n", "every"), [(4, 2), (5, 10), (6, 4), (7, 40), (8, 92)])
@@ -267,10 +267,10 @@ class CountedQueens(Queens):
 
     name = "counted queens"
 
-    def quotas(self, n):
-        lines = super().quotas(n)
+    def degree_constraints(self, n):
+        lines = super().degree_constraints(n)
         classes = np.column_stack([lines.classes, np.full(n * n, 2 * n, np.int32)])
-        return Quotas(classes, np.append(lines.capacity, n).astype(np.int32))
+        return DegreeConstraints(classes, np.append(lines.capacity, n).astype(np.int32))
 
 
 @pytest.mark.parametrize(("n", "symmetry", "every"), [(9, "trivial", 352), (11, "half-turn", None)])
@@ -317,7 +317,7 @@ class Listed(Problem):
 
     def __init__(self, rows, classes, capacity):
         super().__init__()
-        self.rows, self.given = rows, Quotas(classes, capacity)
+        self.rows, self.given = rows, DegreeConstraints(classes, capacity)
 
     def ground_set(self, n):
         order = np.arange(M, dtype=np.int32)
@@ -330,7 +330,7 @@ class Listed(Problem):
     def tables(self, n):
         return (np.array([(*row, -1, -1)[:3] for row in self.rows], np.int32),)
 
-    def quotas(self, n):
+    def degree_constraints(self, n):
         return self.given
 
 
@@ -414,11 +414,11 @@ def test_an_unknown_symmetry_is_refused_with_a_hint(symmetry):
 )
 def test_quotas_of_another_shape_are_refused(classes, capacity, says):
     with pytest.raises(ValueError, match=says):
-        Quotas(classes, capacity)
+        DegreeConstraints(classes, capacity)
 
 
 def test_quotas_of_no_three_in_line_are_two_to_a_row_and_column_from_outside_in():
-    quotas = NoThreeInLine().quotas(5)
+    quotas = NoThreeInLine().degree_constraints(5)
     assert quotas is not None
     assert quotas.size == 10
     grid = quotas.classes.reshape(5, 5, 2)

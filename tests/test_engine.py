@@ -22,7 +22,7 @@ from pipeline.model.sample import _choose_there, choose, sample
 from pipeline.model.tokens import EOS, PAD, make_encoder
 from pipeline.model.train import _batches, train
 from pipeline.problem import load_problem
-from pipeline.search.token_mask import Guide
+from pipeline.generators.token_mask import TokenMask
 
 FP32, BF16 = torch.float32, torch.bfloat16
 CPU = torch.device("cpu")
@@ -224,7 +224,7 @@ def test_masked_samples_are_valid(kind):
         pad=PAD,
         seed=0,
         batch=33,
-        guide_factory=lambda rows: Guide(problem, encoder, 6, rows),
+        guide_factory=lambda rows: TokenMask(problem, encoder, 6, rows),
     )
     cells, ok = encoder.decode(tokens, 6)
     assert ok.all()
@@ -241,7 +241,7 @@ def test_masked_samples_are_valid(kind):
 def test_a_table_guides_as_the_counts_do(spec, kind, symmetry, order, maximal):
     problem, rows = load_problem(spec), 30
     encoder = make_encoder(kind, {n: problem.ground(n) for n in (4, 5)}, symmetry, order)
-    guide = Guide(problem, encoder, 5, rows, maximal)
+    guide = TokenMask(problem, encoder, 5, rows, maximal)
     table = guide.table()
     assert table is not None
     other = TableGuide(table, encoder.vocab_size, CPU)
@@ -270,8 +270,8 @@ def test_in_random_order_nothing_can_be_added_to_a_maximal_sample(spec):
     full = {}
     for maximal in (False, True):
 
-        def guide(rows: int, maximal: bool = maximal) -> Guide:
-            return Guide(problem, encoder, 6, rows, maximal)
+        def guide(rows: int, maximal: bool = maximal) -> TokenMask:
+            return TokenMask(problem, encoder, 6, rows, maximal)
 
         tokens = sample(model, encoder.prefix(6), 40, guide_factory=guide, **options)
         cells, ok = encoder.decode(tokens, 6)
@@ -288,7 +288,7 @@ def test_no_table_where_pairs_do_not_say_it_all():
     circle, line = load_problem(CIRCLE), load_problem("no-3-in-line")
     for problem, kind in ((circle, "points"), (line, "dense")):
         encoder = make_encoder(kind, {4: problem.ground(4)})
-        assert Guide(problem, encoder, 4, 1).table() is None
+        assert TokenMask(problem, encoder, 4, 1).table() is None
 
 
 # precision and devices
@@ -414,7 +414,7 @@ def test_a_gpu_obeys_the_mask():
         encoder.prefix(6),
         20_000,
         batch=10_000,
-        guide_factory=lambda rows: Guide(problem, encoder, 6, rows),
+        guide_factory=lambda rows: TokenMask(problem, encoder, 6, rows),
         **options,
     )
     cells, ok = encoder.decode(tokens, 6)

@@ -36,7 +36,7 @@ from pipeline.search.pieces import (
 from pipeline.search.rng import below
 from pipeline.search.search_tree import new_tree
 from pipeline.search.space import make_space, usable_classes
-from pipeline.search.state import clear, leave, load, new_state
+from pipeline.search.state import clear, conflicts_added, leave, new_state
 
 PLUGINS = Path(__file__).parent / "plugins"
 FOUR_CYCLE = f"{PLUGINS / 'four_cycle_free.py'}:FourCycleFree"
@@ -301,9 +301,11 @@ def test_a_completion_adds_as_much_as_can_be(spec, n, symmetry):
         for _ in range(4):
             leave(space, state, state.chosen[below(rng, state.totals[1])])
         before = set(state.chosen[: state.totals[1]].tolist())
-        free = [c for c in range(choices) if state.position[c] < 0 and load(space, state, c) == 0][
-            :16
-        ]
+        free = [
+            c
+            for c in range(choices)
+            if state.position[c] < 0 and conflicts_added(space, state, c) == 0
+        ][:16]
         most = int(_most(problem, n, space, before, free))
         kept = state.counts.copy()
         added, used = complete_best(space, state, rng, most + 50, 2**40, tree)

@@ -18,7 +18,7 @@ from pipeline.core.streams import integer, state
 from pipeline.errors import PipelineError
 from pipeline.executors import Processes, Serial, cores, make_executor
 from pipeline.problem import load_problem
-from pipeline.search.tasks import Shard, run_shard
+from pipeline.search.tasks import Task, run_task
 from pipeline.stopping import Clock
 
 
@@ -74,10 +74,10 @@ def two():
     executor.close()
 
 
-def shards() -> list[Shard]:
+def shards() -> list[Task]:
     problem = load_problem("isosceles")
     return [
-        Shard(
+        Task(
             "isosceles",
             problem.convention,
             n,
@@ -85,7 +85,7 @@ def shards() -> list[Shard]:
             method,
             np.zeros((5, width(problem.ground(n).m)), np.uint8),
             state(1, 0, "seed", i),
-            proposals=2000,
+            bound=2000,
         )
         for i, (n, method) in enumerate(
             (n, method) for n in (4, 6) for method in ("greedy", "complete", "anneal")
@@ -94,8 +94,8 @@ def shards() -> list[Shard]:
 
 
 def test_processes_give_what_one_process_gives(two):
-    expected = list(Serial().map(run_shard, shards()))
-    found = list(two.map(run_shard, shards()))
+    expected = list(Serial().map(run_task, shards()))
+    found = list(two.map(run_task, shards()))
     assert len(found) == len(expected) == 6
     for a, b in zip(expected, found, strict=True):
         np.testing.assert_array_equal(a, b)
@@ -165,19 +165,19 @@ def test_once_the_work_is_over_a_search_comes_back_with_valid_sets(kind):
     problem = load_problem("isosceles")
     zeros = np.zeros((5, width(144)), np.uint8)
     endless = [
-        Shard("isosceles", problem.convention, 12, "trivial", method, zeros, state(1, 0, "seed", i))
+        Task("isosceles", problem.convention, 12, "trivial", method, zeros, state(1, 0, "seed", i))
         for i, method in enumerate(("tabu", "anneal", "enumerate"))
     ]
-    short = [replace(shard, proposals=1) for shard in endless]
-    assert len(list(executor.map(run_shard, short))) == 3  # what they need is compiled now
+    short = [replace(shard, bound=1) for shard in endless]
+    assert len(list(executor.map(run_task, short))) == 3  # what they need is compiled now
     asked: list[int] = []
 
     def over() -> bool:
         asked.append(1)
         return len(asked) > 20
 
-    tasks = [replace(shard, proposals=2**40, goal=1) for shard in endless]
-    found = list(executor.map(run_shard, tasks, over))
+    tasks = [replace(shard, bound=2**40, goal=1) for shard in endless]
+    found = list(executor.map(run_task, tasks, over))
     executor.close()
     assert 1 <= len(found) <= 3
     for cells in found:
@@ -201,10 +201,10 @@ def test_a_limit_of_cpu_time_ends_a_task_under_way():
     executor = Processes(1)
     problem = load_problem("isosceles")
     zeros = np.zeros((1, width(144)), np.uint8)
-    endless = Shard(
+    endless = Task(
         "isosceles", problem.convention, 12, "trivial", "tabu", zeros, state(1, 0, "seed", 0)
     )
-    list(executor.map(run_shard, [replace(endless, proposals=1)]))
+    list(executor.map(run_task, [replace(endless, bound=1)]))
     clock, asked = Clock(cpu=0.3), 0
     clock.watch(executor.cpu)
     assert not clock.over()
@@ -214,7 +214,7 @@ def test_a_limit_of_cpu_time_ends_a_task_under_way():
         asked += 1
         return clock.over() or asked > 2000
 
-    found = list(executor.map(run_shard, [replace(endless, proposals=2**40)], over))
+    found = list(executor.map(run_task, [replace(endless, bound=2**40)], over))
     executor.close()
     assert len(found) == 1
     assert problem.validate(found[0], 12).all()

@@ -24,8 +24,8 @@ from pipeline.executors import Serial
 from pipeline.problem import load_problem
 from pipeline.search.portfolio import Arm, make_arms
 from pipeline.search.space import choice_of, make_space, usable_classes
-from pipeline.search.tasks import Shard, run_shard
-from pipeline.search.weights import make_field, make_mask, narrowed, of_choices
+from pipeline.search.tasks import Task, run_task
+from pipeline.search.weights import make_weights, make_mask, restricted, of_choices
 from pipeline.storage import inputs
 
 PLUGINS = Path(__file__).parent / "plugins"
@@ -56,20 +56,20 @@ def test_the_border_field_is_a_ramp_that_ends(spec, n):
     for row in rows:
         steps = min(min(x - a, b - x) for x, a, b in zip(row, low, high, strict=True))
         expected.append(max(2 - 32 * steps / side, -6))
-    field = make_field("border", ground, {})
+    field = make_weights("border", ground, {})
     assert field.dtype == np.float32
     assert field == pytest.approx(expected)
 
 
 def test_no_name_is_no_field():
-    assert len(make_field("", ground_of("isosceles", 4), {})) == 0
+    assert len(make_weights("", ground_of("isosceles", 4), {})) == 0
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int64, np.uint8])
 @pytest.mark.parametrize("shape", [(9,), (3, 3), (9, 1)])
 def test_a_field_of_ones_own_is_taken_in_any_shape(dtype, shape):
     values = np.arange(9, dtype=dtype).reshape(shape)
-    field = make_field("mine.npy", ground_of("isosceles", 3), {"mine.npy": values})
+    field = make_weights("mine.npy", ground_of("isosceles", 3), {"mine.npy": values})
     assert field.tolist() == list(range(9))
     assert field.dtype == np.float32
 
@@ -92,7 +92,7 @@ def test_a_field_of_ones_own_is_taken_in_any_shape(dtype, shape):
 )
 def test_what_is_no_field_of_this_size_is_one_line(values):
     with pytest.raises(UsageError, match=r"^mine is no field for n=3: 9 finite numbers") as told:
-        make_field("mine", ground_of("isosceles", 3), {"mine": values})
+        make_weights("mine", ground_of("isosceles", 3), {"mine": values})
     assert "\n" not in str(told.value)
 
 
@@ -100,7 +100,7 @@ def test_an_unknown_field_says_what_there_is():
     with pytest.raises(
         UsageError, match=r"unknown field 'bordr': give border, learned, none, or a file"
     ):
-        make_field("bordr", ground_of("isosceles", 3), {})
+        make_weights("bordr", ground_of("isosceles", 3), {})
 
 
 @given(st.integers(0, 2**32), st.sampled_from(["trivial", "mirror", "half-turn", "both-mirrors"]))
@@ -121,7 +121,7 @@ def shard(spec: str, n: int, symmetry: str, method: str, seed: int = 1, rows: in
     cells = np.zeros((rows, bitset.width(load_problem(spec).elements(n))), np.uint8)
     steps = {"anneal": 100_000}.get(method, 20_000)
     rng = streams.state(seed, 0, "search")
-    return Shard(spec, "", n, symmetry, method, cells, rng, **{"proposals": steps, **more})
+    return Task(spec, "", n, symmetry, method, cells, rng, **{"bound": steps, **more})
 
 
 def is_maximal(spec: str, n: int, cells: np.ndarray, mask: np.ndarray | None = None) -> bool:
@@ -149,9 +149,9 @@ def inner_shares(method: str, symmetry: str, rows: int, **more: Any) -> tuple[fl
     towards = np.where(inner, 4, -4).astype(np.float32)
     shares = []
     for field in (towards, towards[:0], -towards):
-        told = shard("isosceles", n, symmetry, method, field=field, rows=rows, **more)
+        told = shard("isosceles", n, symmetry, method, weights=field, rows=rows, **more)
         streams_ = [streams.state(seed, 0, "search") for seed in range(3)]
-        cells = np.concatenate([run_shard(replace(told, rng=rng)) for rng in streams_])
+        cells = np.concatenate([run_task(replace(told, rng=rng)) for rng in streams_])
         assert len(cells) > 20
         bits = bitset.unpack(cells, n * n)
         shares.append(float(bits[:, inner].sum() / bits.sum()))
@@ -196,17 +196,17 @@ def test_a_field_fades_and_leaves_valid_maximal_sets_however_strong(
 ):
     m = load_problem(spec).elements(n)
     field = np.random.default_rng(1).uniform(-1, 1, m).astype(np.float32) * np.float32(strength)
-    told = shard(spec, n, symmetry, method, field=field, rows=8, goal=5)
-    cells = run_shard(told)
+    told = shard(spec, n, symmetry, method, weights=field, rows=8, goal=5)
+    cells = run_task(told)
     assert len(cells)
     assert is_maximal(spec, n, cells)
-    assert run_shard(told).tobytes() == cells.tobytes()
+    assert run_task(told).tobytes() == cells.tobytes()
 
 
 def test_a_field_of_nothing_is_no_field_to_an_annealing():
     told = shard("isosceles", 9, "mirror", "anneal")
-    nothing = replace(told, field=np.zeros(81, np.float32))
-    assert run_shard(nothing).tobytes() == run_shard(told).tobytes()
+    nothing = replace(told, weights=np.zeros(81, np.float32))
+    assert run_task(nothing).tobytes() == run_task(told).tobytes()
 
 
 # --------------------------------------------------------------------------------------- masks
@@ -259,11 +259,11 @@ def test_every_method_keeps_to_a_mask_and_fills_it(spec, n, symmetry, method):
     mask = (rng.random(len(parts)) < 0.6)[parts.of]
     mask[rng.choice(ground.m, ground.m // 8, replace=False)] = True
     assert 0.5 < mask.mean() < 0.9
-    told = shard(spec, n, symmetry, method, proposals=3000, rows=6, goal=3)
+    told = shard(spec, n, symmetry, method, bound=3000, rows=6, goal=3)
     told = replace(told, mask=bitset.pack(mask[None])[0])
     if method in ("climb", "complete"):
         told = replace(told, cells=bitset.pack(rng.random((6, ground.m)) < 0.3))
-    cells = run_shard(told)
+    cells = run_task(told)
     assert len(cells)
     alone = method in ("greedy", "complete")  # these fill up whole orbits, and no more
     if alone and symmetry != "trivial":
@@ -271,7 +271,7 @@ def test_every_method_keeps_to_a_mask_and_fills_it(spec, n, symmetry, method):
         assert not bitset.unpack(cells, ground.m)[:, ~mask].any()
     else:
         assert is_maximal(spec, n, cells, mask)
-    assert run_shard(told).tobytes() == cells.tobytes()
+    assert run_task(told).tobytes() == cells.tobytes()
 
 
 def test_a_narrow_search_goes_without_the_quarter_that_its_field_values_least():
@@ -281,16 +281,16 @@ def test_a_narrow_search_goes_without_the_quarter_that_its_field_values_least():
         mask = rng.random(m) < 0.5
         worst = np.argsort(field)[: int(0.25 * (m - 1)) + 1]
         expected = ~np.isin(np.arange(m), worst)
-        assert narrowed(field, None).tolist() == expected.tolist()
-        assert narrowed(field, mask).tolist() == (expected & mask).tolist()
+        assert restricted(field, None).tolist() == expected.tolist()
+        assert restricted(field, mask).tolist() == (expected & mask).tolist()
     tied = np.array([0, 0, 0, 1, 2, 2], np.float32)
-    assert narrowed(tied, None).tolist() == [False, False, False, True, True, True]
+    assert restricted(tied, None).tolist() == [False, False, False, True, True, True]
 
 
 @pytest.mark.parametrize("n", [20, 32, 48, 100])
 def test_near_the_border_is_less_than_a_quarter_of_the_side_away(n):
     ground = ground_of("isosceles", n)
-    inside = narrowed(make_field("border", ground, {}), None)
+    inside = restricted(make_weights("border", ground, {}), None)
     assert inside.tolist() == oracles.border_band(ground.coords, n // 4).tolist()
 
 
@@ -429,7 +429,7 @@ SEARCH += ["--set", "search.tabu_steps=4000", "--set", "search.enumerate_nodes=4
 
 def fields_of(run: Path) -> set[tuple[str, str]]:
     rows = json.loads((run / "rounds" / "0000" / "stats.json").read_text())["arms"]
-    return {(row["method"], row["field"]) for row in rows}
+    return {(row["method"], row["weights"]) for row in rows}
 
 
 def test_a_search_is_pulled_by_the_field_it_is_told(tmp_path, cli):
@@ -578,8 +578,8 @@ def test_smaller_sizes_go_without_the_mask_and_the_field_of_the_largest():
     config = config_from({"problem": "isosceles", "n": 6, "sizes": [5, 6], "search": search}, "x")
     player = Rounds(load_problem("isosceles"), config, Serial(), lambda *_, **__: None, given=given)
     arms = {n: player.arms(n, player.fields(n, {})) for n in (5, 6)}
-    assert {arm.field for arm in arms[6]} == {"f.npy"}
-    assert {arm.field for arm in arms[5]} == {""}
+    assert {arm.weights for arm in arms[6]} == {"f.npy"}
+    assert {arm.weights for arm in arms[5]} == {""}
     assert "half-turn" in {arm.symmetry for arm in arms[5]}
     assert "half-turn" not in {arm.symmetry for arm in arms[6]}
     made = {
@@ -614,8 +614,8 @@ def test_a_size_that_a_field_is_learnt_from_is_only_glanced_at():
     assert {arm.method for arm in ways(learns, 38)} == {"tabu", "enumerate"}
     assert {arm.symmetry for arm in ways(learns, 38)} == {"both-mirrors", "both-diagonals"}
     assert {arm.symmetry for arm in ways(learns, 8)} > {"trivial", "mirror"}
-    assert {arm.field for arm in ways(learns, 38)} == {""}
-    assert {arm.field for arm in ways(learns, 64)} == {"learned"}
+    assert {arm.weights for arm in ways(learns, 38)} == {""}
+    assert {arm.weights for arm in ways(learns, 64)} == {"learned"}
     assert "cover" in {arm.method for arm in ways(rounds("no-3-in-line"), 16)}
     modelled = ways(rounds("isosceles", generator="gpt"), 38)  # which are to be learned themselves
     assert {"anneal", "tabu"} < {arm.method for arm in modelled}

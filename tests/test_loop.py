@@ -22,7 +22,7 @@ from pipeline.errors import PipelineError, UsageError
 from pipeline.executors import Processes, Serial, never
 from pipeline.loop import Loop, State
 from pipeline.problem import Problem, load_problem
-from pipeline.search.tasks import Shard
+from pipeline.search.tasks import Task
 
 TINY: dict[str, Any] = {
     "problem": "isosceles",
@@ -213,10 +213,10 @@ class Watched(Serial):
     """Keeps what it was asked to run."""
 
     def __init__(self) -> None:
-        self.shards: list[Shard] = []
+        self.shards: list[Task] = []
 
     def map(self, function: Any, tasks: Any, over: Any = never) -> Any:
-        self.shards += [task if isinstance(task, Shard) else task[1] for task in tasks]
+        self.shards += [task if isinstance(task, Task) else task[1] for task in tasks]
         return super().map(function, tasks, over)
 
 
@@ -322,7 +322,7 @@ def test_samples_are_improved_as_told(improve, symmetry):
     done = {"tabu": "climb", "repair": "complete"}.get(improve, improve)
     assert {s.method for s in watched.shards} == {done}
     assert {s.symmetry for s in watched.shards} == {symmetry or "trivial"}
-    assert {s.proposals > 0 for s in watched.shards} == {improve != "repair"}
+    assert {s.bound > 0 for s in watched.shards} == {improve != "repair"}
     assert load_problem("isosceles").validate(state.pools[6].cells, 6).all()
 
 

@@ -28,7 +28,7 @@ from pipeline.executors import Executor, Processes, Serial
 from pipeline.problem import load_problem
 from pipeline.search.portfolio import BATCH, Arm, Portfolio, core_size, make_arms, tabu_notes
 from pipeline.search.space import make_space, usable_classes
-from pipeline.search.weights import make_field
+from pipeline.search.weights import make_weights
 from pipeline.stopping import Clock
 from pipeline.storage.construction_files import at_larger_size
 from pipeline.storage.finding import find_run
@@ -70,7 +70,7 @@ def test_every_arm_gets_a_turn_and_no_batch_is_larger_than_it_may_be(number, see
     first = portfolio.batch(rng(seed))
     assert first == arms_of(number)[:tasks]
     played(portfolio, lambda arm: (5, 5), 1 + -(-number // -(-tasks // 2)), seed)
-    assert all(portfolio.records[arm].shards for arm in portfolio.arms)
+    assert all(portfolio.records[arm].tasks for arm in portfolio.arms)
     assert len(portfolio.batch(rng(seed))) == tasks
 
 
@@ -134,7 +134,7 @@ def test_records_keep_the_best_how_often_it_was_reached_and_the_largest_core():
     portfolio = Portfolio([arm, Arm("anneal", "mirror")])
     for best, core in [(10, 10), (12, 8), (12, 11), (11, 9), (12, 2)]:
         portfolio.add(arm, best, core)
-    assert vars(portfolio.records[arm]) == {"shards": 5, "best": 12, "hits": 3, "core": 11}
+    assert vars(portfolio.records[arm]) == {"tasks": 5, "best": 12, "hits": 3, "core": 11}
     assert portfolio.best == 12
 
 
@@ -144,10 +144,10 @@ def test_records_survive_being_written_and_read():
 
     arms = [
         *arms_of(9),
-        Arm("enumerate", "class 1", "border", narrow=True),
+        Arm("enumerate", "class 1", "border", restricted=True),
         Arm("anneal", "class 1"),
     ]
-    arms += [Arm("anneal", "class 1", field="border"), Arm("tabu", "class 1", field="mine.npy")]
+    arms += [Arm("anneal", "class 1", weights="border"), Arm("tabu", "class 1", weights="mine.npy")]
     portfolio = Portfolio(arms)
     played(portfolio, bring, 5)
     rows = json.loads(json.dumps(portfolio.to_json()))
@@ -161,7 +161,9 @@ def test_records_survive_being_written_and_read():
 
 
 def test_enumeration_waits_until_another_arm_has_told_what_size_is_in_reach():
-    climb, many = (Arm(method, "mirror", "border", narrow=True) for method in ("tabu", "enumerate"))
+    climb, many = (
+        Arm(method, "mirror", "border", restricted=True) for method in ("tabu", "enumerate")
+    )
     portfolio = Portfolio([climb, many, Arm("anneal", "mirror")])
     assert portfolio.goal(climb) == 1
     assert many not in portfolio.batch(rng())
@@ -174,7 +176,9 @@ def test_enumeration_waits_until_another_arm_has_told_what_size_is_in_reach():
 
 
 def test_enumeration_takes_turns_between_the_size_in_reach_and_smaller_ones():
-    climb, many = (Arm(method, "mirror", "border", narrow=True) for method in ("tabu", "enumerate"))
+    climb, many = (
+        Arm(method, "mirror", "border", restricted=True) for method in ("tabu", "enumerate")
+    )
     portfolio = Portfolio([climb, many])
     portfolio.add(climb, 100, 100)
     goals = []
@@ -200,8 +204,8 @@ def test_enumeration_makes_no_sets_too_small_to_be_kept():
 
 
 def test_a_core_counts_for_all_arms_of_its_orbits_whatever_pulls_them():
-    climb, pulled = Arm("tabu", "mirror"), Arm("tabu", "mirror", field="border")
-    apart = [Arm("tabu", "mirror", "border", narrow=True), Arm("tabu", "half-turn")]
+    climb, pulled = Arm("tabu", "mirror"), Arm("tabu", "mirror", weights="border")
+    apart = [Arm("tabu", "mirror", "border", restricted=True), Arm("tabu", "half-turn")]
     portfolio = Portfolio([climb, pulled, *apart])
     portfolio.add(pulled, 100, 100)
     assert [portfolio.goal(arm) for arm in (climb, pulled, *apart)] == [85, 85, 1, 1]
@@ -252,7 +256,7 @@ def test_the_arms_are_every_method_in_every_usable_class(spec, n):
     problem = load_problem(spec)
     usable = {cls.name for cls in usable_classes(problem, n)}
     arms = make_arms(problem, n)
-    assert {(a.method, a.symmetry, a.narrow) for a in arms if a.method in METHODS} == {
+    assert {(a.method, a.symmetry, a.restricted) for a in arms if a.method in METHODS} == {
         (method, name, False) for method in ("tabu", "anneal", "enumerate") for name in usable
     }
     assert len(set(arms)) == len(arms)
@@ -266,7 +270,7 @@ def test_large_boards_have_narrow_arms_and_no_tabu_on_more_orbits_than_it_can_be
     arms = make_arms(load_problem("isosceles"), 48)
     pulls: dict[tuple[str, str], list[tuple[bool, str]]] = {}
     for a in arms:
-        pulls.setdefault((a.method, a.symmetry), []).append((a.narrow, a.field))
+        pulls.setdefault((a.method, a.symmetry), []).append((a.restricted, a.weights))
     every = [(True, "border"), (False, "border"), (False, "")]
     for key in product(("tabu", "enumerate"), ("both-mirrors", "mirror")):
         assert pulls[key] == every
@@ -274,7 +278,7 @@ def test_large_boards_have_narrow_arms_and_no_tabu_on_more_orbits_than_it_can_be
         assert pulls["anneal", name] == [(False, "border"), (False, "")]
     assert ("tabu", "trivial") not in pulls
     asked = make_arms(load_problem("isosceles"), 48, ["tabu"], ["trivial"])
-    assert [(a.narrow, a.field) for a in asked] == every
+    assert [(a.restricted, a.weights) for a in asked] == every
     assert asked[0].name == "tabu, trivial, field border, narrow"
 
 
@@ -283,13 +287,15 @@ def test_large_boards_have_narrow_arms_and_no_tabu_on_more_orbits_than_it_can_be
 def test_a_field_is_taken_by_all_arms_or_by_none_and_small_boards_go_without(n, field):
     problem = load_problem("isosceles")
     known = "" if field == "unknown" else field  # as one yet to be learnt
-    fields = None if known is None else {field: make_field(known, problem.ground(n), {})}
+    fields = None if known is None else {field: make_weights(known, problem.ground(n), {})}
     arms = make_arms(problem, n, fields=fields)
     expected = {field} if field is not None else {"", "border"} if n == 20 else {""}
-    assert {a.field for a in arms if a.method != "cover"} == expected
+    assert {a.weights for a in arms if a.method != "cover"} == expected
     narrow = n == 20 and field in (None, "border")
-    assert {a.narrow for a in arms if a.method == "tabu"} == ({False, True} if narrow else {False})
-    assert all(a.field == "border" for a in arms if a.narrow)
+    assert {a.restricted for a in arms if a.method == "tabu"} == (
+        {False, True} if narrow else {False}
+    )
+    assert all(a.weights == "border" for a in arms if a.restricted)
     assert len(set(arms)) == len(arms)
 
 
@@ -371,9 +377,9 @@ def test_a_pool_never_gets_worse_and_its_arms_go_on_from_their_records(states):
     for before, after in pairwise(states):
         assert after.best(9) >= before.best(9)
         assert after.pools[9].score.sum() >= before.pools[9].score.sum()
-        shards = [sum(row["shards"] for row in s.stats["arms"]) for s in (before, after)]
+        shards = [sum(row["tasks"] for row in s.stats["arms"]) for s in (before, after)]
         assert shards[1] - shards[0] == 2 * BATCH
-    assert sum(row["shards"] for row in states[0].stats["arms"]) == 2 * BATCH
+    assert sum(row["tasks"] for row in states[0].stats["arms"]) == 2 * BATCH
 
 
 def test_the_same_rng_seed_gives_the_same_rounds_and_another_gives_others(states):
@@ -408,7 +414,7 @@ def test_a_target_ends_a_round_at_the_same_shard_however_many_work(two):
     alone = player_of(config, told=told).seed({})
     assert alone.best(9) >= 15
     done = sum(event == "progress" for event, _ in told)
-    assert done == sum(row["shards"] for row in alone.stats["arms"]) < 50 * BATCH
+    assert done == sum(row["tasks"] for row in alone.stats["arms"]) < 50 * BATCH
     assert same(alone, player_of(config, two).seed({}))
 
 
@@ -456,7 +462,7 @@ def test_a_round_that_runs_out_of_time_keeps_what_is_there(parts):
     done = [p["done"] for event, p in told if event == "progress"]
     assert done == list(range(1, parts + 1))
     assert len(state.pools[9])  # one greedy construction where there was time for nothing
-    assert sum(row["shards"] for row in state.stats["arms"]) == parts
+    assert sum(row["tasks"] for row in state.stats["arms"]) == parts
 
 
 def test_the_clock_is_asked_only_while_there_is_something_to_cut_short():
@@ -477,8 +483,8 @@ def test_fields_and_bands_are_the_same_with_two_processes(methods, two):
     alone, parallel = rounds_of(config, 1), rounds_of(config, 1, two)
     assert all(same(a, b) for a, b in zip(alone, parallel, strict=True))
     rows = alone[0].stats["arms"]
-    assert {row["field"] for row in rows} == {"", "border"}
-    assert {row["narrow"] for row in rows} == {False, True}
+    assert {row["weights"] for row in rows} == {"", "border"}
+    assert {row["restricted"] for row in rows} == {False, True}
     assert load_problem("isosceles").validate(alone[-1].pools[20].cells, 20).all()
 
 
@@ -774,7 +780,7 @@ def test_a_search_by_the_clock_ends_with_it_and_keeps_what_is_there(tmp_path, cl
     run = only_run(tmp_path)
     assert rounds_in(run) == ["0000"]
     stats = json.loads((run / "rounds" / "0000" / "stats.json").read_text())
-    assert sum(row["shards"] for row in stats["arms"]) == 3 < BATCH
+    assert sum(row["tasks"] for row in stats["arms"]) == 3 < BATCH
 
 
 def test_a_round_that_the_clock_cuts_short_is_called_not_reproducible(tmp_path, cli, monkeypatch):

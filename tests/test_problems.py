@@ -14,7 +14,7 @@ from pipeline.errors import PipelineError, UsageError
 from pipeline.problem import Problem, checker, load_problem, problem_names
 from pipeline.search.greedy import greedy_many
 from pipeline.search.space import make_space
-from pipeline.search.state import CHOICES, VIOLATIONS, join, leave, load, new_state
+from pipeline.search.state import CHOICES, VIOLATIONS, conflicts_added, join, leave, new_state
 from problems.isosceles import FLAT_ALLOWED, FLAT_FORBIDDEN, Isosceles
 
 PLUGINS = Path(__file__).parent / "plugins"
@@ -35,7 +35,7 @@ def _grow(space, state, allowed, best):
     left = np.empty((len(allowed) + 1, len(allowed)), np.int64)
     count = np.zeros(len(allowed) + 1, np.int64)
     for u in allowed:
-        if load(space, state, u) == 0:
+        if conflicts_added(space, state, u) == 0:
             left[0, count[0]] = u
             count[0] += 1
     deep = 0
@@ -53,7 +53,7 @@ def _grow(space, state, allowed, best):
         best = max(best, base + deep)
         count[deep] = 0
         for i in range(count[deep - 1]):
-            if load(space, state, left[deep - 1, i]) == 0:
+            if conflicts_added(space, state, left[deep - 1, i]) == 0:
                 left[deep, count[deep]] = left[deep - 1, i]
                 count[deep] += 1
 
@@ -137,7 +137,7 @@ def _two_in_each_row(space, n, found):
                 row -= 1
                 continue
         first, second = row * n + a[row], row * n + b[row]
-        if load(space, state, first) or load(space, state, second):
+        if conflicts_added(space, state, first) or conflicts_added(space, state, second):
             continue
         join(space, state, first)
         join(space, state, second)
@@ -145,7 +145,7 @@ def _two_in_each_row(space, n, found):
         for later in range(row + 1, n):
             free = 0
             for u in range(later * n, later * n + n):
-                free += load(space, state, u) == 0
+                free += conflicts_added(space, state, u) == 0
             hopeless |= free < 2
         if hopeless:
             continue

@@ -26,10 +26,10 @@ from pipeline.errors import UsageError
 from pipeline.executors import Executor, Processes, Serial
 from pipeline.problem import load_problem
 from pipeline.search.greedy import complete_many
-from pipeline.search.learned_weights import learnt_field
+from pipeline.search.learned_weights import learned_weights
 from pipeline.search.portfolio import BATCH
 from pipeline.search.space import make_space, usable_classes
-from pipeline.search.tasks import Shard, run_shard
+from pipeline.search.tasks import Task, run_task
 from pipeline.stopping import Clock
 
 PLUGINS = Path(__file__).parent / "plugins"
@@ -119,7 +119,7 @@ def test_pools_are_valid_distinct_best_first_and_never_get_worse(generator, batc
             assert again == 0 or generator != "none"
             count = 0 if generator == "none" else 40
             assert state.stats.get("searched", {"count": 0})["count"] == count
-    shards = [sum(row["shards"] for row in state.stats["arms"]) for state in states]
+    shards = [sum(row["tasks"] for row in state.stats["arms"]) for state in states]
     assert shards == [0, batches * BATCH, 2 * batches * BATCH]
     assert states[-1].best(8) > states[0].best(8)
 
@@ -432,7 +432,7 @@ def test_a_limit_of_cpu_seconds_ends_a_run_and_says_what_it_cut(
     run = only_run(tmp_path)
     assert rounds_in(run) == ["0000"]
     stats = json.loads((run / "rounds" / "0000" / "stats.json").read_text())
-    assert sum(row["shards"] for row in stats["arms"]) == 3 < BATCH
+    assert sum(row["tasks"] for row in stats["arms"]) == 3 < BATCH
     (session,) = json.loads((run / "run.json").read_text())["sessions"]
     assert session["reproducible"] is False
     assert session["reason"] == "round 0 was cut short by the clock"
@@ -495,7 +495,7 @@ def naive_field(examples: dict[int, np.ndarray], n: int) -> list[float]:
 def test_a_learnt_field_is_that_of_a_naive_loop(sizes, n):
     rng = np.random.default_rng(n)
     bits = {k: rng.random((6, k * k)) < rng.random(k * k) for k in sizes}
-    found = learnt_field({k: (ground_of(k), pack(b)) for k, b in bits.items()}, ground_of(n))
+    found = learned_weights({k: (ground_of(k), pack(b)) for k, b in bits.items()}, ground_of(n))
     assert found.dtype == np.float32
     assert found.shape == (n * n,)
     np.testing.assert_allclose(found, naive_field(bits, n), rtol=1e-4, atol=1e-5)
@@ -506,7 +506,7 @@ def test_a_learnt_field_is_the_same_on_all_of_an_orbit(spec):
     problem = load_problem(spec)
     small, ground = problem.ground(5), problem.ground(8)
     bits = np.random.default_rng(1).random((9, small.m)) < 0.4
-    found = learnt_field({5: (small, pack(bits))}, ground)
+    found = learned_weights({5: (small, pack(bits))}, ground)
     assert np.isfinite(found).all()
     whole = max(symmetry_classes(ground), key=lambda cls: cls.order)
     of = orbits(ground, whole).of
@@ -520,7 +520,7 @@ def test_without_examples_there_is_no_learnt_field():
     nothing = np.zeros((2, 2), np.uint8)  # constructions without elements
     for k, cells in ((4, none), (4, nothing), (1, lone), (0, none)):
         examples = {k: (ground_of(k), cells)} if k else {}
-        found = learnt_field(examples, ground_of(6))
+        found = learned_weights(examples, ground_of(6))
         assert found.dtype == np.float32
         assert found.shape == (0,)
 
@@ -530,7 +530,7 @@ def test_what_lies_near_the_border_is_carried_to_a_larger_border():
     coords = ground_of(8).coords
     steps = np.minimum(coords, 7 - coords).min(axis=1)
     bits = rng.random((200, 64)) < np.array([0.6, 0.3, 0.1, 0.02])[steps]
-    field = learnt_field({8: (ground_of(8), pack(bits))}, ground_of(16))
+    field = learned_weights({8: (ground_of(8), pack(bits))}, ground_of(16))
     coords = ground_of(16).coords
     steps = np.minimum(coords, 15 - coords).min(axis=1)
     means = [field[steps == step].mean() for step in range(8)]
@@ -542,11 +542,13 @@ def test_a_learnt_field_comes_of_the_pools_of_smaller_sizes():
     config = tiny("none", n=10, sizes=[], search={"weights": "learned", "methods": ["anneal"]})
     assert config.sizes == (4, 5, 6, 10)
     player = player_of(config)
-    assert {arm.field for arm in player.arms(10, player.fields(10, {}))} == {"learned"}
-    assert {arm.field for arm in player.arms(5, player.fields(5, {}))} == {""}
+    assert {arm.weights for arm in player.arms(10, player.fields(10, {}))} == {"learned"}
+    assert {arm.weights for arm in player.arms(5, player.fields(5, {}))} == {""}
     state = player.seed({})
     smaller = {n: state.pools[n] for n in (4, 5, 6)}
-    expected = learnt_field({n: (ground_of(n), p.cells) for n, p in smaller.items()}, ground_of(10))
+    expected = learned_weights(
+        {n: (ground_of(n), p.cells) for n, p in smaller.items()}, ground_of(10)
+    )
     assert np.array_equal(player.fields(10, smaller)["learned"], expected)
     assert len(player.fields(10, {})["learned"]) == 0
 
@@ -556,9 +558,9 @@ def test_a_learnt_field_has_narrow_arms_where_it_is_known():
     player = player_of(config)
     coords = ground_of(24).coords
     usage = np.minimum(coords, 23 - coords).min(axis=1) < 4
-    fields = {"learned": learnt_field({24: (ground_of(24), pack(usage[None]))}, ground_of(24))}
-    assert any(arm.narrow for arm in player.arms(24, fields))
-    assert not any(arm.narrow for arm in player.arms(24, player.fields(24, {})))
+    fields = {"learned": learned_weights({24: (ground_of(24), pack(usage[None]))}, ground_of(24))}
+    assert any(arm.restricted for arm in player.arms(24, fields))
+    assert not any(arm.restricted for arm in player.arms(24, player.fields(24, {})))
 
 
 def test_a_search_with_a_learnt_field_seeds_smaller_sizes_first(tmp_path, cli):
@@ -571,7 +573,7 @@ def test_a_search_with_a_learnt_field_seeds_smaller_sizes_first(tmp_path, cli):
     assert stages == [5, 6, 7, 12]
     stats = json.loads((run / "rounds" / "0000" / "stats.json").read_text())
     pulled = {"tabu", "anneal", "enumerate"}
-    assert {row["field"] for row in stats["arms"] if row["method"] in pulled} == {"learned"}
+    assert {row["weights"] for row in stats["arms"] if row["method"] in pulled} == {"learned"}
     assert all(stats["pool"][n]["valid"] for n in ("5", "6", "7", "12"))
     assert cli("verify", run).code == 0
     # Its configuration makes the same run again, and the field may stand in a setting as well.
@@ -619,7 +621,7 @@ def test_neighbourhoods_give_maximal_sets_no_smaller_than_what_they_began_with(c
     rng = np.random.default_rng(3)
     share = np.array([0.0, 0.1, 0.3, 0.6, 1.0])[:, None]
     cells = pack(rng.random((5, ground.m)) < share)
-    shard = Shard(
+    shard = Task(
         problem=spec,
         convention=problem.convention,
         n=n,
@@ -627,16 +629,16 @@ def test_neighbourhoods_give_maximal_sets_no_smaller_than_what_they_began_with(c
         method="neighbourhood",
         cells=cells,
         rng=streams.state(1, 1, "search", 0),
-        proposals=20,
+        bound=20,
         table_bytes=table_bytes,
     )
     before = cells.copy()
-    found = run_shard(shard)
+    found = run_task(shard)
     assert np.array_equal(cells, before)
     assert found.shape == cells.shape
     assert found.dtype == np.uint8
     assert problem.validate(found, n).all()
-    completed = run_shard(replace(shard, method="complete"))
+    completed = run_task(replace(shard, method="complete"))
     assert (popcounts(found) >= popcounts(completed)).all()
     more = found.copy()
     complete_many(make_space(problem, n), streams.state(1, 1, "search", 1), more)
@@ -645,13 +647,13 @@ def test_neighbourhoods_give_maximal_sets_no_smaller_than_what_they_began_with(c
         larger = np.repeat(row[None], int((~row).sum()), axis=0)
         larger[np.arange(len(larger)), np.flatnonzero(~row)] = True
         assert not problem.validate(pack(larger), n).any()
-    assert np.array_equal(run_shard(shard), found)
+    assert np.array_equal(run_task(shard), found)
 
 
 @pytest.mark.parametrize("table_bytes", [400_000_000, 1])
 def test_neighbourhoods_find_larger_sets_than_filling_up(table_bytes):
     problem = load_problem("isosceles")
-    shard = Shard(
+    shard = Task(
         problem="isosceles",
         convention=problem.convention,
         n=12,
@@ -659,9 +661,9 @@ def test_neighbourhoods_find_larger_sets_than_filling_up(table_bytes):
         method="neighbourhood",
         cells=np.zeros((8, 18), np.uint8),
         rng=streams.state(2, 1, "search", 0),
-        proposals=150,
+        bound=150,
         table_bytes=table_bytes,
     )
-    found = popcounts(run_shard(shard))
-    filled_up = popcounts(run_shard(replace(shard, method="complete")))
+    found = popcounts(run_task(shard))
+    filled_up = popcounts(run_task(replace(shard, method="complete")))
     assert found.mean() >= filled_up.mean() + 2

@@ -13,14 +13,23 @@ from hypothesis import strategies as st
 from pipeline.core import bitset, streams
 from pipeline.core.symmetry import find_class, invariant, orbits
 from pipeline.errors import PipelineError, UsageError
+from pipeline.generators.token_mask import TokenMask
 from pipeline.model.tokens import EOS, make_encoder
 from pipeline.problem import blocking_hook, load_problem
 from pipeline.search.anneal import anneal, anneal_many
 from pipeline.search.greedy import complete_many, greedy_many, repair, repair_many, saturate
 from pipeline.search.space import make_space, usable_classes
-from pipeline.search.state import CHOICES, SIZE, VIOLATIONS, join, leave, load, new_state, part
-from pipeline.search.tasks import NO_TARGET, Shard, run_shard
-from pipeline.search.token_mask import Guide
+from pipeline.search.state import (
+    CHOICES,
+    SIZE,
+    VIOLATIONS,
+    conflicts_added,
+    conflicts_removed,
+    join,
+    leave,
+    new_state,
+)
+from pipeline.search.tasks import NO_TARGET, Task, run_task
 from problems.isosceles import FLAT_ALLOWED, FLAT_FORBIDDEN, Isosceles
 
 PLUGINS = Path(__file__).parent / "plugins"
@@ -124,10 +133,10 @@ def test_loads_are_the_violations_that_a_choice_brings_or_takes(case, picks):
     for choice in choices_of(space):
         change = abs(violations(inside ^ cells_of(space, choice), case) - here)
         if state.position[choice] < 0:
-            brings = load(space, state, choice)
+            brings = conflicts_added(space, state, choice)
             assert brings == change if space.exact else brings <= change
         else:
-            takes_part = part(space, state, choice)
+            takes_part = conflicts_removed(space, state, choice)
             assert takes_part == change if space.exact else takes_part >= change
 
 
@@ -135,7 +144,7 @@ def test_loads_are_the_violations_that_a_choice_brings_or_takes(case, picks):
 def test_what_joins_and_leaves_again_leaves_no_trace(case, picks, pick):
     space = space_of(*case)
     state = walked(space, picks)
-    before = state.counts.copy(), state.pair_load.copy(), state.totals.copy()
+    before = state.counts.copy(), state.pair_conflicts.copy(), state.totals.copy()
     choice = pick % len(choices_of(space))
     first, second = join, leave
     if state.position[choice] >= 0:
@@ -143,7 +152,7 @@ def test_what_joins_and_leaves_again_leaves_no_trace(case, picks, pick):
     assert first(space, state, choice) == second(space, state, choice)
     kept = slice(0, len(choices_of(space)) if space.exact else len(space.coords))
     assert (state.counts[kept] == before[0][kept]).all()
-    assert (state.pair_load == before[1]).all()
+    assert (state.pair_conflicts == before[1]).all()
     assert (state.totals == before[2]).all()
 
 
@@ -281,16 +290,16 @@ def test_annealing_never_loses_the_valid_set_it_starts_from():
     assert (problem.score(cells, n) >= before).all()
 
 
-def anneal_shard(spec, n, symmetry, seed=1, rows=8, proposals=1_000_000, **options):
+def anneal_shard(spec, n, symmetry, seed=1, rows=8, bound=1_000_000, **options):
     problem = load_problem(spec)
     cells = np.zeros((rows, bitset.width(problem.elements(n))), np.uint8)
     rng = streams.state(seed, 0, "search", 0)
-    return Shard(spec, "", n, symmetry, "anneal", cells, rng, proposals, **options)
+    return Task(spec, "", n, symmetry, "anneal", cells, rng, bound, **options)
 
 
 @pytest.mark.parametrize(("symmetry", "rows"), [("trivial", 8), ("mirror", 8), ("half-turn", 96)])
 def test_annealing_reaches_28_points_without_isosceles_triangle_at_16(symmetry, rows):
-    cells = run_shard(anneal_shard("isosceles", 16, symmetry, rows=rows, target=28))
+    cells = run_task(anneal_shard("isosceles", 16, symmetry, rows=rows, target=28))
     problem = load_problem("isosceles")
     assert problem.validate(cells, 16).all()
     assert problem.score(cells, 16).max() == 28
@@ -299,7 +308,7 @@ def test_annealing_reaches_28_points_without_isosceles_triangle_at_16(symmetry, 
 @pytest.mark.parametrize("symmetry", ["half-turn", "quarter-turn"])
 @pytest.mark.parametrize("n", range(2, 21, 2))
 def test_annealing_reaches_two_points_a_row_without_three_in_line(n, symmetry):
-    cells = run_shard(anneal_shard("no-3-in-line", n, symmetry, target=2 * n))
+    cells = run_task(anneal_shard("no-3-in-line", n, symmetry, target=2 * n))
     problem = load_problem("no-3-in-line")
     assert problem.validate(cells, n).all()
     assert problem.score(cells, n).max() == 2 * n
@@ -311,19 +320,19 @@ def test_annealing_reaches_two_points_a_row_without_three_in_line(n, symmetry):
 @pytest.mark.parametrize("method", ["greedy", "complete", "anneal"])
 @pytest.mark.parametrize("symmetry", ["trivial", "half-turn"])
 def test_a_shard_gives_the_same_bytes_again_and_leaves_its_input_alone(method, symmetry):
-    shard = anneal_shard("isosceles", 10, symmetry, proposals=20_000)
+    shard = anneal_shard("isosceles", 10, symmetry, bound=20_000)
     starts = np.random.default_rng(1).random((len(shard.cells), 100)) < 0.1
     shard = replace(shard, method=method, cells=bitset.pack(starts))
-    first = run_shard(shard)
+    first = run_task(shard)
     assert (shard.cells == bitset.pack(starts)).all()
-    assert run_shard(shard).tobytes() == first.tobytes()
+    assert run_task(shard).tobytes() == first.tobytes()
     other = replace(shard, rng=streams.state(2, 0, "search"))
-    assert run_shard(other).tobytes() != first.tobytes()
+    assert run_task(other).tobytes() != first.tobytes()
 
 
 def test_a_shard_of_an_unknown_method_is_refused():
     with pytest.raises(UsageError, match="unknown search method 'jump'"):
-        run_shard(replace(anneal_shard("isosceles", 4, "trivial"), method="jump"))
+        run_task(replace(anneal_shard("isosceles", 4, "trivial"), method="jump"))
 
 
 # ------------------------------------------------------------------------------------- spaces
@@ -378,7 +387,7 @@ def test_the_guide_allows_what_brute_force_allows(spec, convention, maximal, kin
     if symmetry not in (None, *(cls.name for cls in usable_classes(problem, n))):
         symmetry = usable_classes(problem, n)[-1].name
     encoder = make_encoder(kind, {m: problem.ground(m) for m in (3, 4)}, symmetry, order)
-    guide = Guide(problem, encoder, n, rows, maximal)
+    guide = TokenMask(problem, encoder, n, rows, maximal)
     tokens = encoder.element_tokens(n).tolist()
     parts = orbits(ground, find_class(ground, symmetry or "trivial"))
     elements = np.split(parts.elements, parts.start[1:-1])

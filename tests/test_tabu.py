@@ -22,8 +22,8 @@ from pipeline.search.space import make_space, usable_classes
 from pipeline.search.state import CHOICES, VIOLATIONS, State, join, leave, new_state
 from pipeline.search.tabu import Tabu, climb_many, tabu
 from pipeline.search.tabu_list import SCALE
-from pipeline.search.tasks import NO_TARGET, Shard, run_shard
-from pipeline.search.weights import make_field
+from pipeline.search.tasks import NO_TARGET, Task, run_task
+from pipeline.search.weights import make_weights
 from problems.isosceles import FLAT_ALLOWED, FLAT_FORBIDDEN
 
 PLUGINS = Path(__file__).parent / "plugins"
@@ -183,7 +183,7 @@ def test_a_count_is_zero_just_for_choices_that_a_valid_set_can_take(case, picks,
     inside = held_by(state, parts)
     assert truth.violations(inside) == 0
     for choice in np.flatnonzero(state.position < 0):
-        assert state.pair_load[choice] == 0
+        assert state.pair_conflicts[choice] == 0
         brings = truth.violations(inside | parts[choice])
         assert (state.counts[choice] == 0) == (brings == 0)
 
@@ -351,14 +351,14 @@ def searched_space(spec, convention, n, symmetry, tables):
     return table, parts_of(space)
 
 
-def search(space, parts, seed=1, rows=16, field=None, **how):
+def search(space, parts, seed=1, rows=16, weights=None, **how):
     """Return (the sets found as bool ``(K, m)``, how many in all, the largest, the steps)."""
     sizes = parts.sum(axis=1).astype(np.int32)
-    field = np.zeros_like(sizes) if field is None else field.astype(np.int32)
+    weights = np.zeros_like(sizes) if weights is None else weights.astype(np.int32)
     asked = Tabu(goal=1, stop=NO_TARGET, steps=3000)._replace(**how)
     found = np.zeros((rows, bitset.width(len(sizes))), np.uint8)
     state = new_state(space)
-    stored, largest, steps = tabu(space, state, stream(seed), sizes, field, asked, found)
+    stored, largest, steps = tabu(space, state, stream(seed), sizes, weights, asked, found)
     chosen = bitset.unpack(found[: min(stored, rows)], len(sizes))
     return (chosen.astype(np.int64) @ parts) > 0, stored, largest, steps
 
@@ -488,7 +488,7 @@ def test_a_goal_beyond_what_exists_ends_with_the_steps(spec, n, many, tables):
 def test_nothing_is_found_where_the_field_forbids_everything(tables):
     space, parts = searched_space("isosceles", FLAT_FORBIDDEN, 8, "trivial", tables)
     field = np.full(64, 1 << 27)
-    assert search(space, parts, field=field)[1:] == (0, 0, 3000)
+    assert search(space, parts, weights=field)[1:] == (0, 0, 3000)
 
 
 @pytest.mark.parametrize("tables", [False, True])
@@ -509,12 +509,12 @@ def test_a_field_keeps_a_search_out_of_where_it_forbids_or_repels(tables):
     space, parts = searched_space("isosceles", FLAT_FORBIDDEN, 8, "trivial", tables)
     left = np.arange(64) % 8 < 4
     forbidding = np.where(left, 1 << 27, 0)
-    assert not used(search(space, parts, field=forbidding)[0])[left].any()
+    assert not used(search(space, parts, weights=forbidding)[0])[left].any()
     repelling = np.where(left, 1000 * SCALE, 0)
     how = {"goal": 5, "enumerate": True}
-    assert not used(search(space, parts, field=repelling, **how)[0])[left].any()
+    assert not used(search(space, parts, weights=repelling, **how)[0])[left].any()
     attracting = np.where(left, 0, -1000 * SCALE)
-    assert not used(search(space, parts, field=attracting, **how)[0])[left].any()
+    assert not used(search(space, parts, weights=attracting, **how)[0])[left].any()
     assert used(search(space, parts, **how)[0])[left].any()
 
 
@@ -523,12 +523,12 @@ def test_a_field_that_has_faded_steers_nothing_any_more():
     left = np.arange(64) % 8 < 4
     repelling = np.where(left, 1000 * SCALE, 0)
     how = {"goal": 5, "enumerate": True, "steps": 20_000, "rows": 2000}
-    lasting, stored, _, _ = search(space, parts, field=repelling, **how)
+    lasting, stored, _, _ = search(space, parts, weights=repelling, **how)
     assert not used(lasting)[left].any()
-    fading, stored, _, _ = search(space, parts, field=repelling, fade=2000, **how)
+    fading, stored, _, _ = search(space, parts, weights=repelling, fade=2000, **how)
     late = np.roll(fading, -(stored % 2000), axis=0)[-1000:]
     assert abs(late[:, left].mean() / late.mean() - 1) < 0.1
-    early, _, _, _ = search(space, parts, field=repelling, fade=2000, **how | {"steps": 1500})
+    early, _, _, _ = search(space, parts, weights=repelling, fade=2000, **how | {"steps": 1500})
     assert not used(early)[left].any()
 
 
@@ -573,12 +573,12 @@ def test_tabu_reaches_sixteen_edges_on_ten_vertices_without_a_4_cycle(symmetry):
 def tabu_shard(spec, n, symmetry, method="tabu", rows=8, steps=20_000, **options):
     cells = np.zeros((rows, bitset.width(load_problem(spec).elements(n))), np.uint8)
     rng = streams.state(1, 0, "search")
-    return Shard(spec, "", n, symmetry, method, cells, rng, steps, **options)
+    return Task(spec, "", n, symmetry, method, cells, rng, steps, **options)
 
 
 @pytest.mark.parametrize("method", ["tabu", "enumerate"])
 @pytest.mark.parametrize(
-    ("spec", "n", "symmetry", "narrow"),
+    ("spec", "n", "symmetry", "restricted"),
     [
         ("isosceles", 13, "both-mirrors", False),
         ("isosceles", 13, "mirror", True),
@@ -591,22 +591,22 @@ def test_what_a_tabu_shard_gives_back_is_maximal_and_the_same_each_time(
     spec, n, symmetry, narrow, method
 ):
     problem = load_problem(spec)
-    field = make_field("border" if narrow else "", problem.ground(n), {})
-    how = {"goal": 5, "narrow": narrow, "field": field, "steps": 3000}
+    field = make_weights("border" if narrow else "", problem.ground(n), {})
+    how = {"goal": 5, "restricted": narrow, "field": field, "steps": 3000}
     shard = tabu_shard(spec, n, symmetry, method, **how)
-    cells = run_shard(shard)
+    cells = run_task(shard)
     assert len(cells)
     assert problem.validate(cells, n).all()
     again = cells.copy()
     complete_many(make_space(problem, n), stream(7), again)
     assert (again == cells).all()
-    assert run_shard(shard).tobytes() == cells.tobytes()
+    assert run_task(shard).tobytes() == cells.tobytes()
 
 
 def test_a_narrow_tabu_shard_stops_at_its_target_and_keeps_to_the_border():
-    field = make_field("border", load_problem("isosceles").ground(32), {})
-    how = {"goal": 40, "target": 52, "narrow": True, "field": field}
-    cells = run_shard(tabu_shard("isosceles", 32, "both-mirrors", **how))
+    field = make_weights("border", load_problem("isosceles").ground(32), {})
+    how = {"goal": 40, "target": 52, "restricted": True, "field": field}
+    cells = run_task(tabu_shard("isosceles", 32, "both-mirrors", **how))
     score = load_problem("isosceles").score(cells, 32)
     assert 52 <= score.max() < 58
     ground = load_problem("isosceles").ground(32)
@@ -618,7 +618,7 @@ def test_a_narrow_tabu_shard_stops_at_its_target_and_keeps_to_the_border():
 
 
 def test_a_tabu_shard_that_finds_nothing_gives_nothing_back():
-    cells = run_shard(tabu_shard("isosceles", 9, "mirror", steps=0))
+    cells = run_task(tabu_shard("isosceles", 9, "mirror", steps=0))
     assert cells.shape == (0, bitset.width(81))
 
 
@@ -626,7 +626,7 @@ def test_a_tabu_shard_that_finds_nothing_gives_nothing_back():
 def test_a_tabu_shard_without_room_for_tables_finds_sets_as_good(method):
     shard = tabu_shard("isosceles", 12, "both-mirrors", method, goal=14, rows=64)
     problem = load_problem("isosceles")
-    found = [run_shard(shard), run_shard(replace(shard, table_bytes=1))]
+    found = [run_task(shard), run_task(replace(shard, table_bytes=1))]
     assert all(problem.validate(cells, 12).all() for cells in found)
     tops = [int(problem.score(cells, 12).max()) for cells in found]
     assert min(tops) >= 18
@@ -667,15 +667,15 @@ def test_a_climb_is_never_smaller_than_its_start_filled_up_and_is_maximal(case, 
     problem = load_problem(spec)
     assert symmetry in {cls.name for cls in usable_classes(problem, n)}
     shard = replace(tabu_shard(spec, n, symmetry, "climb", steps=steps), cells=starts_of(spec, n))
-    cells = run_shard(shard)
+    cells = run_task(shard)
     assert cells.shape == shard.cells.shape
     assert problem.validate(cells, n).all()
-    filled_up = run_shard(replace(shard, method="complete"))
+    filled_up = run_task(replace(shard, method="complete"))
     assert (bitset.popcounts(cells) >= bitset.popcounts(filled_up)).all()
     again = cells.copy()
     complete_many(make_space(problem, n), stream(7), again)
     assert (again == cells).all()
-    assert run_shard(shard).tobytes() == cells.tobytes()
+    assert run_task(shard).tobytes() == cells.tobytes()
     assert (shard.cells == starts_of(spec, n)).all()
 
 
@@ -688,16 +688,16 @@ def test_a_climb_keeps_a_start_whose_orbits_it_goes_without():
     start = np.zeros((1, 121), bool)
     start[0, [5, 5 + 11]] = True
     shard = tabu_shard("isosceles", 11, "mirror", "climb", steps=0)
-    cells = run_shard(replace(shard, cells=bitset.pack(start)))
-    filled_up = run_shard(replace(shard, cells=bitset.pack(start), method="complete"))
+    cells = run_task(replace(shard, cells=bitset.pack(start)))
+    filled_up = run_task(replace(shard, cells=bitset.pack(start), method="complete"))
     assert bitset.popcounts(cells) >= bitset.popcounts(filled_up)
 
 
 def test_climbing_finds_larger_sets_than_filling_up():
     starts = starts_of("isosceles", 16)[[0] * 24]
     shard = replace(tabu_shard("isosceles", 16, "trivial", "climb", steps=5000), cells=starts)
-    climbed = bitset.popcounts(run_shard(shard))
-    filled_up = bitset.popcounts(run_shard(replace(shard, method="complete")))
+    climbed = bitset.popcounts(run_task(shard))
+    filled_up = bitset.popcounts(run_task(replace(shard, method="complete")))
     assert climbed.mean() >= filled_up.mean() + 3
     assert climbed.max() >= 26
 

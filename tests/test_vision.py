@@ -22,7 +22,7 @@ from pipeline.model.gpt import GPT, GPTConfig
 from pipeline.model.masked_decoding import Shown, alike, arrange, example, fill, next_loss, train
 from pipeline.model.vision import IN, STOP, UNKNOWN, Vision, VisionConfig, view
 from pipeline.problem import load_problem
-from pipeline.search.orbit_grid import Board
+from pipeline.search.orbit_grid import OrbitGrid
 
 FP32, BF16 = torch.float32, torch.bfloat16
 PROBLEM = load_problem("isosceles")
@@ -35,11 +35,11 @@ QUICK = TrainConfig(steps=60, batch=16, learning_rate=3e-3, warmup=5, patience=0
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def boards_of(sizes: tuple[int, ...], symmetry: str = "trivial") -> dict[int, Board]:
-    return {n: Board(PROBLEM, n, symmetry) for n in sizes}
+def boards_of(sizes: tuple[int, ...], symmetry: str = "trivial") -> dict[int, OrbitGrid]:
+    return {n: OrbitGrid(PROBLEM, n, symmetry) for n in sizes}
 
 
-def seen_of(boards: dict[int, Board], geometry: str = "off"):
+def seen_of(boards: dict[int, OrbitGrid], geometry: str = "off"):
     places = [board.places for board in boards.values()]
     pairs = [(board.fractions, board.places) for board in boards.values()]
     return view(pairs, among(places, geometry))
@@ -49,7 +49,7 @@ def net(geometry: str = "off", width: int = 32, seed: int = 0, d: int = 2) -> Vi
     return Vision(VisionConfig(d, 2, 2, width, geometry), seed=seed)
 
 
-def greedy(board: Board, count: int, seed: int = 0) -> np.ndarray:
+def greedy(board: OrbitGrid, count: int, seed: int = 0) -> np.ndarray:
     """Return maximal sets, packed, made by a model that finds all choices alike."""
     model = net()
     with torch.no_grad():
@@ -77,7 +77,7 @@ def bits_of(model: torch.nn.Module) -> dict[str, bytes]:
 )
 def test_what_is_free_is_what_the_validator_lets_pass(spec, n, symmetry):
     problem = load_problem(spec)
-    board, rng = Board(problem, n, symmetry), np.random.default_rng(0)
+    board, rng = OrbitGrid(problem, n, symmetry), np.random.default_rng(0)
     members = np.zeros((12, len(board)), np.bool_)
     for row in range(len(members)):  # grown at random, by the validator alone
         for choice in rng.permutation(len(board))[: 2 * row]:
@@ -95,13 +95,13 @@ def test_what_is_free_is_what_the_validator_lets_pass(spec, n, symmetry):
 def test_nothing_outside_a_mask_is_free():
     mask = np.zeros(36, np.bool_)
     mask[[1, 4, 31, 34, 0, 8]] = True
-    board = Board(PROBLEM, 6, "both-mirrors", mask)
+    board = OrbitGrid(PROBLEM, 6, "both-mirrors", mask)
     free = board.cells(board.free(np.zeros((1, len(board)), np.bool_)))
     assert unpack(free, 36).nonzero()[1].tolist() == [1, 4, 31, 34]
 
 
 def test_cells_are_read_and_written_and_others_refused():
-    board = Board(PROBLEM, 6, "both-mirrors")
+    board = OrbitGrid(PROBLEM, 6, "both-mirrors")
     members = np.random.default_rng(0).random((20, len(board))) < 0.3
     cells = board.cells(members)
     assert board.readable(cells).all()
@@ -112,7 +112,7 @@ def test_cells_are_read_and_written_and_others_refused():
 
 def test_a_moved_construction_is_an_image_under_the_normaliser():
     ground = PROBLEM.ground(6)
-    board, rng = Board(PROBLEM, 6, "mirror"), np.random.default_rng(0)
+    board, rng = OrbitGrid(PROBLEM, 6, "mirror"), np.random.default_rng(0)
     one = board.cells(rng.random((1, len(board))) < 0.3)
     moved = board.cells(board.members(np.repeat(one, 60, axis=0), rng))
     group = normaliser(ground, find_class(ground, "mirror"))
@@ -136,7 +136,7 @@ def test_a_board_is_written_with_the_stop_first_and_without_what_is_ruled_out():
 
 @pytest.mark.parametrize("counts", [True, False])
 def test_what_is_told_and_what_is_due_make_up_the_construction(counts):
-    board, rng = Board(PROBLEM, 6), np.random.default_rng(1)
+    board, rng = OrbitGrid(PROBLEM, 6), np.random.default_rng(1)
     cells = greedy(board, 50)
     shown = example(0, board, cells, counts, rng)
     ends = 0
@@ -170,7 +170,7 @@ def test_boards_of_like_length_go_together():
 # --------------------------------------------------------------------------------- the model
 
 
-def some(boards: dict[int, Board], counts: bool = True) -> Shown:
+def some(boards: dict[int, OrbitGrid], counts: bool = True) -> Shown:
     board = list(boards.values())[-1]
     return example(len(boards) - 1, board, greedy(board, 12), counts, np.random.default_rng(0))
 
@@ -282,7 +282,7 @@ def test_a_loss_that_is_not_finite_stops_with_one_line():
 
 @pytest.mark.parametrize("counts", [True, False])
 def test_trained_on_one_construction_it_writes_that_one(counts):
-    board = Board(PROBLEM, 5)
+    board = OrbitGrid(PROBLEM, 5)
     seen = seen_of({5: board}, "offset")
     made = greedy(board, 200)
     one = made[PROBLEM.score(made, 5).argmax()][None]
@@ -326,7 +326,7 @@ def test_what_is_learnt_at_some_sizes_can_be_asked_at_another():
 )
 def test_boards_filled_by_the_counts_are_valid_and_maximal(spec, n, symmetry):
     problem = load_problem(spec)
-    board = Board(problem, n, symmetry)
+    board = OrbitGrid(problem, n, symmetry)
     seen = view([(board.fractions, board.places)])
     model = net(d=board.places.shape[1])
     made = fill(model, board, seen, 0, 30, counts=True, batch=7, seed=0)
@@ -337,7 +337,7 @@ def test_boards_filled_by_the_counts_are_valid_and_maximal(spec, n, symmetry):
 
 
 def test_without_the_counts_a_model_stops_by_itself_and_errs():
-    board = Board(PROBLEM, 6)
+    board = OrbitGrid(PROBLEM, 6)
     seen = seen_of({6: board})
     model = net()
     with torch.no_grad():
@@ -350,7 +350,7 @@ def test_without_the_counts_a_model_stops_by_itself_and_errs():
 
 
 def test_the_same_seed_gives_the_same_boards():
-    board = Board(PROBLEM, 6)
+    board = OrbitGrid(PROBLEM, 6)
     seen, model = seen_of({6: board}), net()
     told: list[tuple[int, int]] = []
 
@@ -368,7 +368,7 @@ def test_the_same_seed_gives_the_same_boards():
 
 
 def test_a_low_temperature_and_a_small_top_p_take_the_likeliest():
-    board = Board(PROBLEM, 6)
+    board = OrbitGrid(PROBLEM, 6)
     seen, model = seen_of({6: board}), net()
     cold = fill(model, board, seen, 0, 5, counts=True, temperature=0, seed=0)
     narrow = fill(model, board, seen, 0, 5, counts=True, top_p=1e-6, seed=1)

@@ -29,14 +29,14 @@ def count(target: str, n: int | None, problem: str | None, runs: str | None, as_
     unique prefix of its name, or latest) stands for what its last round kept; FILE is whatever
     `verify` reads, such as `export` and `solve --all` write.
     """
-    from pipeline.search.equivalence_classes import census
+    from pipeline.search.equivalence_classes import equivalence_classes
 
     groups = _groups(target, n, problem, runs)
     sizes = []
     for plugin, size, cells, scores in groups:
         ground = plugin.ground(size)
         counts = [
-            {"score": score} | census(cells[scores == score], ground).as_json()
+            {"score": score} | equivalence_classes(cells[scores == score], ground).as_json()
             for score in sorted(set(scores.tolist()), reverse=True)
         ]
         row = {"problem": plugin.name, "convention": plugin.convention, "n": size}

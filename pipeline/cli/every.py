@@ -10,7 +10,7 @@ from pipeline.cli.count import census_table
 from pipeline.core.bitset import popcounts, width
 from pipeline.core.symmetry import stabiliser_orders
 from pipeline.errors import PipelineError
-from pipeline.search.equivalence_classes import census
+from pipeline.search.equivalence_classes import equivalence_classes
 from pipeline.storage.construction_files import as_json
 
 _LINE_EVERY = 10.0  # seconds between lines about how far it is
@@ -53,7 +53,7 @@ def every(
         "n": question.n,
         "symmetry": question.symmetry,
         "size": size,
-        **census(cells, ground).as_json(),
+        **equivalence_classes(cells, ground).as_json(),
         "complete": bool(complete),
         "method": method,
         "nodes": int(nodes),
@@ -67,7 +67,7 @@ def _pieces(
     plugin: Any, question: Any, prove: Callable[[], Any]
 ) -> tuple[int, Iterator[tuple[np.ndarray, int, bool]], str]:
     """Return the largest size, the sets of that size piece by piece, and how they are found."""
-    quotas = plugin.quotas(question.n) if plugin.arity <= 3 else None
+    quotas = plugin.degree_constraints(question.n) if plugin.arity <= 3 else None
     if quotas is not None:
         from pipeline.search.exact_cover import sweep
 

@@ -124,12 +124,12 @@ def _finish_all(
     from pipeline.cli.every import print_every, rows_of
     from pipeline.report.exporting import to_json
     from pipeline.report.terminal import console
-    from pipeline.search.equivalence_classes import census
+    from pipeline.search.equivalence_classes import equivalence_classes
     from pipeline.storage.files import write_file
 
     n = found["n"]
     if path:
-        kept = cells[census(cells, plugin.ground(n)).first] if inequivalent else cells
+        kept = cells[equivalence_classes(cells, plugin.ground(n)).first] if inequivalent else cells
         write_file(path, to_json(rows_of(plugin, found["problem"], n, kept)).encode())
     if as_json:
         print_json(found)

@@ -12,6 +12,7 @@ from pipeline.core.bitset import popcounts
 from pipeline.core.population import Population
 from pipeline.errors import UsageError
 from pipeline.generators.model import ModelGenerator
+from pipeline.generators.token_mask import TokenMask
 from pipeline.model import checkpoint
 from pipeline.model.attention_bias import relations
 from pipeline.model.coordinate_embedding import Places, places, usual_embedding
@@ -21,7 +22,6 @@ from pipeline.model.sample import sample
 from pipeline.model.tokens import EOS, PAD, make_encoder
 from pipeline.model.train import TrainResult, train
 from pipeline.problem import Problem
-from pipeline.search.token_mask import Guide
 
 
 class GPTGenerator(ModelGenerator):
@@ -85,8 +85,8 @@ class GPTGenerator(ModelGenerator):
         if self.encoder.name != "dense":
             length = min(length, 2 * longest + 6 + len(prefix))
 
-        def guide(rows: int) -> Guide:
-            return Guide(self.problem, self.encoder, n, rows, config.maximal)
+        def guide(rows: int) -> TokenMask:
+            return TokenMask(self.problem, self.encoder, n, rows, config.maximal)
 
         tokens = sample(
             self.model,

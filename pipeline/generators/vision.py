@@ -17,7 +17,7 @@ from pipeline.model.feedback import FeedbackResult
 from pipeline.model.train import TrainResult
 from pipeline.model.vision import View, Vision, VisionConfig, view
 from pipeline.problem import Problem
-from pipeline.search.orbit_grid import Board
+from pipeline.search.orbit_grid import OrbitGrid
 
 
 class VisionGenerator(ModelGenerator):
@@ -43,7 +43,7 @@ class VisionGenerator(ModelGenerator):
             raise UsageError("feedback needs the generator 'gpt'; set feedback.kind to 'none'")
         symmetry = config.symmetry or "trivial"
         self.boards = {
-            n: Board(problem, n, symmetry, self._mask if n == config.n else None)
+            n: OrbitGrid(problem, n, symmetry, self._mask if n == config.n else None)
             for n in self.grounds
         }
         self._shape()

@@ -9,28 +9,30 @@ from pipeline.search.state import (
     SIZE,
     VIOLATIONS,
     clear,
+    conflicts_added,
+    conflicts_removed,
     enter_cells,
     join,
     keep_bits,
     leave,
-    load,
     new_state,
-    part,
 )
 
 
 @kernel
-def anneal(space, state, rng, field, proposals, penalty, hot, cold, target, best):
+def anneal(
+    space, state, rng, weights, moves, penalty, initial_temperature, final_temperature, target, best
+):
     """Anneal from the set in ``state``, violations allowed, and keep the best valid set seen.
 
-    Energy: -size - fading field + penalty * violations. The temperature falls geometrically from
-    ``hot`` to ``cold`` (in units of the mean size of a choice); the last 3 % run cooler and at a
-    penalty of 2, to end among valid sets. A rejected proposal costs O(1), an accepted one a hook
-    call.
+    Energy: -size - fading weights + penalty * violations. The temperature falls geometrically from
+    ``initial_temperature`` to ``final_temperature`` (in units of the mean size of a choice); the
+    last 3 % run cooler and at a penalty of 2, to end among valid sets. A rejected move costs O(1),
+    an accepted one a hook call.
 
     Args:
-        field: float64 ``(M,)``, what each choice is worth beside its elements, in elements; it
-            fades to nothing as the annealing goes on.
+        weights: float64 ``(M,)``, what each choice is worth beside its elements, in elements;
+            they fade to nothing as the annealing goes on.
         target: stop at a valid set of this many elements.
         best: packed cells of the best valid set, written when one is found.
 
@@ -44,24 +46,24 @@ def anneal(space, state, rng, field, proposals, penalty, hot, cold, target, best
         return found
     scale = len(space.elements) / choices
     stages = 400
-    each = max(proposals // stages, 1)
+    each = max(moves // stages, 1)
     if state.totals[VIOLATIONS] == 0 and state.totals[SIZE] > 0:
         found = state.totals[SIZE]
         keep_bits(state, best)
-    temperature = hot * scale
-    factor = (cold / hot) ** (1.0 / stages)
+    temperature = initial_temperature * scale
+    factor = (final_temperature / initial_temperature) ** (1.0 / stages)
     for stage in range(stages):
         strength = 1.0 - stage / stages
         if stage >= stages - stages * 3 // 100:
-            penalty, temperature = 2.0, 0.5 * cold * scale
+            penalty, temperature = 2.0, 0.5 * final_temperature * scale
         cut = 14.0 * temperature
         for _ in range(each):
             if space.stop[0] != 0:
                 return found
             choice = below(rng, choices)
-            worth = space.start[choice + 1] - space.start[choice] + strength * field[choice]
+            worth = space.start[choice + 1] - space.start[choice] + strength * weights[choice]
             if state.position[choice] < 0:
-                guess = load(space, state, choice)
+                guess = conflicts_added(space, state, choice)
                 rise = penalty * guess - worth
                 if rise > cut or (rise > 0 and unit(rng) >= np.exp(-rise / temperature)):
                     continue
@@ -70,7 +72,7 @@ def anneal(space, state, rng, field, proposals, penalty, hot, cold, target, best
                     leave(space, state, choice)
                     continue
             else:
-                guess = part(space, state, choice)
+                guess = conflicts_removed(space, state, choice)
                 rise = worth - penalty * guess
                 if rise > cut or (rise > 0 and unit(rng) >= np.exp(-rise / temperature)):
                     continue
@@ -88,7 +90,18 @@ def anneal(space, state, rng, field, proposals, penalty, hot, cold, target, best
 
 
 @njit
-def anneal_many(space, plain, rng, cells, field, proposals, penalty, hot, cold, target):
+def anneal_many(
+    space,
+    plain,
+    rng,
+    cells,
+    weights,
+    moves,
+    penalty,
+    initial_temperature,
+    final_temperature,
+    target,
+):
     """Anneal each packed row in place, from what it holds (zeros: from nothing).
 
     Takes what ``anneal`` takes. What comes out is maximal under no symmetry at all: the best
@@ -105,7 +118,18 @@ def anneal_many(space, plain, rng, cells, field, proposals, penalty, hot, cold, 
             continue
         clear(state)
         enter_cells(space, state, cells[row])
-        anneal(space, state, rng, field, proposals, penalty, hot, cold, target, best)
+        anneal(
+            space,
+            state,
+            rng,
+            weights,
+            moves,
+            penalty,
+            initial_temperature,
+            final_temperature,
+            target,
+            best,
+        )
         clear(state)
         enter_cells(space, state, best)
         saturate(space, state, rng, order)

@@ -21,7 +21,7 @@ from pipeline.search.search_tree import (
     take,
     waive,
 )
-from pipeline.search.state import join, leave, load
+from pipeline.search.state import conflicts_added, join, leave
 
 
 @kernel
@@ -143,7 +143,7 @@ def complete_best(space, state, rng, need, nodes, tree):
     """
     room, count, seen = len(tree.choice), 0, 0
     for choice in range(len(space.start) - 1):
-        if state.position[choice] < 0 and load(space, state, choice) == 0:
+        if state.position[choice] < 0 and conflicts_added(space, state, choice) == 0:
             seen += 1
             i = below(rng, seen)
             if count < room:

@@ -18,7 +18,7 @@ from pipeline.search.cost import scaled_rows
 from pipeline.search.explore import Explorer
 from pipeline.search.runner import TaskRunner
 from pipeline.search.space import make_space, usable_classes
-from pipeline.search.tasks import Shard
+from pipeline.search.tasks import Task
 from pipeline.selection import Selection
 from pipeline.stopping import Clock
 
@@ -128,10 +128,10 @@ class Engine:
         task = self.runner.task(pool.n, "trivial", "greedy", cells, rng, self._seeding, 0)
         return self.selection.best(pool.n, *self.runner.run([task], 0, "seed", over=never))
 
-    def _seed_tasks(self) -> list[Shard]:
+    def _seed_tasks(self) -> list[Task]:
         seeding, runner = self._seeding, self.runner
         most = seeding.count or _SEEDS[seeding.method]
-        tasks: list[Shard] = []
+        tasks: list[Task] = []
         for n in reversed(runner.sizes):
             count = most if n == runner.n else round(seeding.smaller * most)
             m, classes = runner.grounds[n].m, self.seed_classes(n)

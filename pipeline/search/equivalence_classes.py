@@ -25,7 +25,7 @@ class Kind:
 
 
 @dataclass(frozen=True, eq=False)
-class Census:
+class EquivalenceClasses:
     """What a list of distinct constructions holds.
 
     Attributes:
@@ -51,7 +51,7 @@ class Census:
         }
 
 
-def census(cells: np.ndarray, ground: GroundSet) -> Census:
+def equivalence_classes(cells: np.ndarray, ground: GroundSet) -> EquivalenceClasses:
     """Count constructions, packed uint8 ``(B, bytes)`` and distinct, up to the ground's group."""
     forms = canonical(cells, ground)
     _, first, of = np.unique(forms, axis=0, return_index=True, return_inverse=True)
@@ -62,4 +62,4 @@ def census(cells: np.ndarray, ground: GroundSet) -> Census:
     for order, name, many in zip(orders, names, size.tolist(), strict=True):
         kinds.setdefault((order, name), []).append(many)
     found = [Kind(name, order, len(n), sum(n)) for (order, name), n in sorted(kinds.items())]
-    return Census(len(cells), np.sort(first), tuple(found))
+    return EquivalenceClasses(len(cells), np.sort(first), tuple(found))

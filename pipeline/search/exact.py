@@ -38,7 +38,7 @@ from pipeline.search.pieces import (
 )
 from pipeline.search.search_tree import LEVEL, ROOT
 from pipeline.search.space import make_space
-from pipeline.search.tasks import run_shard
+from pipeline.search.tasks import run_task
 
 # What the tables of one process may take; 1,000 choices are the most then.
 _BYTES = 270_000_000
@@ -220,7 +220,7 @@ class _Solver:
     def _first_sets(self) -> None:
         self._report("local search", 0.0, self._answer)
         shards = first_tasks(self._planted.problem, self._question)
-        for i, cells in enumerate(self._executor.map(run_shard, shards, self._over)):
+        for i, cells in enumerate(self._executor.map(run_task, shards, self._over)):
             for row in symmetric(self._planted, cells):
                 self._take(row)
             self._report("local search", (i + 1) / len(shards), self._answer)
@@ -333,7 +333,7 @@ def _warm_up(problem: Problem, question: Question, executor: Executor) -> None:
     """Have everything compiled once, by one task after the other."""
     kinds = {shard.method: shard for shard in first_tasks(problem, question)}
     for shard in kinds.values():
-        for _ in executor.map(run_shard, [replace(shard, cells=shard.cells[:1], proposals=1)]):
+        for _ in executor.map(run_task, [replace(shard, cells=shard.cells[:1], bound=1)]):
             pass
     greedy_set(planted(question))
     nothing = Piece(np.zeros(0, np.int64), planted(question).tree.live[0] & 0)

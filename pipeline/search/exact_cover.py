@@ -1,12 +1,12 @@
-"""Depth-first search for sets of full size, where every class of elements has its quota.
+"""Depth-first search for sets of full size, where every class of elements has its degree.
 
-The generalised exact cover: a problem's quotas (``Problem.quotas``) say how often a set of the
-wanted size meets each class of elements; for no-3-in-line each row and column twice. The search
-takes the class with the least on offer for what it lacks, tries its choices, strikes out whatever
-no longer gets on with what is there, and starts afresh after a number of nodes. Down to the first
-dead end choices are random, from there on the last comes first: it stands in classes that are hard
-to fill, and is closed to those tried after it. Sets of choices are bitsets; what one choice, or
-two together, leave open is written down in ``cover_tables``.
+The generalised exact cover: a problem's degree constraints (``Problem.degree_constraints``) say how
+often a set of the wanted size meets each class of elements; for no-3-in-line each row and column
+twice. The search takes the class with the least on offer for what it lacks, tries its choices,
+strikes out whatever no longer gets on with what is there, and starts afresh after a number of
+nodes. Down to the first dead end choices are random, from there on the last comes first: it stands
+in classes that are hard to fill, and is closed to those tried after it. Sets of choices are
+bitsets; what one choice, or two together, leave open is written down in ``cover_tables``.
 """
 
 from collections.abc import Iterator
@@ -33,8 +33,8 @@ _SHARE = 256
 # random, until the first dead end; the nodes of all restarts; the elements of the largest set met.
 _LEVEL, _NEW, _RANDOM, _NODES, _LARGEST = 0, 1, 2, 3, 4
 _SLICE = 1 << 22
-_NO_FIELD = np.zeros(0, np.float32)
-# What a field's worth counts for in the logarithm of a choice's chance, and the least of these.
+_NO_WEIGHTS = np.zeros(0, np.float32)
+# What a weight counts for in the logarithm of a choice's chance, and the least of these.
 _PULL, _FAINTEST = 4.0, -30.0
 
 
@@ -82,7 +82,7 @@ def cover(
     cap: int,
     rng: np.ndarray,
     most: int = 1,
-    field: np.ndarray = _NO_FIELD,
+    weights: np.ndarray = _NO_WEIGHTS,
 ) -> Found:
     """Search for sets of the wanted size in random order, afresh after every ``cap`` nodes.
 
@@ -92,7 +92,7 @@ def cover(
         cap: 100,000 does; ten times more or fewer hardly matters.
         rng: uint64 ``(1,)``, the generator's state, moved on.
         most: leave off with this many sets; those of one restart are often alike.
-        field: float32 ``(m,)``, what each element is worth (see ``fields``); while choices are
+        weights: float32 ``(m,)``, what each element is worth (see ``weights``); while choices are
             random they are drawn the more often the more their elements are worth. Empty: all
             alike.
 
@@ -103,7 +103,7 @@ def cover(
     found = np.zeros((most, width(len(work.allow))), np.uint8)
     used = stored = 0
     complete, dive = False, _new(work)
-    dive.chance[:] = _chances(work, field)
+    dive.chance[:] = _chances(work, weights)
     while used < nodes and stored < most and not complete and not (used and stopped()):
         _begin(work, dive, randomly=True)
         spent, more = _dive(work, dive, rng, min(cap, nodes - used), found[stored:])
@@ -160,14 +160,14 @@ def _cells(ground: GroundSet, work: Cover, found: np.ndarray) -> np.ndarray:
     return cells[first_of_each(cells)]
 
 
-def _chances(work: Cover, field: np.ndarray) -> np.ndarray:
+def _chances(work: Cover, weights: np.ndarray) -> np.ndarray:
     """Return float64 ``(M,)``: e^(_PULL mean worth of the elements of each choice), 1 at most."""
     sizes = np.diff(work.start)
-    if not len(field):
+    if not len(weights):
         return np.ones(len(sizes))
-    of = np.full(len(field), -1)
+    of = np.full(len(weights), -1)
     of[work.elements] = np.repeat(np.arange(len(sizes)), sizes)
-    worth = of_choices(field, of, len(sizes)) / sizes
+    worth = of_choices(weights, of, len(sizes)) / sizes
     return np.exp(np.maximum(_PULL * (worth - worth.max()), _FAINTEST))
 
 

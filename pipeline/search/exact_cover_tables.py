@@ -1,4 +1,4 @@
-"""The tables of the search by quotas: choices, how they fill classes, what excludes what.
+"""The tables of exact cover: choices, how they fill classes, what excludes what.
 
 Choices are the orbits of a symmetry class, named as ever, or of two: ``CLASS/OTHER`` takes the
 orbits of CLASS, but those that hold an element which a symmetry of OTHER outside CLASS fixes
@@ -19,26 +19,26 @@ from pipeline.problem import Problem, crashes_raised, readable
 
 
 class Cover(NamedTuple):
-    """Choices, quotas and what excludes what; read only. M choices, C classes, P parts.
+    """Choices, degree constraints and what excludes what; read only. M choices, C classes, P parts.
 
-    Choices are in the order of the classes they count in; Problem.quotas numbers these, and high
-    numbers are dealt with first. Classes that all choices meet equally often are one, and a class
-    that each meets a multiple of g times counts by g; some that need nothing make C a multiple of
-    eight. A set of choices is K words of 64 bits for each class, uint64 ``(K, C)``, W of them in
-    a row: a choice has a bit in each class for each time it counts there, all of them set or
-    none. So what a class has on offer is the number of bits in its words.
+    Choices are in the order of the classes they count in; Problem.degree_constraints numbers these,
+    and high numbers are dealt with first. Classes that all choices meet equally often are one, and
+    a class that each meets a multiple of g times counts by g; some that need nothing make C a
+    multiple of eight. A set of choices is K words of 64 bits for each class, uint64 ``(K, C)``, W
+    of them in a row: a choice has a bit in each class for each time it counts there, all of them
+    set or none. So what a class has on offer is the number of bits in its words.
     """
 
     start: np.ndarray  # int32 (M + 1,), choice i is elements[start[i]:start[i + 1]]
     elements: np.ndarray  # int32
-    need: np.ndarray  # int64 (C,), the quotas
+    need: np.ndarray  # int64 (C,), the degree constraints
     part_start: np.ndarray  # int32 (M + 1,), rows of the next four
     part_class: np.ndarray  # int32 (P,), the classes a choice counts in
     part_size: np.ndarray  # int32 (P,), and how often
     part_word: np.ndarray  # int32 (P,), the word that holds its bits
     part_bits: np.ndarray  # uint64 (P,), and these
     choice: np.ndarray  # int32 (W, 64), the choice a bit stands for
-    weight: np.ndarray  # int64 (largest quota + 1, C), what one on offer weighs
+    weight: np.ndarray  # int64 (largest degree + 1, C), what one on offer weighs
     room: np.ndarray  # uint64 (L, C, W), the choices that count k times in a class at most
     allow: np.ndarray  # uint64 (M, M, W), the choices that get on with two; i, i: with one
 
@@ -48,31 +48,33 @@ def cover_tables(problem: Problem, n: int, symmetry: str, limit: int = 1 << 30) 
     """Write down what a search reads, in ``limit`` bytes at most.
 
     Raises:
-        UsageError: the problem has no quotas, or configurations of more than three elements;
-            too large an n; no such class, or one that no set of the wanted size can have.
+        UsageError: the problem has no degree constraints, or configurations of more than three
+            elements; too large an n; no such class, or one that no set of the wanted size can have.
     """
-    quotas, ground = problem.quotas(n), problem.ground(n)
-    if quotas is None:
-        raise UsageError(f"{problem.name} at n={n} offers no quotas; choose another search method")
+    constraints, ground = problem.degree_constraints(n), problem.ground(n)
+    if constraints is None:
+        raise UsageError(
+            f"{problem.name} at n={n} has no degree constraints; choose another search method"
+        )
     if problem.arity > 3:
         raise UsageError(
-            f"{problem.name} forbids sets of {problem.arity} elements and the search by quotas "
+            f"{problem.name} forbids sets of {problem.arity} elements and exact cover "
             "handles three at most; choose another search method"
         )
-    start, elements, apart, few = _choices(ground, symmetry, quotas.size)
+    start, elements, apart, few = _choices(ground, symmetry, constraints.size)
     choices = len(start) - 1
     of = np.empty(ground.m, np.int32)
     of[elements] = np.repeat(np.arange(choices), np.diff(start))
     # The elements set apart are one more class, the first, and so the last in case of doubt.
-    parts = np.zeros((choices, 1 + len(quotas.capacity)), np.int64)
-    np.add.at(parts, (of[:, None], 1 + quotas.classes), 1)
+    parts = np.zeros((choices, 1 + len(constraints.capacity)), np.int64)
+    np.add.at(parts, (of[:, None], 1 + constraints.classes), 1)
     np.add.at(parts[:, 0], of, apart)
-    need = np.append(few, quotas.capacity).astype(np.int64)
+    need = np.append(few, constraints.capacity).astype(np.int64)
 
     def refuse_above_limit(size: int) -> None:
         if size > limit:
             raise UsageError(
-                f"the search by quotas of {problem.name} at n={n} with the symmetry {symmetry!r} "
+                f"exact cover of {problem.name} at n={n} with the symmetry {symmetry!r} "
                 f"would need {readable(size)} of tables and may take {readable(limit)}; choose a "
                 "smaller n or a symmetry with larger orbits"
             )
@@ -87,10 +89,10 @@ def cover_tables(problem: Problem, n: int, symmetry: str, limit: int = 1 << 30) 
         unit = np.maximum(np.gcd.reduce(parts[use], axis=0), 1)
         # The gcd of no sizes is 0.
         whole = max(np.gcd.reduce(np.diff(start)[use]), 1)
-        if not len(use) or (need % unit).any() or quotas.size % whole:
+        if not len(use) or (need % unit).any() or constraints.size % whole:
             raise UsageError(
-                f"{problem.name} at n={n} has no set of {quotas.size} elements with the symmetry "
-                f"{symmetry!r}; choose another"
+                f"{problem.name} at n={n} has no set of {constraints.size} elements with the "
+                f"symmetry {symmetry!r}; choose another"
             )
         parts, need = parts[use] // unit, need // unit
         once = np.unique(np.vstack([parts, need]), axis=1, return_index=True)[1]

@@ -11,19 +11,19 @@ from pipeline.core.bitset import unpack, width
 from pipeline.core.population import Population
 from pipeline.core.symmetry import SymmetryClass, find_class, orbits
 from pipeline.search.cost import scaled, scaled_rows
-from pipeline.search.learned_weights import learnt_field
+from pipeline.search.learned_weights import learned_weights
 from pipeline.search.portfolio import (
     Arm,
     Portfolio,
     core_size,
-    default_fields,
+    default_weights,
     make_arms,
     tabu_notes,
 )
 from pipeline.search.runner import TaskRunner
 from pipeline.search.space import usable_classes, usable_orbits
-from pipeline.search.tasks import Shard
-from pipeline.search.weights import LEARNT, make_field
+from pipeline.search.tasks import Task
+from pipeline.search.weights import LEARNED, make_weights
 from pipeline.selection import Selection
 
 #: Constructions that a task gives back, by method.
@@ -54,7 +54,7 @@ class Explorer:
             "enumerate": config.search.enumerate_nodes,
             "cover": config.search.cover_nodes,
         }
-        self._learns = config.search.weights == LEARNT and config.generator == "none"
+        self._learns = config.search.weights == LEARNED and config.generator == "none"
         self.active = config.seeding.method == "portfolio" or config.search.batches > 0
         if self.active:
             self.arms(runner.n, self.weights(runner.n, {}))
@@ -74,13 +74,13 @@ class Explorer:
         if n != self._runner.n and asked not in ("", "border"):
             asked = "none"
         if not asked:
-            return default_fields(ground)
-        if asked == LEARNT:
+            return default_weights(ground)
+        if asked == LEARNED:
             grounds = self._runner.grounds
             examples = {k: (grounds[k], pool.cells) for k, pool in smaller.items()}
-            return {asked: learnt_field(examples, ground)}
+            return {asked: learned_weights(examples, ground)}
         name = "" if asked == "none" else asked
-        return {name: make_field(name, ground, self._arrays)}
+        return {name: make_weights(name, ground, self._arrays)}
 
     def arms(self, n: int, weights: Mapping[str, np.ndarray]) -> list[Arm]:
         """Return the arms at size n.
@@ -112,7 +112,11 @@ class Explorer:
 
     def _good_alone(self, n: int) -> list[str]:
         """Return the methods that find the most in a moment."""
-        return ["tabu", "enumerate", *(["cover"] if self._runner.problem.quotas(n) else [])]
+        return [
+            "tabu",
+            "enumerate",
+            *(["cover"] if self._runner.problem.degree_constraints(n) else []),
+        ]
 
     def notes(self) -> list[str]:
         """Say, a line each, what the tabu searches at n go without."""
@@ -123,7 +127,7 @@ class Explorer:
         arms, most = self.arms(runner.n, weights), self._search.table_bytes
         return tabu_notes(runner.problem, runner.n, arms, weights, runner.mask, most)
 
-    def kinds(self) -> list[Shard]:
+    def kinds(self) -> list[Task]:
         """Return a task of each kind of arm at n, to compile what they need."""
         if not self.active:
             return []
@@ -155,10 +159,10 @@ class Explorer:
             (the best of all, what the arms have found by now).
         """
         runner, problem = self._runner, self._runner.problem
-        ground, quotas = runner.grounds[n], problem.quotas(n)
+        ground, quotas = runner.grounds[n], problem.degree_constraints(n)
         weights = self.weights(n, smaller)
         # Arms begin from nothing: only learned weights can hand on what others have found.
-        imported = LEARNT in weights and any(pool.imported.any() for pool in smaller.values())
+        imported = LEARNED in weights and any(pool.imported.any() for pool in smaller.values())
         by_size = problem.maximises_size
         wanted = quotas.size if quotas and by_size else 0
         portfolio = Portfolio(self.arms(n, weights), wanted, self._search.tasks_per_batch)
@@ -213,7 +217,7 @@ class Explorer:
         arm: Arm,
         portfolio: Portfolio,
         weights: Mapping[str, np.ndarray],
-    ) -> Shard:
+    ) -> Task:
         m = self._runner.grounds[n].m
         bound = self._bounds.get(arm.method, self._seeding.moves or max(400_000, 100 * m))
         if not portfolio.believed(arm) or self._only_to_learn(n):
@@ -231,8 +235,8 @@ class Explorer:
             np.zeros((rows, width(m)), np.uint8),
             streams.state(self._runner.seed, number, "portfolio", n, index),
             self._seeding,
-            proposals=steps,
+            bound=steps,
             goal=portfolio.goal(arm),
-            narrow=arm.narrow,
-            field=weights.get(arm.field, _NO_WEIGHTS),
+            restricted=arm.restricted,
+            weights=weights.get(arm.weights, _NO_WEIGHTS),
         )

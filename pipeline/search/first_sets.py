@@ -8,7 +8,7 @@ from pipeline.problem import Problem
 from pipeline.search.greedy import complete_many, greedy_many
 from pipeline.search.pieces import Planted, Question
 from pipeline.search.portfolio import make_arms
-from pipeline.search.tasks import Shard
+from pipeline.search.tasks import Task
 
 # Steps of a tabu search for each element, nodes of one by quotas.
 _FIRST_STEPS, _FIRST_NODES = 100, 200_000
@@ -20,7 +20,7 @@ def greedy_set(here: Planted) -> np.ndarray:
     return cells[0]
 
 
-def first_tasks(problem: Problem, question: Question) -> list[Shard]:
+def first_tasks(problem: Problem, question: Question) -> list[Task]:
     """Return a short local search in every class whose sets have the symmetry asked for."""
     n = question.n
     ground = problem.ground(n)
@@ -29,11 +29,11 @@ def first_tasks(problem: Problem, question: Question) -> list[Shard]:
     arms = dict.fromkeys(
         (arm.method, arm.symmetry)
         for arm in make_arms(problem, n)
-        if arm.method in ("tabu", "cover") and arm.symmetry in names and not arm.narrow
+        if arm.method in ("tabu", "cover") and arm.symmetry in names and not arm.restricted
     )
     zeros = np.zeros((4, bitset.width(ground.m)), np.uint8)
     shards = [
-        Shard(
+        Task(
             problem=question.problem,
             convention=question.convention,
             n=n,
@@ -41,7 +41,7 @@ def first_tasks(problem: Problem, question: Question) -> list[Shard]:
             method=method,
             cells=zeros,
             rng=streams.state(0, 0, "search", i),
-            proposals=_FIRST_NODES if method == "cover" else _FIRST_STEPS * ground.m,
+            bound=_FIRST_NODES if method == "cover" else _FIRST_STEPS * ground.m,
         )
         for i, (method, symmetry) in enumerate(arms)
     ]

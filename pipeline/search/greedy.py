@@ -9,13 +9,13 @@ from pipeline.search.state import (
     CHOICES,
     VIOLATIONS,
     clear,
+    conflicts_added,
+    conflicts_removed,
     enter_cells,
     join,
     keep_bits,
     leave,
-    load,
     new_state,
-    part,
 )
 
 HOOK_IS_WRONG = (
@@ -39,7 +39,7 @@ def saturate(space, state, rng, order):
         choice = order[i]
         left -= 1
         order[i] = order[left]
-        if state.position[choice] < 0 and load(space, state, choice) == 0:
+        if state.position[choice] < 0 and conflicts_added(space, state, choice) == 0:
             brought = join(space, state, choice)
             if brought > 0:
                 leave(space, state, choice)
@@ -56,7 +56,7 @@ def repair(space, state, rng):
         worst, most, ties = -1, np.int64(0), 0
         for i in range(state.totals[CHOICES]):
             choice = state.chosen[i]
-            here = part(space, state, choice)
+            here = conflicts_removed(space, state, choice)
             if here > most:
                 worst, most, ties = choice, here, 1
             elif here == most and most > 0:

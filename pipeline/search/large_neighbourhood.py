@@ -16,13 +16,13 @@ from pipeline.search.search_tree import new_tree
 from pipeline.search.state import (
     CHOICES,
     clear,
+    conflicts_added,
+    conflicts_removed,
     enter_cells,
     join,
     keep_bits,
     leave,
-    load,
     new_state,
-    part,
 )
 
 # Absent choices looked at for one that few members bar.
@@ -92,7 +92,7 @@ def _free_way(space, state, rng, choices, freed):
     for _ in range(_LOOKS):
         choice = below(rng, choices)
         if state.position[choice] < 0:
-            here = load(space, state, choice)
+            here = conflicts_added(space, state, choice)
             if wanted < 0 or here < least:
                 wanted, least = choice, here
     if wanted < 0:
@@ -101,7 +101,7 @@ def _free_way(space, state, rng, choices, freed):
     join(space, state, wanted)
     for i in range(state.totals[CHOICES]):
         choice = state.chosen[i]
-        if choice != wanted and part(space, state, choice) > 0:
+        if choice != wanted and conflicts_removed(space, state, choice) > 0:
             freed[count] = choice
             count += 1
     leave(space, state, wanted)

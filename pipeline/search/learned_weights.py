@@ -1,6 +1,6 @@
-"""A field learnt from good constructions of smaller sizes: where they have their elements.
+"""Weights learned from good constructions of smaller sizes: where they have their elements.
 
-What is learnt on small sizes carries over to large ones when positions are taken as fractions of
+What is learned on small sizes carries over to large ones when positions are taken as fractions of
 the side (Wagner, "Transformers and Makemore", 2023, says so of transformers; a network fitted to
 the same counts and this estimate were worth the same). The estimate is a kernel density in
 normalised coordinates, averaged over the symmetries of the ground set.
@@ -23,14 +23,14 @@ _LEAST = 0.02
 _ROWS = 256
 
 
-def learnt_field(
+def learned_weights(
     examples: Mapping[int, tuple[GroundSet, np.ndarray]], ground: GroundSet
 ) -> np.ndarray:
     """Return float32 ``(m,)``: 2 ln (density / mean density), what an element is worth more.
 
     Args:
         examples: for each smaller size its ground set and packed constructions, best first.
-        ground: the one to make a field for.
+        ground: the one to make weights for.
 
     Returns:
         Empty where there is nothing to learn from.
@@ -70,7 +70,7 @@ def _carried(usage: np.ndarray, small: GroundSet, ground: GroundSet) -> np.ndarr
     """
     if small.coords.shape[1] != ground.coords.shape[1]:
         raise UsageError(
-            f"a learnt field goes by places, and elements have {small.coords.shape[1]} coordinates "
+            f"learned weights go by coordinates, and elements have {small.coords.shape[1]} of them "
             f"at n={small.n} and {ground.coords.shape[1]} at n={ground.n}; use --weights none"
         )
     _, stands, of = np.unique(_whole_orbits(ground), return_index=True, return_inverse=True)

@@ -10,7 +10,7 @@ from pipeline.search.space import choice_of, make_space
 from pipeline.search.state import Space, State, new_state
 
 
-class Board:
+class OrbitGrid:
     """The choices at one size: the orbits of a class that hold nothing forbidden, M of them.
 
     Attributes:
@@ -70,9 +70,9 @@ class Board:
         """Return the packed cells ``(B, bytes)`` of choices bool ``(B, M)``."""
         return pack(members[:, self._of] & (self._of >= 0))
 
-    def begin(self, rows: int) -> "Filling":
+    def begin(self, rows: int) -> "GridSets":
         """Start ``rows`` empty sets."""
-        return Filling(self._space, self._within, rows)
+        return GridSets(self._space, self._within, rows)
 
     def free(self, members: np.ndarray) -> np.ndarray:
         """Return bool ``(B, M)``: what can be added to each set of choices ``(B, M)``."""
@@ -84,7 +84,7 @@ class Board:
         return filling.free()
 
 
-class Filling:
+class GridSets:
     """Sets that grow choice by choice, by the problem's own counts."""
 
     def __init__(self, space: Space, within: np.ndarray, rows: int) -> None:

@@ -1,6 +1,6 @@
 """A portfolio: ways to search, and a budget shared out among them by what they bring.
 
-The work is cut into batches of shards. A batch is handed out by what all batches before it
+The work is cut into batches of tasks. A batch is handed out by what all batches before it
 brought, never by the clock or by how many workers there are, so that a search bounded by a number
 of batches is the same everywhere.
 """
@@ -18,24 +18,24 @@ from pipeline.problem import Problem, readable
 from pipeline.search.exact_cover import cover
 from pipeline.search.pair_tables import tables_fit
 from pipeline.search.space import make_space, usable_classes, usable_orbits
-from pipeline.search.weights import make_field, narrowed
+from pipeline.search.weights import make_weights, restricted
 
 METHODS = ("tabu", "enumerate", "anneal", "greedy", "cover")
 
-#: Shards handed out at once; more than any sensible number of workers would have to wait for.
+#: Tasks handed out at once; more than any sensible number of workers would have to wait for.
 BATCH = 16
 
 # Above this many orbits making the pair tables of a tabu search takes longer than most searches,
-# and annealing, whose rejected proposals cost nothing, is the better use of time. Classes of
+# and annealing, whose rejected moves cost nothing, is the better use of time. Classes of
 # order 4 and more are given more, since they win at large n.
 _TABU_ORBITS = 1200
 _TABU_ORBITS_LARGE = 2000
 _COVER_ORDER = 4
-# The side from which on fields are worth trying.
+# The side from which on weights are worth trying.
 _LARGE = 20
 # Shares of the largest core that enumeration takes in turn.
 _LESS = (1.0, 0.92, 1.0, 0.84)
-# Nodes of a search by quotas after which a symmetry that is not ruled out is taken for possible.
+# Nodes of an exact cover after which a symmetry that is not ruled out is taken for possible.
 _LOOK = 400_000
 
 
@@ -44,20 +44,20 @@ class Arm:
     """One way to search: a method on the orbits of a class.
 
     Attributes:
-        field: what pulls the search at its beginning (see ``fields``); empty for nothing.
-        narrow: whether it goes without the quarter that the field values least.
+        weights: what guides the search at its beginning (see ``weights``); empty for nothing.
+        restricted: whether it goes without the quarter that the weights value least.
     """
 
     method: str
     symmetry: str
-    field: str = ""
-    narrow: bool = False
+    weights: str = ""
+    restricted: bool = False
 
     @property
     def name(self) -> str:
         """How it is called in reports."""
-        field = f", field {self.field}" if self.field else ""
-        return f"{self.method}, {self.symmetry}{field}{', narrow' if self.narrow else ''}"
+        weights = f", weights {self.weights}" if self.weights else ""
+        return f"{self.method}, {self.symmetry}{weights}{', restricted' if self.restricted else ''}"
 
 
 @dataclass
@@ -65,13 +65,13 @@ class Record:
     """What an arm has brought so far.
 
     Attributes:
-        shards: how many it was given.
+        tasks: how many it was given.
         best: the largest set it found.
-        hits: how many of its shards ended at that size.
+        hits: how many of its tasks ended at that size.
         core: the most elements of a set of its that lie in whole orbits of its class.
     """
 
-    shards: int = 0
+    tasks: int = 0
     best: int = 0
     hits: int = 0
     core: int = 0
@@ -84,7 +84,7 @@ class Portfolio:
         """Begin with arms that have brought nothing yet; ``floor`` is the size worth keeping.
 
         Args:
-            wanted: the size that searches by quotas are after; 0 without any.
+            wanted: the size that exact cover is after; 0 without any.
             batch: how many tasks are handed out at once.
         """
         self.arms, self.wanted, self._batch = list(arms), wanted, batch
@@ -97,17 +97,17 @@ class Portfolio:
         return max((record.best for record in self.records.values()), default=0)
 
     def batch(self, rng: np.random.Generator) -> list[Arm]:
-        """Return the arms of the next batch of shards.
+        """Return the arms of the next batch of tasks.
 
         Arms that had no turn yet take the whole of the first batch and half of later ones. Of
-        the other shards three quarters go by what an arm has brought: half as many for every
+        the other tasks three quarters go by what an arm has brought: half as many for every
         element its best falls short of the best of all, and among equals more to those that
         reach it often. The rest are given out evenly, since an arm that starts slowly may still
-        win. Searches by quotas come to the size they are after at once or not at all: until one
-        has, they get three quarters of all, shared out among them in the same way.
+        win. Exact cover comes to the size it is after at once or not at all: until one
+        has, its arms get three quarters of all, shared out among them in the same way.
         """
-        fresh = [a for a in self.arms if not self.records[a].shards and self._ready(a)]
-        tried = [a for a in self.arms if self.records[a].shards]
+        fresh = [a for a in self.arms if not self.records[a].tasks and self._ready(a)]
+        tried = [a for a in self.arms if self.records[a].tasks]
         chosen = fresh[: -(-self._batch // 2) if tried else self._batch]
         if not tried:
             return chosen
@@ -123,7 +123,7 @@ class Portfolio:
         if not arms:
             return np.zeros(0)
         records = [self.records[a] for a in arms]
-        rates = np.array([(r.hits + 1) / (r.shards + 2) for r in records])
+        rates = np.array([(r.hits + 1) / (r.tasks + 2) for r in records])
         best = np.array([r.best for r in records], dtype=float)
         weight = rates * 0.5 ** (best.max() - best)
         return 0.75 * weight / weight.sum() + 0.25 / len(arms)
@@ -132,12 +132,12 @@ class Portfolio:
         """Return the size a tabu search of this arm begins at.
 
         To climb: a little below the largest core its orbits have had. To enumerate: that
-        core, and in every second shard less, where sets abound, unless so small are not kept.
+        core, and in every second task less, where sets abound, unless so small are not kept.
         """
         core = max(self.records[a].core for a in self.arms if _same_orbits(a, arm))
         if arm.method != "enumerate":
             return max(int(0.85 * core), 1)
-        less = int(core * _LESS[self.records[arm].shards % len(_LESS)])
+        less = int(core * _LESS[self.records[arm].tasks % len(_LESS)])
         return max(less if less >= self.floor else core, 1)
 
     def _ready(self, arm: Arm) -> bool:
@@ -147,13 +147,13 @@ class Portfolio:
         return arm.method != "enumerate" or not others or any(self.records[a].core for a in others)
 
     def believed(self, arm: Arm) -> bool:
-        """Tell whether an arm gets a whole shard: it had one already, or is of the first class."""
-        return self.records[arm].shards > 0 or arm.symmetry == self.arms[0].symmetry
+        """Tell whether an arm gets a whole task: it had one already, or is of the first class."""
+        return self.records[arm].tasks > 0 or arm.symmetry == self.arms[0].symmetry
 
     def add(self, arm: Arm, best: int, core: int) -> None:
-        """Take the result of one shard."""
+        """Take the result of one task."""
         record = self.records[arm]
-        record.shards += 1
+        record.tasks += 1
         record.core = max(record.core, core)
         if best > record.best:
             record.best, record.hits = best, 0
@@ -162,14 +162,14 @@ class Portfolio:
     def to_json(self) -> list[dict[str, Any]]:
         """Return the records, best arms first."""
         rows = [asdict(arm) | asdict(self.records[arm]) for arm in self.arms]
-        return sorted(rows, key=lambda row: (-row["best"], -row["hits"] / max(row["shards"], 1)))
+        return sorted(rows, key=lambda row: (-row["best"], -row["hits"] / max(row["tasks"], 1)))
 
     def restore(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Take up the records of an earlier round."""
         for row in rows:
-            arm = Arm(row["method"], row["symmetry"], row["field"], row["narrow"])
+            arm = Arm(row["method"], row["symmetry"], row["weights"], row["restricted"])
             if arm in self.records:
-                kept = {key: row[key] for key in ("shards", "best", "hits", "core")}
+                kept = {key: row[key] for key in ("tasks", "best", "hits", "core")}
                 self.records[arm] = Record(**kept)
 
 
@@ -178,14 +178,14 @@ def make_arms(
     n: int,
     methods: Sequence[str] = (),
     symmetries: Sequence[str] = (),
-    fields: Mapping[str, np.ndarray] | None = None,
+    weights_by_name: Mapping[str, np.ndarray] | None = None,
     mask: np.ndarray | None = None,
 ) -> list[Arm]:
     """Return the arms for a problem at n, or those of the given methods and classes alone.
 
     Args:
-        fields: what pulls arms, float32 ``(m,)`` by name, empty for nothing or not known yet;
-            None: the border's and nothing on large sides, nothing on small ones.
+        weights_by_name: what guides arms, float32 ``(m,)`` by name, empty for nothing or not known
+            yet; None: the border's and nothing on large sides, nothing on small ones.
         mask: bool ``(m,)``, the elements that may be used; None for all. Classes without an orbit
             in it have no arms.
 
@@ -214,24 +214,24 @@ def make_arms(
             raise UsageError(
                 f"{problem.name} at n={n}: no orbit of {named} lies within the mask; widen it"
             )
-    fields = default_fields(ground) if fields is None else fields
+    weights_by_name = default_weights(ground) if weights_by_name is None else weights_by_name
     arms: list[Arm] = []
     for method in methods or ("cover", "tabu", "anneal", "enumerate"):
         if method == "cover":
             names = _cover_classes(problem, n, chosen, methods, mask is not None)
-            field = next(iter(fields)) if len(fields) == 1 else ""
-            arms += [Arm(method, name, field) for name in names]
+            weights = next(iter(weights_by_name)) if len(weights_by_name) == 1 else ""
+            arms += [Arm(method, name, weights) for name in names]
         elif method == "greedy":
             arms += [Arm(method, cls.name) for cls in chosen]
         elif method == "anneal":
-            arms += [Arm(method, cls.name, field) for cls in chosen for field in fields]
+            arms += [Arm(method, cls.name, name) for cls in chosen for name in weights_by_name]
         else:
             for cls in chosen:
-                arms += _tabu_arms(problem, n, method, cls, fields, bool(methods), mask)
+                arms += _tabu_arms(problem, n, method, cls, weights_by_name, bool(methods), mask)
     if not arms:
         raise UsageError(
-            f"{problem.name} at n={n}: 'cover' finds its quotas out of reach in every symmetry "
-            "asked for; ask for others, or for another method"
+            f"{problem.name} at n={n}: 'cover' finds the degree constraints out of reach in every "
+            "symmetry asked for; ask for others, or for another method"
         )
     return arms
 
@@ -247,26 +247,26 @@ def _tabu_arms(
     n: int,
     method: str,
     cls: SymmetryClass,
-    fields: Mapping[str, np.ndarray],
+    weights_by_name: Mapping[str, np.ndarray],
     asked_for: bool,
     mask: np.ndarray | None,
 ) -> list[Arm]:
     """Return the arms of a method on pair tables that are worth their making.
 
-    From a side of 20 on there is a narrow one for each field, which comes first since its tables
-    are small.
+    From a side of 20 on there is a restricted one for each of the weights, which comes first since
+    its tables are small.
     """
     most = _TABU_ORBITS_LARGE if cls.order >= 4 else _TABU_ORBITS
     large = _side(problem.ground(n).coords) >= _LARGE
     arms = []
-    for name, field in fields.items():
-        for narrow in (True, False) if large and len(field) else (False,):
-            if narrow and not 0.2 < narrowed(field, None).mean() < 1:
+    for name, weights in weights_by_name.items():
+        for apart in (True, False) if large and len(weights) else (False,):
+            if apart and not 0.2 < restricted(weights, None).mean() < 1:
                 continue
-            within = narrowed(field, mask) if narrow else mask
+            within = restricted(weights, mask) if apart else mask
             choices = usable_orbits(problem, n, cls, within).sum()
             if choices > 0 and (asked_for or choices <= most):
-                arms.append(Arm(method, cls.name, name, narrow))
+                arms.append(Arm(method, cls.name, name, apart))
     return arms
 
 
@@ -274,7 +274,7 @@ def tabu_notes(
     problem: Problem,
     n: int,
     arms: Sequence[Arm],
-    fields: Mapping[str, np.ndarray],
+    weights_by_name: Mapping[str, np.ndarray],
     mask: np.ndarray | None,
     table_bytes: int,
 ) -> list[str]:
@@ -287,12 +287,12 @@ def tabu_notes(
     tabu = [arm for arm in arms if arm.method in ("tabu", "enumerate", "climb")]
     trapped: dict[str, str] = {}
     walking = []
-    places = dict.fromkeys((arm.symmetry, arm.field if arm.narrow else "") for arm in tabu)
+    places = dict.fromkeys((arm.symmetry, arm.weights if arm.restricted else "") for arm in tabu)
     for symmetry, near in places:
-        within = narrowed(fields[near], mask) if near else mask
+        within = restricted(weights_by_name[near], mask) if near else mask
         where = (problem, n, find_class(ground, symmetry), within)
         every, space = make_space(*where), make_space(*where, traps=False)
-        place = f"{symmetry}, field {near}, narrow" if near else symmetry
+        place = f"{symmetry}, weights {near}, restricted" if near else symmetry
         out = len(every.key) - len(space.key)
         if out:
             trapped[symmetry] = (
@@ -317,18 +317,20 @@ def _cover_classes(
     methods: Sequence[str],
     masked: bool,
 ) -> list[str]:
-    """Return the symmetries in which quotas can be met, alone or else mixed with another.
+    """Return the symmetries that can meet the degree constraints, alone or mixed with another.
 
     Raises:
-        UsageError: asked for by name, and the problem offers no quotas, or there is a mask.
+        UsageError: asked for by name, and the problem has no degree constraints or there is a mask.
     """
     if masked:
         if methods:
             raise UsageError("the method 'cover' knows no mask; leave out one of the two")
         return []
-    if problem.quotas(n) is None:
+    if problem.degree_constraints(n) is None:
         if methods:
-            raise UsageError(f"{problem.name} at n={n} offers no quotas, which 'cover' needs")
+            raise UsageError(
+                f"{problem.name} at n={n} has no degree constraints, which 'cover' needs"
+            )
         return []
     # The larger the class the smaller the tree; small ones are for small n or on demand.
     large = [cls for cls in chosen if methods or cls.order >= _COVER_ORDER]
@@ -344,7 +346,7 @@ def _cover_classes(
 
 @lru_cache(maxsize=256)
 def _may_cover(problem: Problem, n: int, symmetry: str) -> bool:
-    """Tell whether quotas may be met in a symmetry: not where a short look rules it out."""
+    """Tell whether a symmetry may meet degree constraints: not where a short look rules it out."""
     try:
         found = cover(
             problem, n, symmetry, nodes=_LOOK, cap=_LOOK, rng=np.zeros(1, np.uint64), most=1
@@ -365,16 +367,16 @@ def core_size(bits: np.ndarray, of: np.ndarray) -> int:
 
 
 def _same_orbits(a: Arm, b: Arm) -> bool:
-    return (a.symmetry, a.narrow and a.field) == (b.symmetry, b.narrow and b.field)
+    return (a.symmetry, a.restricted and a.weights) == (b.symmetry, b.restricted and b.weights)
 
 
 def _side(coords: np.ndarray) -> int:
     return int((coords.max(axis=0) - coords.min(axis=0)).max()) + 1
 
 
-def default_fields(ground: GroundSet) -> dict[str, np.ndarray]:
-    """Return the fields worth trying where none is asked for: on large sides the border's too."""
+def default_weights(ground: GroundSet) -> dict[str, np.ndarray]:
+    """Return the weights worth trying where none are asked for: on large sides the border's too."""
     none = {"": np.zeros(0, np.float32)}
     if _side(ground.coords) < _LARGE:
         return none
-    return {"border": make_field("border", ground, {})} | none
+    return {"border": make_weights("border", ground, {})} | none

@@ -14,7 +14,7 @@ from pipeline.errors import PipelineError
 from pipeline.executors import Executor, Over, cores, never
 from pipeline.problem import Problem
 from pipeline.search.cost import task_cost
-from pipeline.search.tasks import NO_TARGET, Shard, run_shard
+from pipeline.search.tasks import NO_TARGET, Task, run_task
 from pipeline.search.weights import make_mask
 from pipeline.selection import Selection
 from pipeline.stopping import Clock
@@ -67,9 +67,9 @@ class TaskRunner:
         cells: np.ndarray,
         rng: np.ndarray,
         schedule: Any,
-        proposals: int,
+        bound: int,
         **more: Any,
-    ) -> Shard:
+    ) -> Task:
         """Return a task of this run.
 
         Args:
@@ -77,7 +77,7 @@ class TaskRunner:
         """
         # A search counts elements alone: it cannot tell that another score is reached.
         by_size = n == self.n and self.problem.maximises_size
-        return Shard(
+        return Task(
             problem=self._spec,
             convention=self.problem.convention,
             n=n,
@@ -85,10 +85,10 @@ class TaskRunner:
             method=method,
             cells=cells,
             rng=rng,
-            proposals=proposals,
+            bound=bound,
             penalty=schedule.penalty,
-            hot=schedule.initial_temperature,
-            cold=schedule.final_temperature,
+            initial_temperature=schedule.initial_temperature,
+            final_temperature=schedule.final_temperature,
             target=self.target if by_size else NO_TARGET,
             mask=self._packed_mask if n == self.n else _NO_MASK,
             table_bytes=self._table_bytes,
@@ -97,7 +97,7 @@ class TaskRunner:
 
     def run(
         self,
-        tasks: Sequence[Shard],
+        tasks: Sequence[Task],
         number: int,
         origin: str,
         parents: Sequence[Population] | None = None,
@@ -115,7 +115,7 @@ class TaskRunner:
         Raises:
             PipelineError: the validator does not agree with the search.
         """
-        found = self.executor.map(run_shard, tasks, over or self.clock.over)
+        found = self.executor.map(run_task, tasks, over or self.clock.over)
         for i, cells in enumerate(found):
             n = tasks[i].n
             made = cells.any(axis=1)  # a search that is told to stop may leave rows empty
@@ -149,7 +149,7 @@ class TaskRunner:
     def all_of(
         self,
         stage: str,
-        tasks: Sequence[Shard],
+        tasks: Sequence[Task],
         number: int,
         origin: str,
         parents: Sequence[Population] | None = None,
@@ -179,13 +179,13 @@ class TaskRunner:
             self.callbacks.on_best(found.n, top, origin, self.clock.cpu())
         return top
 
-    def warm_up(self, tasks: Iterable[Shard], selection: Selection) -> None:
+    def warm_up(self, tasks: Iterable[Task], selection: Selection) -> None:
         """Run tiny versions of tasks: compiling and loading are over when the clock starts.
 
         One worker compiles what all will use, since left to themselves each would; then all load
         it. What comes of them is verified and ranked, and forgotten.
         """
-        tiny = [replace(task, cells=task.cells[:1], proposals=1) for task in tasks]
+        tiny = [replace(task, cells=task.cells[:1], bound=1) for task in tasks]
         every = tiny * (2 * self.workers) if self.workers > 1 else []
         self.callbacks.on_stage("warm-up", len(tiny) + len(every))
         done, made = 0, []
@@ -196,7 +196,7 @@ class TaskRunner:
                 self.callbacks.on_progress(done)
         for n in {part.n for part in made}:
             selection.best(n, *(part for part in made if part.n == n))
-        for _ in self.executor.map(run_shard, every, self.clock.over):
+        for _ in self.executor.map(run_task, every, self.clock.over):
             done += 1
             self.callbacks.on_progress(done)
 

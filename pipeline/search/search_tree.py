@@ -19,7 +19,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from pipeline.core.jit import inlined, kernel, njit
-from pipeline.search.state import SIZE, join, leave, load
+from pipeline.search.state import SIZE, conflicts_added, join, leave
 
 #: Places in ``Tree.at``.
 LEVEL, ROOT, NEW, BEST, HELD, COUNT, WORDS = range(7)
@@ -254,7 +254,7 @@ def take(space, state, tree, level, v, lack):
         while bits != 0:
             u = 64 * w + lowest(bits)
             bits &= bits - np.uint64(1)
-            if asks and load(space, state, tree.choice[u]) > 0:
+            if asks and conflicts_added(space, state, tree.choice[u]) > 0:
                 live[under, w] &= ~bit(u)
             else:
                 left += weight[u]

@@ -1,7 +1,7 @@
 """Many sets at once that take in a choice a step, as the samples of a model do."""
 
 from pipeline.core.jit import kernel
-from pipeline.search.state import State, join, leave, load
+from pipeline.search.state import State, conflicts_added, join, leave
 
 
 @kernel
@@ -13,7 +13,7 @@ def _row(states, row):
         states.chosen[row],
         states.position[row],
         states.counts[row],
-        states.pair_load[row],
+        states.pair_conflicts[row],
         states.totals[row],
     )
 
@@ -24,7 +24,7 @@ def free_choices(space, states, free):
     for row in range(len(free)):
         state = _row(states, row)
         for choice in range(free.shape[1]):
-            fits = state.position[choice] < 0 and load(space, state, choice) == 0
+            fits = state.position[choice] < 0 and conflicts_added(space, state, choice) == 0
             if fits and not space.exact:
                 # The load may miss what several elements of the choice do together.
                 fits = join(space, state, choice) == 0

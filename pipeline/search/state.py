@@ -3,20 +3,20 @@
 Kernels take the hook as a function pointer, so they are compiled once for all problems.
 
 Words used below: a *choice* is what a search may take or leave: an orbit of the symmetry
-class (a single element under the trivial class). A choice's *load* is the number of
-violations it would bring if it joined.
+class (a single element under the trivial class). The *conflicts* of an absent
+choice are the violations that it would add, those of a present one the violations that it is in.
 
-How loads are kept. Let cnt(u) be the number of forbidden configurations that hold element u
+How conflicts are counted. Let cnt(u) be the number of forbidden configurations that hold element u
 and have all their other elements in the set S. For a choice C and the symmetric set S:
 
 * ``exact`` spaces (configurations of at most three elements, or the trivial class):
-  counts[C] = sum of cnt(u) over u in C; pair_load[C] = the number of configurations with two
+  counts[C] = sum of cnt(u) over u in C; pair_conflicts[C] = the number of configurations with two
   elements in C and the rest in S. A configuration meets C in one element or in two, so the
-  load of an absent C is counts[C] + pair_load[C], and a present one takes part in
-  counts[C] - pair_load[C] violations. By symmetry one element of the joining orbit stands
+  conflicts of an absent C are counts[C] + pair_conflicts[C], and a present one takes part in
+  counts[C] - pair_conflicts[C] violations. By symmetry one element of the joining orbit stands
   for all, and the configurations that lie in two orbits come from tables made once.
 * other spaces: counts[u] = cnt(u) for every element; elements join one by one and the
-  violations are exact, but the load of an absent C, |C| cnt(u), misses configurations that
+  violations are exact, but |C| cnt(u) for an absent C misses configurations that
   meet C twice. Whoever joins a choice there looks at what it really brought.
 """
 
@@ -55,7 +55,7 @@ class State(NamedTuple):
     chosen: np.ndarray  # int32 (M,), its choices
     position: np.ndarray  # int32 (M,), position in chosen, -1 when absent
     counts: np.ndarray  # int32 (slots,)
-    pair_load: np.ndarray  # int32 (M,)
+    pair_conflicts: np.ndarray  # int32 (M,)
     totals: np.ndarray  # int64 (3,): elements, choices, violations
 
 
@@ -84,22 +84,22 @@ def clear(state):
     state.inside[:] = 0
     state.position[:] = -1
     state.counts[:] = 0
-    state.pair_load[:] = 0
+    state.pair_conflicts[:] = 0
     state.totals[:] = 0
 
 
 @inlined
-def load(space, state, choice):
-    """Return the load of an absent choice (a lower bound where the space is not exact)."""
+def conflicts_added(space, state, choice):
+    """Return the violations that an absent choice would add (a lower bound if not exact)."""
     key, weight = space.key[choice], space.weight[choice]
-    return weight * state.counts[key] + state.pair_load[choice]
+    return weight * state.counts[key] + state.pair_conflicts[choice]
 
 
 @inlined
-def part(space, state, choice):
-    """Return how many violations a present choice takes part in (an upper bound)."""
+def conflicts_removed(space, state, choice):
+    """Return how many violations would go with a present choice (an upper bound)."""
     key, weight = space.key[choice], space.weight[choice]
-    return weight * state.counts[key] - state.pair_load[choice]
+    return weight * state.counts[key] - state.pair_conflicts[choice]
 
 
 @inlined
@@ -127,14 +127,14 @@ def join(space, state, choice):
     brought = np.int64(0)
     if space.exact:
         own = state.counts[choice]
-        pairs = state.pair_load[choice]
+        pairs = state.pair_conflicts[choice]
         brought += own + pairs
         _block(space, state, space.elements[start], size, stop - start)
         state.counts[choice] = own + 2 * pairs
         for e in range(space.pair_start[choice], space.pair_start[choice + 1]):
             other = space.pair_other[e]
             state.counts[other] += space.pair_out[e]
-            state.pair_load[other] += space.pair_in[e]
+            state.pair_conflicts[other] += space.pair_in[e]
     for i in range(start, stop):
         u = space.elements[i]
         if not space.exact:
@@ -169,14 +169,14 @@ def leave(space, state, choice):
             _block(space, state, u, size, -1)
             gone += state.counts[u]
     if space.exact:
-        own = state.counts[choice] - 2 * state.pair_load[choice]
-        gone += own + state.pair_load[choice]
+        own = state.counts[choice] - 2 * state.pair_conflicts[choice]
+        gone += own + state.pair_conflicts[choice]
         _block(space, state, space.elements[start], size, start - stop)
         state.counts[choice] = own
         for e in range(space.pair_start[choice], space.pair_start[choice + 1]):
             other = space.pair_other[e]
             state.counts[other] -= space.pair_out[e]
-            state.pair_load[other] -= space.pair_in[e]
+            state.pair_conflicts[other] -= space.pair_in[e]
     state.totals[CHOICES] -= 1
     last = state.chosen[state.totals[CHOICES]]
     state.chosen[state.position[choice]] = last

@@ -21,7 +21,7 @@ from pipeline.search.tabu_list import (
     enter,
     fade,
     least,
-    new_memory,
+    new_tabu_list,
     set_free,
     shake,
     store,
@@ -40,7 +40,7 @@ class Tabu(NamedTuple):
             on to more elements.
         stall: steps without progress before a part is thrown out at random.
         out_least, out_spread, in_least, in_spread: tenures, ``least + 0..spread-1`` steps.
-        fade: steps in which the field goes to nothing.
+        fade: steps in which the weights go to nothing.
     """
 
     goal: int
@@ -56,12 +56,12 @@ class Tabu(NamedTuple):
 
 
 @njit
-def tabu(space, state, rng, sizes, field, how, found):
+def tabu(space, state, rng, sizes, weights, how, found):
     """Search from the set in ``state``; O(M + two joins) a step.
 
     Args:
         sizes: int32 ``(M,)``, the elements of each choice.
-        field: int32 ``(M,)``, added to SCALE times the load of a choice; below 0 attracts.
+        weights: int32 ``(M,)``, added to SCALE times the conflicts of a choice; below 0 attracts.
         how: a ``Tabu``.
         found: uint8 ``(K, ceil(M / 8))``, filled with valid sets as packed choices, the oldest
             overwritten first.
@@ -69,21 +69,21 @@ def tabu(space, state, rng, sizes, field, how, found):
     Returns:
         (how many were found, the size of the largest, the steps made).
     """
-    return _tabu(space, state, rng, sizes, field, how, found, new_memory(field))
+    return _tabu(space, state, rng, sizes, weights, how, found, new_tabu_list(weights))
 
 
 @kernel
-def _tabu(space, state, rng, sizes, field, how, found, memory):
+def _tabu(space, state, rng, sizes, weights, how, found, tabu_list):
     choices = len(sizes)
-    size = begin(state, memory, sizes)
+    size = begin(state, tabu_list, sizes)
     goal, largest, stored = np.int64(how.goal), np.int64(0), 0
     fewest, since = np.int64(2**62), 0
     step = 0
     while step < how.steps and space.stop[0] == 0:
         step += 1
-        set_free(memory, step)
+        set_free(tabu_list, step)
         if step % 256 == 0 and how.fade > 1 and step <= how.fade + 256:
-            fade(memory, field, max(1.0 - step / how.fade, 0.0))
+            fade(tabu_list, weights, max(1.0 - step / how.fade, 0.0))
 
         if state.totals[VIOLATIONS] == 0 and size >= goal:
             store(state, found[stored % len(found)])
@@ -93,33 +93,33 @@ def _tabu(space, state, rng, sizes, field, how, found, memory):
                 break
             fewest, since = np.int64(2**62), step
             if how.enumerate:
-                size -= shake(space, state, memory, rng, sizes, 0.3 + 0.1 * below(rng, 5))
+                size -= shake(space, state, tabu_list, rng, sizes, 0.3 + 0.1 * below(rng, 5))
             else:
                 goal = size + 1
         elif state.totals[VIOLATIONS] > 0:
-            c = worst(space, state, memory, rng, step)
+            c = worst(space, state, tabu_list, rng, step)
             until = step + how.out_least + below(rng, how.out_spread)
-            size -= drop(space, state, memory, sizes, c, until)
+            size -= drop(space, state, tabu_list, sizes, c, until)
         while size < goal:
-            c = least(space, state, memory, rng)
+            c = least(space, state, tabu_list, rng)
             if c < 0:
                 break
-            size += enter(space, state, memory, sizes, c)
-            memory.held_until[c] = step + how.in_least + below(rng, how.in_spread)
+            size += enter(space, state, tabu_list, sizes, c)
+            tabu_list.held_until[c] = step + how.in_least + below(rng, how.in_spread)
         if size < goal and state.totals[VIOLATIONS] == 0:
             # Everything that is left is forbidden or gone: no set of this size is in reach.
             goal = max(size, 1)
         if state.totals[VIOLATIONS] < fewest:
             fewest, since = state.totals[VIOLATIONS], step
         if step - since > how.stall:
-            size -= shake(space, state, memory, rng, sizes, 0.15 + 0.01 * below(rng, 30))
+            size -= shake(space, state, tabu_list, rng, sizes, 0.15 + 0.01 * below(rng, 30))
             while size < goal:
                 c = below(rng, choices)
-                if below(rng, 4) > 0 or memory.penalty[c] >= FORBIDDEN:
-                    c = least(space, state, memory, rng)
+                if below(rng, 4) > 0 or tabu_list.penalty[c] >= FORBIDDEN:
+                    c = least(space, state, tabu_list, rng)
                 if c < 0:
                     break
-                size += enter(space, state, memory, sizes, c)
+                size += enter(space, state, tabu_list, sizes, c)
             fewest, since = state.totals[VIOLATIONS], step
     return stored, largest, step
 

@@ -1,4 +1,4 @@
-"""A shard: a piece of search that runs anywhere and gives the same result everywhere."""
+"""A task: a piece of search that runs anywhere and gives the same result everywhere."""
 
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -19,19 +19,19 @@ from pipeline.search.space import choice_of, make_space
 from pipeline.search.state import Space, new_state
 from pipeline.search.tabu import Tabu, climb_many, tabu
 from pipeline.search.tabu_list import SCALE
-from pipeline.search.weights import narrowed, of_choices
+from pipeline.search.weights import of_choices, restricted
 
 # A neighbourhood: the most members freed at random, and the nodes to fill it up again.
 _HANDFUL, _NODES = 6, 1000
 
-# Violations that a tabu search lets pass for an element that a field calls worth one more point,
-# and the most a field may add to the key of a choice, well below what forbids one.
+# Violations that a tabu search lets pass for an element that the weights call worth one more point,
+# and the most weights may add to the key of a choice, well below what forbids one.
 _PULL, _STRONGEST = 0.2, 1 << 24
 
-# Proposals and steps for each choice beyond which a search among few choices repeats itself.
-_PROPOSALS_EACH, _STEPS_EACH = 4000, 5000
+# Moves and steps for each choice beyond which a search among few choices repeats itself.
+_MOVES_EACH, _STEPS_EACH = 4000, 5000
 
-# Nodes after which a search by quotas begins afresh.
+# Nodes after which an exact cover begins afresh.
 _COVER_CAP = 100_000
 
 #: Methods that walk pair tables rather than the hook where these fit.
@@ -42,7 +42,7 @@ NO_TARGET = 2**62
 
 
 @dataclass(frozen=True, eq=False)
-class Shard:
+class Task:
     """What to do, to what, with which random numbers.
 
     Attributes:
@@ -51,19 +51,19 @@ class Shard:
         symmetry: name of the symmetry class whose orbits are searched.
         method: greedy (from nothing); complete (repair, saturate), or anneal, climb (tabu) or
             neighbourhood (large ones) from each start; or one from nothing that gives up to B
-            sets: tabu (ever larger ones), enumerate (many
-            of size ``goal``) or cover (by the problem's quotas; one that falls short where it
-            finds none).
+            sets: tabu (ever larger ones), enumerate (many of size ``goal``) or cover (exact, by
+            the problem's degree constraints; one that falls short where it finds none).
         cells: packed uint8 ``(B, ceil(m / 8))``, where each search starts.
         rng: uint64 ``(1,)``, from ``streams.state``.
-        proposals: of each annealing, the steps of a tabu search, or the nodes of a cover.
-        penalty, hot, cold: of the annealing (see ``anneal``).
+        bound: the moves of each annealing, the steps of a tabu search, or the nodes of an exact
+            cover.
+        penalty, initial_temperature, final_temperature: of the annealing (see ``anneal``).
         target: stop at a set of this size.
         goal: the size a tabu search begins at.
-        narrow: whether a tabu search goes without the quarter that its field values least.
+        restricted: whether a tabu search goes without the quarter that its weights value least.
         mask: packed uint8 ``(ceil(m / 8),)``, the elements that may be used; empty for all.
-        field: float32 ``(m,)``, what each element is worth beside the point it scores (see
-            ``fields``): to annealing and tabu, fading while they run, and to what a cover begins
+        weights: float32 ``(m,)``, what each element is worth beside the point it scores (see
+            ``weights``): to annealing and tabu, fading while they run, and to what a cover begins
             with; empty for none.
         table_bytes: what pair tables may take; without them tabu walks the hook, which is a few
             times slower. Both mirrors of isosceles at n = 100 take 150 MB.
@@ -76,19 +76,19 @@ class Shard:
     method: str
     cells: np.ndarray
     rng: np.ndarray
-    proposals: int = 0
+    bound: int = 0
     penalty: float = 0.5
-    hot: float = 0.2
-    cold: float = 0.12
+    initial_temperature: float = 0.2
+    final_temperature: float = 0.12
     target: int = NO_TARGET
     goal: int = 1
-    narrow: bool = False
+    restricted: bool = False
     mask: np.ndarray = field(default_factory=lambda: np.zeros(0, np.uint8))
-    field: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
+    weights: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
     table_bytes: int = TABLE_BYTES
 
 
-def run_shard(shard: Shard) -> np.ndarray:
+def run_task(task: Task) -> np.ndarray:
     """Search from each start and return what came out, packed like the starts, maximal.
 
     Told to stop (see ``stopping``) it returns what it has: valid sets, perhaps empty ones.
@@ -97,56 +97,54 @@ def run_shard(shard: Shard) -> np.ndarray:
         UsageError: an unknown method, or a symmetry class no construction can have.
         PipelineError: the problem's hook raises or is wrong.
     """
-    where = (shard.problem, shard.convention, shard.n, shard.mask.tobytes())
-    with crashes_raised(f"the hook of {shard.problem}"):
-        if shard.method in ("tabu", "enumerate", "climb", "neighbourhood"):
-            within = shard.mask.tobytes()
-            if shard.narrow:
-                mask = narrowed(shard.field, _unpacked(within, len(shard.field)))
+    where = (task.problem, task.convention, task.n, task.mask.tobytes())
+    with crashes_raised(f"the hook of {task.problem}"):
+        if task.method in ("tabu", "enumerate", "climb", "neighbourhood"):
+            within = task.mask.tobytes()
+            if task.restricted:
+                mask = restricted(task.weights, _unpacked(within, len(task.weights)))
                 within = pack(mask[None])[0].tobytes()
-            among = _orbit_space(*where[:3], within, shard.symmetry, shard.table_bytes)
-            if shard.method in ("climb", "neighbourhood"):
-                return _from_starts(shard, *among, _space(*where, shard.symmetry), _plain(*where))
-            return _tabu(shard, *among, _plain(*where))
-        if shard.method == "cover":
-            problem = _problem(shard.problem, shard.convention)
-            rng, most = shard.rng.copy(), len(shard.cells)
-            how = {"nodes": shard.proposals, "cap": _COVER_CAP, "rng": rng, "most": most}
-            found = cover(problem, shard.n, shard.symmetry, **how, field=shard.field)
+            among = _orbit_space(*where[:3], within, task.symmetry, task.table_bytes)
+            if task.method in ("climb", "neighbourhood"):
+                return _from_starts(task, *among, _space(*where, task.symmetry), _plain(*where))
+            return _tabu(task, *among, _plain(*where))
+        if task.method == "cover":
+            problem = _problem(task.problem, task.convention)
+            rng, most = task.rng.copy(), len(task.cells)
+            how = {"nodes": task.bound, "cap": _COVER_CAP, "rng": rng, "most": most}
+            found = cover(problem, task.n, task.symmetry, **how, weights=task.weights)
             cells = found.cells if len(found.cells) else found.nearest[None].copy()
             return _filled_up(_plain(*where), rng, cells)
-        return _search(shard, _space(*where, shard.symmetry), _plain(*where))
+        return _search(task, _space(*where, task.symmetry), _plain(*where))
 
 
-def _search(shard: Shard, space: Space, plain: Space) -> np.ndarray:
-    rng, cells = shard.rng.copy(), np.ascontiguousarray(shard.cells).copy()
-    if shard.method == "greedy":
+def _search(task: Task, space: Space, plain: Space) -> np.ndarray:
+    rng, cells = task.rng.copy(), np.ascontiguousarray(task.cells).copy()
+    if task.method == "greedy":
         greedy_many(space, rng, cells)
-    elif shard.method == "complete":
+    elif task.method == "complete":
         complete_many(space, rng, cells)
-    elif shard.method == "anneal":
-        mu = of_choices(shard.field, choice_of(space), len(space.key))
-        proposals = min(shard.proposals, _PROPOSALS_EACH * len(space.key))
+    elif task.method == "anneal":
+        mu = of_choices(task.weights, choice_of(space), len(space.key))
+        moves = min(task.bound, _MOVES_EACH * len(space.key))
         if not space.exact:
-            proposals //= max(len(space.elements) // len(space.key), 1)  # it joins one by one
-        how = (proposals, shard.penalty, shard.hot, shard.cold, shard.target)
+            moves //= max(len(space.elements) // len(space.key), 1)  # it joins one by one
+        how = (moves, task.penalty, task.initial_temperature, task.final_temperature, task.target)
         anneal_many(space, plain, rng, cells, mu, *how)
     else:
-        raise UsageError(f"unknown search method {shard.method!r}")
+        raise UsageError(f"unknown search method {task.method!r}")
     return cells
 
 
-def _tabu(
-    shard: Shard, space: Space, sizes: np.ndarray, of: np.ndarray, plain: Space
-) -> np.ndarray:
+def _tabu(task: Task, space: Space, sizes: np.ndarray, of: np.ndarray, plain: Space) -> np.ndarray:
     """Search among the orbits, then add what fits without the symmetry."""
-    rng, steps = shard.rng.copy(), min(shard.proposals, _STEPS_EACH * len(sizes))
-    limits = {"stop": shard.target, "steps": steps, "fade": steps if len(shard.field) else 1}
-    worth = of_choices(shard.field, of, len(sizes))
+    rng, steps = task.rng.copy(), min(task.bound, _STEPS_EACH * len(sizes))
+    limits = {"stop": task.target, "steps": steps, "fade": steps if len(task.weights) else 1}
+    worth = of_choices(task.weights, of, len(sizes))
     pull = np.clip(np.rint(-SCALE * _PULL * worth), -_STRONGEST, _STRONGEST).astype(np.int32)
-    found = np.zeros((len(shard.cells), width(len(sizes))), np.uint8)
+    found = np.zeros((len(task.cells), width(len(sizes))), np.uint8)
     state = new_state(space)
-    how = Tabu(goal=shard.goal, enumerate=shard.method == "enumerate", **limits)
+    how = Tabu(goal=task.goal, enumerate=task.method == "enumerate", **limits)
     stored, _, _ = tabu(space, state, rng, sizes, pull, how, found)
     chosen = unpack(np.unique(found[: min(stored, len(found))], axis=0), len(sizes))
     cells = pack(np.where(of >= 0, chosen[:, of], False))
@@ -154,7 +152,7 @@ def _tabu(
 
 
 def _from_starts(
-    shard: Shard,
+    task: Task,
     space: Space,
     sizes: np.ndarray,
     of: np.ndarray,
@@ -165,25 +163,25 @@ def _from_starts(
 
     A start that is better than what comes of it stays: it may hold orbits tabu goes without.
     """
-    rng, starts = shard.rng.copy(), np.ascontiguousarray(shard.cells).copy()
+    rng, starts = task.rng.copy(), np.ascontiguousarray(task.cells).copy()
     complete_many(orbits_, rng, starts)
-    if shard.method == "neighbourhood" and space.hook is not table_hook:
-        triples = _problem(shard.problem, shard.convention).arity <= 3
+    if task.method == "neighbourhood" and space.hook is not table_hook:
+        triples = _problem(task.problem, task.convention).arity <= 3
         cells = starts.copy()
-        neighbourhood_many(orbits_, rng, cells, shard.proposals, _HANDFUL, _NODES, triples)
+        neighbourhood_many(orbits_, rng, cells, task.bound, _HANDFUL, _NODES, triples)
     else:
         first = np.full(len(sizes), -1)
         first[of[of >= 0][::-1]] = np.flatnonzero(of >= 0)[::-1]
         sets = pack(unpack(starts, len(of))[:, first])
-        if shard.method == "climb":
-            climb_many(space, rng, sizes, shard.proposals, sets)
+        if task.method == "climb":
+            climb_many(space, rng, sizes, task.bound, sets)
         else:
-            neighbourhood_many(space, rng, sets, shard.proposals, _HANDFUL, _NODES, True)
+            neighbourhood_many(space, rng, sets, task.bound, _HANDFUL, _NODES, True)
         cells = pack(np.where(of >= 0, unpack(sets, len(sizes))[:, of], False))
     cells = _filled_up(plain, rng, cells)
     starts = _filled_up(plain, rng, starts)
-    score = _problem(shard.problem, shard.convention).score
-    better = score(starts, shard.n) > score(cells, shard.n)
+    score = _problem(task.problem, task.convention).score
+    better = score(starts, task.n) > score(cells, task.n)
     return np.where(better[:, None], starts, cells)
 
 

@@ -16,7 +16,7 @@ from pipeline.core.population import ORIGINS, Population, tells_descent
 from pipeline.core.symmetry import canonical
 from pipeline.errors import PipelineError, RunError, VerificationError
 from pipeline.problem import Problem
-from pipeline.search.weights import LEARNT
+from pipeline.search.weights import LEARNED
 from pipeline.storage.construction_files import Construction, as_json
 from pipeline.storage.run import Run
 
@@ -60,7 +60,7 @@ def _may_descend(run: Run, pool: Population) -> np.ndarray:
     Searches of their own begin from nothing, unless weights were learned for them.
     """
     own = pool.came_from("seed") | pool.came_from("search")
-    return ~own if run.config.search.weights != LEARNT else np.ones(len(pool), np.bool_)
+    return ~own if run.config.search.weights != LEARNED else np.ones(len(pool), np.bool_)
 
 
 def read_round(run: Run, problem: Problem, number: int, n: int) -> tuple[dict[str, Any], Any]:

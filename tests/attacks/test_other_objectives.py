@@ -14,7 +14,7 @@ from pipeline.errors import UsageError
 from pipeline.executors import Serial
 from pipeline.problem import load_problem
 from pipeline.search.exact import Question, every, solve
-from pipeline.search.tasks import NO_TARGET, run_shard
+from pipeline.search.tasks import NO_TARGET, run_task
 
 SPEC = f"{Path(__file__).parent.parent / 'plugins' / 'weighted_path.py'}:WeightedPath"
 #: What would be a claim about sizes.
@@ -81,7 +81,7 @@ def test_a_larger_set_of_less_score_does_not_take_the_place_of_a_better_one(impr
     best = np.packbits([[0, 1, 0, 0, 1, 0]], axis=1, bitorder="little")
     rng = np.zeros(1, np.uint64)
     search = player.config.search
-    found = run_shard(player.shard(6, "trivial", improve, best, rng, search, 1000))
+    found = run_task(player.shard(6, "trivial", improve, best, rng, search, 1000))
     assert player.problem.score(found, 6).tolist() == [20]
 
 

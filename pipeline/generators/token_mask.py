@@ -12,7 +12,7 @@ from pipeline.search.state import State, new_state
 _TABLE_CHOICES = 1024  # a table of 1 GiB
 
 
-class Guide:
+class TokenMask:
     """Legal next tokens for a batch of constructions under way.
 
     A choice is legal while it is absent and closes nothing with what is there; with tokens in
