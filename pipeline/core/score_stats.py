@@ -53,8 +53,8 @@ def distribution(scores: "np.ndarray", invalid: int = 0, wrong_format: int = 0) 
 _KEYS, _SCORE = 100_000, 2**31
 _PARTS = ("sampled", "searched")
 _SHARES = ("validity", "duplicates", "novelty", "repeats")
-_ARM = {"method": str, "symmetry": str, "field": str, "restricted": bool}
-_ARM |= dict.fromkeys(("shards", "best", "hits", "core"), int)
+_ARM = {"method": str, "symmetry": str, "weights": str, "restricted": bool}
+_ARM |= dict.fromkeys(("tasks", "best", "hits", "core"), int)
 
 
 def checked_stats(data: Any) -> dict[str, Any]:
