@@ -1,4 +1,4 @@
-"""The search by quotas: against everything there is at small n, and up to 2n points at larger."""
+"""Exact cover: against everything there is at small n, and up to 2n points at larger."""
 
 from itertools import combinations
 
@@ -308,7 +308,7 @@ def listed(v, members, size, inside, slot, counts, delta, coords, tables):
 
 
 class Listed(Problem):
-    """Any list of forbidden pairs and triples, any quotas."""
+    """Any list of forbidden pairs and triples, any degree constraints."""
 
     name = "listed"
     arity = 3
@@ -344,7 +344,9 @@ ELEMENT = st.integers(0, M - 1)
     inside=st.sets(ELEMENT, min_size=2),
     symmetry=st.sampled_from(["trivial", "swap"]),
 )
-def test_any_pairs_triples_and_quotas_agree_with_brute_force(listed, classes, inside, symmetry):
+def test_any_pairs_triples_and_degree_constraints_agree_with_brute_force(
+    listed, classes, inside, symmetry
+):
     classes = np.array(classes, np.int32)
     capacity = np.bincount(classes[sorted(inside)].ravel(), minlength=4).astype(np.int32)
     swapped = [frozenset(v ^ 1 if v < 6 else v for v in row) for row in listed]
@@ -368,10 +370,12 @@ def test_any_pairs_triples_and_quotas_agree_with_brute_force(listed, classes, in
 # ----------------------------------------------------------------------------------------- refusals
 
 
-def test_a_problem_without_quotas_is_refused():
-    with pytest.raises(UsageError, match=r"isosceles at n=8 offers no quotas; choose another"):
+def test_a_problem_without_degree_constraints_is_refused():
+    with pytest.raises(
+        UsageError, match=r"isosceles at n=8 has no degree constraints; choose another"
+    ):
         cover_all(load_problem("isosceles"), 8)
-    with pytest.raises(UsageError, match="no quotas"):
+    with pytest.raises(UsageError, match="no degree constraints"):
         cover_all(LINES, 1)
 
 
@@ -412,16 +416,16 @@ def test_an_unknown_symmetry_is_refused_with_a_hint(symmetry):
         (np.zeros((4, 1), np.int32), -np.ones(1, np.int32), "numbers from 0"),
     ],
 )
-def test_quotas_of_another_shape_are_refused(classes, capacity, says):
+def test_degree_constraints_of_another_shape_are_refused(classes, capacity, says):
     with pytest.raises(ValueError, match=says):
         DegreeConstraints(classes, capacity)
 
 
-def test_quotas_of_no_three_in_line_are_two_to_a_row_and_column_from_outside_in():
-    quotas = NoThreeInLine().degree_constraints(5)
-    assert quotas is not None
-    assert quotas.size == 10
-    grid = quotas.classes.reshape(5, 5, 2)
+def test_degree_constraints_of_no_three_in_line_are_two_to_a_row_and_column_from_outside_in():
+    constraints = NoThreeInLine().degree_constraints(5)
+    assert constraints is not None
+    assert constraints.size == 10
+    grid = constraints.classes.reshape(5, 5, 2)
     assert (grid == grid[:, :1, :] * [1, 0] + grid[:1, :, :] * [0, 1]).all()
     assert grid[2, 2].min() == 8
     assert max(grid[0, 0]) < 4

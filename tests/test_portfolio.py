@@ -109,7 +109,7 @@ def test_among_equals_the_arm_that_gets_there_more_often_gets_more():
     assert given_out[Arm("tabu", "class 0")] > 1.5 * given_out[Arm("tabu", "class 1")]
 
 
-def test_searches_by_quotas_get_most_until_one_is_there_and_the_nearest_of_them_most_of_that():
+def test_exact_covers_get_most_until_one_is_there_and_the_nearest_of_them_most_of_that():
     near, far = Arm("cover", "class 0"), Arm("cover", "class 1")
     others = arms_of(4)
     reached = {near: (36, 0), far: (30, 0)}
@@ -266,7 +266,7 @@ def test_the_arms_are_every_method_in_every_usable_class(spec, n):
         }
 
 
-def test_large_boards_have_narrow_arms_and_no_tabu_on_more_orbits_than_it_can_bear():
+def test_large_boards_have_restricted_arms_and_no_tabu_on_more_orbits_than_it_can_bear():
     arms = make_arms(load_problem("isosceles"), 48)
     pulls: dict[tuple[str, str], list[tuple[bool, str]]] = {}
     for a in arms:
@@ -279,7 +279,7 @@ def test_large_boards_have_narrow_arms_and_no_tabu_on_more_orbits_than_it_can_be
     assert ("tabu", "trivial") not in pulls
     asked = make_arms(load_problem("isosceles"), 48, ["tabu"], ["trivial"])
     assert [(a.restricted, a.weights) for a in asked] == every
-    assert asked[0].name == "tabu, trivial, field border, narrow"
+    assert asked[0].name == "tabu, trivial, weights border, restricted"
 
 
 @pytest.mark.parametrize("n", [19, 20])
@@ -288,7 +288,7 @@ def test_a_field_is_taken_by_all_arms_or_by_none_and_small_boards_go_without(n, 
     problem = load_problem("isosceles")
     known = "" if field == "unknown" else field  # as one yet to be learnt
     fields = None if known is None else {field: make_weights(known, problem.ground(n), {})}
-    arms = make_arms(problem, n, fields=fields)
+    arms = make_arms(problem, n, weights_by_name=fields)
     expected = {field} if field is not None else {"", "border"} if n == 20 else {""}
     assert {a.weights for a in arms if a.method != "cover"} == expected
     narrow = n == 20 and field in (None, "border")
@@ -866,7 +866,7 @@ def test_a_search_says_where_pair_tables_would_take_more_than_they_may(tmp_path,
     assert found.code == 0
     (note,) = notes_of(only_run(tmp_path))
     assert note == (
-        "no pair tables in trivial, field border, narrow; trivial: they would take more than "
+        "no pair tables in trivial, weights border, restricted; trivial: they would take more than "
         "700 kB (search.table_bytes), so tabu is a few times slower there"
     )
     assert note in lines(found.err)
@@ -916,7 +916,7 @@ def test_a_file_without_a_good_size_is_one_line(tmp_path, cli, text, message):
     refused(cli("search", "isosceles", "--config", file, "--runs", tmp_path / "r"), message)
 
 
-def test_quotas_out_of_reach_are_one_line(tmp_path, cli):
+def test_degree_constraints_out_of_reach_are_one_line(tmp_path, cli):
     options = ["--n", 5, "--method", "cover", "--symmetry", "all", "--runs", tmp_path / "r"]
     found = cli("search", "no-3-in-line", *options)
     assert found.code == 2

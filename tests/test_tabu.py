@@ -570,7 +570,7 @@ def test_tabu_reaches_sixteen_edges_on_ten_vertices_without_a_4_cycle(symmetry):
 # -------------------------------------------------------------------------------------- shards
 
 
-def tabu_shard(spec, n, symmetry, method="tabu", rows=8, steps=20_000, **options):
+def tabu_task(spec, n, symmetry, method="tabu", rows=8, steps=20_000, **options):
     cells = np.zeros((rows, bitset.width(load_problem(spec).elements(n))), np.uint8)
     rng = streams.state(1, 0, "search")
     return Task(spec, "", n, symmetry, method, cells, rng, steps, **options)
@@ -587,26 +587,26 @@ def tabu_shard(spec, n, symmetry, method="tabu", rows=8, steps=20_000, **options
         (FOUR_CYCLE, 8, "trivial", False),
     ],
 )
-def test_what_a_tabu_shard_gives_back_is_maximal_and_the_same_each_time(
-    spec, n, symmetry, narrow, method
+def test_what_a_tabu_task_gives_back_is_maximal_and_the_same_each_time(
+    spec, n, symmetry, restricted, method
 ):
     problem = load_problem(spec)
-    field = make_weights("border" if narrow else "", problem.ground(n), {})
-    how = {"goal": 5, "restricted": narrow, "field": field, "steps": 3000}
-    shard = tabu_shard(spec, n, symmetry, method, **how)
-    cells = run_task(shard)
+    weights = make_weights("border" if restricted else "", problem.ground(n), {})
+    how = {"goal": 5, "restricted": restricted, "weights": weights, "steps": 3000}
+    task = tabu_task(spec, n, symmetry, method, **how)
+    cells = run_task(task)
     assert len(cells)
     assert problem.validate(cells, n).all()
     again = cells.copy()
     complete_many(make_space(problem, n), stream(7), again)
     assert (again == cells).all()
-    assert run_task(shard).tobytes() == cells.tobytes()
+    assert run_task(task).tobytes() == cells.tobytes()
 
 
-def test_a_narrow_tabu_shard_stops_at_its_target_and_keeps_to_the_border():
-    field = make_weights("border", load_problem("isosceles").ground(32), {})
-    how = {"goal": 40, "target": 52, "restricted": True, "field": field}
-    cells = run_task(tabu_shard("isosceles", 32, "both-mirrors", **how))
+def test_a_restricted_tabu_task_stops_at_its_target_and_keeps_to_the_border():
+    weights = make_weights("border", load_problem("isosceles").ground(32), {})
+    how = {"goal": 40, "target": 52, "restricted": True, "weights": weights}
+    cells = run_task(tabu_task("isosceles", 32, "both-mirrors", **how))
     score = load_problem("isosceles").score(cells, 32)
     assert 52 <= score.max() < 58
     ground = load_problem("isosceles").ground(32)
@@ -617,16 +617,16 @@ def test_a_narrow_tabu_shard_stops_at_its_target_and_keeps_to_the_border():
     assert oracles.border_band(ground.coords, 8)[in_orbits].mean() > 0.9
 
 
-def test_a_tabu_shard_that_finds_nothing_gives_nothing_back():
-    cells = run_task(tabu_shard("isosceles", 9, "mirror", steps=0))
+def test_a_tabu_task_that_finds_nothing_gives_nothing_back():
+    cells = run_task(tabu_task("isosceles", 9, "mirror", steps=0))
     assert cells.shape == (0, bitset.width(81))
 
 
 @pytest.mark.parametrize("method", ["tabu", "enumerate"])
-def test_a_tabu_shard_without_room_for_tables_finds_sets_as_good(method):
-    shard = tabu_shard("isosceles", 12, "both-mirrors", method, goal=14, rows=64)
+def test_a_tabu_task_without_room_for_tables_finds_sets_as_good(method):
+    task = tabu_task("isosceles", 12, "both-mirrors", method, goal=14, rows=64)
     problem = load_problem("isosceles")
-    found = [run_task(shard), run_task(replace(shard, table_bytes=1))]
+    found = [run_task(task), run_task(replace(shard, table_bytes=1))]
     assert all(problem.validate(cells, 12).all() for cells in found)
     tops = [int(problem.score(cells, 12).max()) for cells in found]
     assert min(tops) >= 18
@@ -666,8 +666,8 @@ def test_a_climb_is_never_smaller_than_its_start_filled_up_and_is_maximal(case, 
     spec, n, symmetry = case
     problem = load_problem(spec)
     assert symmetry in {cls.name for cls in usable_classes(problem, n)}
-    shard = replace(tabu_shard(spec, n, symmetry, "climb", steps=steps), cells=starts_of(spec, n))
-    cells = run_task(shard)
+    shard = replace(tabu_task(spec, n, symmetry, "climb", steps=steps), cells=starts_of(spec, n))
+    cells = run_task(task)
     assert cells.shape == shard.cells.shape
     assert problem.validate(cells, n).all()
     filled_up = run_task(replace(shard, method="complete"))
@@ -675,7 +675,7 @@ def test_a_climb_is_never_smaller_than_its_start_filled_up_and_is_maximal(case, 
     again = cells.copy()
     complete_many(make_space(problem, n), stream(7), again)
     assert (again == cells).all()
-    assert run_task(shard).tobytes() == cells.tobytes()
+    assert run_task(task).tobytes() == cells.tobytes()
     assert (shard.cells == starts_of(spec, n)).all()
 
 
@@ -687,7 +687,7 @@ def test_a_climb_keeps_a_start_whose_orbits_it_goes_without():
     assert not np.isin(np.flatnonzero(ground.coords[:, 1] == 5), space.elements).any()
     start = np.zeros((1, 121), bool)
     start[0, [5, 5 + 11]] = True
-    shard = tabu_shard("isosceles", 11, "mirror", "climb", steps=0)
+    task = tabu_task("isosceles", 11, "mirror", "climb", steps=0)
     cells = run_task(replace(shard, cells=bitset.pack(start)))
     filled_up = run_task(replace(shard, cells=bitset.pack(start), method="complete"))
     assert bitset.popcounts(cells) >= bitset.popcounts(filled_up)
@@ -695,8 +695,8 @@ def test_a_climb_keeps_a_start_whose_orbits_it_goes_without():
 
 def test_climbing_finds_larger_sets_than_filling_up():
     starts = starts_of("isosceles", 16)[[0] * 24]
-    shard = replace(tabu_shard("isosceles", 16, "trivial", "climb", steps=5000), cells=starts)
-    climbed = bitset.popcounts(run_task(shard))
+    shard = replace(tabu_task("isosceles", 16, "trivial", "climb", steps=5000), cells=starts)
+    climbed = bitset.popcounts(run_task(task))
     filled_up = bitset.popcounts(run_task(replace(shard, method="complete")))
     assert climbed.mean() >= filled_up.mean() + 3
     assert climbed.max() >= 26
