@@ -28,7 +28,7 @@ from pipeline.model.gpt import GPT, Block, GPTConfig
 from pipeline.model.sample import sample
 from pipeline.model.tokens import EOS, PAD, make_encoder
 from pipeline.model.train import train
-from pipeline.problem import load_problem
+from pipeline.plugins import load_problem
 from pipeline.search.greedy import greedy_many
 from pipeline.search.space import make_space
 from pipeline.generators.token_mask import TokenMask

@@ -18,7 +18,7 @@ from numba import njit
 from pipeline.core.bitset import width
 from pipeline.core.population import Population
 from pipeline.core.symmetry import find_class
-from pipeline.problem import load_problem
+from pipeline.plugins import load_problem
 from pipeline.search.greedy import greedy_many
 from pipeline.search.space import make_space
 

@@ -21,7 +21,7 @@ from statistics import median
 import numpy as np
 
 from pipeline.core.symmetry import find_class
-from pipeline.problem import load_problem
+from pipeline.plugins import load_problem
 from pipeline.search.exact_cover import cover
 from pipeline.search.pair_tables import with_tables
 from pipeline.search.space import make_space

@@ -24,7 +24,7 @@ from pipeline.core.population import Population
 from pipeline.core.symmetry import canonical
 from pipeline.executors import Serial
 from pipeline.loop import Loop
-from pipeline.problem import load_problem
+from pipeline.plugins import load_problem
 from pipeline.search.exact_cover import cover
 from pipeline.search.learned_weights import learned_weights
 from pipeline.search.tasks import Task, run_task

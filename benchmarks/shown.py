@@ -22,7 +22,7 @@ from pipeline.benchmarking.experiment import merged
 from pipeline.config import config_from
 from pipeline.executors import Serial
 from pipeline.loop import Loop
-from pipeline.problem import load_problem
+from pipeline.plugins import load_problem
 
 #: What is trained: a name and what it changes.
 MODELS: dict[str, dict[str, Any]] = {

@@ -27,7 +27,7 @@ from pipeline.executors import Serial
 from pipeline.loop import Loop
 from pipeline.model.masked_decoding import example, next_loss
 from pipeline.model.tokens import EOS, PAD
-from pipeline.problem import load_problem
+from pipeline.plugins import load_problem
 from pipeline.search.tasks import Task, run_task
 from pipeline.generators.token_mask import TokenMask
 

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from pipeline.core.population import Population
     from pipeline.errors import PipelineError
     from pipeline.generators.base import Generator
-    from pipeline.problem import Problem, load_problem
+    from pipeline.plugins import load_problem
+    from pipeline.problem import Problem
     from pipeline.result import Found, Histogram, Result
     from pipeline.state import State
     from pipeline.storage.run import Run

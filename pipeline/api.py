@@ -18,8 +18,8 @@ from pipeline.generators.registry import (
     name_of,
 )
 from pipeline.loop import Memory
-from pipeline.plugins import named_in_data
-from pipeline.problem import Problem, load_problem, problem_spec
+from pipeline.plugins import load_problem, named_in_data, problem_spec
+from pipeline.problem import Problem
 from pipeline.report.best_files import BestFiles
 from pipeline.report.progress import ProgressDisplay
 from pipeline.result import Found, Result

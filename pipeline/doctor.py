@@ -10,9 +10,10 @@ from typing import Any
 
 from pipeline import __version__
 from pipeline.core.jit import FOLDER
+from pipeline.core.memory import memory_bytes, readable
 from pipeline.executors import cores
 from pipeline.model.device import describe, pick_device
-from pipeline.problem import load_problem, memory_bytes, problem_names, readable
+from pipeline.plugins import load_problem, problem_names
 
 _PACKAGES = ("torch", "numpy", "numba", "pyarrow", "click", "rich", "safetensors")
 

@@ -3,8 +3,9 @@
 import math
 
 from pipeline.config import Config
+from pipeline.core.memory import memory_bytes, readable
 from pipeline.errors import UsageError
-from pipeline.problem import Problem, memory_bytes, readable
+from pipeline.problem import Problem
 
 
 def check_memory(problem: Problem, config: Config) -> None:

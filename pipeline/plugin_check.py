@@ -27,8 +27,8 @@ from pipeline.core import bitset
 from pipeline.core.jit import FOLDER
 from pipeline.errors import PipelineError, UsageError, VerificationError
 from pipeline.plugin_files import place_in_plugin
-from pipeline.plugins import digest_of
-from pipeline.problem import Problem, load_problem, problem_spec
+from pipeline.plugins import digest_of, load_problem, problem_spec
+from pipeline.problem import Problem
 
 #: Small sets that are looked at, at all sizes together.
 _FULL, _QUICK = 60_000, 3_000

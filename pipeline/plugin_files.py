@@ -127,3 +127,14 @@ def _imported(plugin: Path, before: set[str]) -> dict[str, Path]:
 
 def _module_name(path: str) -> str:
     return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+
+def one_line(error: BaseException) -> str:
+    """Return what a plugin's error says, in one line."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if type(error).__module__.startswith("numba.") and len(lines) > 1:
+        # The first line only says that numba gave up: what it met, and where, come later.
+        where = [line.rstrip(":") for line in lines if line.startswith('File "')]
+        what = lines[1:3] if lines[1].endswith(":") else lines[1:2]
+        lines = [" ".join(what + [f"({place})" for place in where[-1:]])]
+    return f"{type(error).__name__}: {lines[0] if lines else ''}".rstrip(": ")

@@ -1,12 +1,24 @@
-"""Who may load a plugin's file: what a person typed. What stands in data names it at most."""
+"""How a problem is found and loaded: entry points, or a path to a Python file that was typed.
+
+Who may load a plugin's file: what a person typed. What stands in data names it at most.
+"""
 
 import hashlib
+import importlib.util
+import inspect
 import json
+import sys
+from functools import cache
+from importlib.metadata import entry_points
 from pathlib import Path
+from typing import Any
+
+from numba.core.ccallback import CFunc
 
 from pipeline import plugin_files
-from pipeline.errors import PipelineError, RunError, UsageError
-from pipeline.problem import Problem, is_path, load_problem, problem_names, problem_spec
+from pipeline.errors import PipelineError, RunError, UsageError, nearest
+from pipeline.plugin_files import one_line, run_file
+from pipeline.problem import Problem
 
 
 def named_in_data(
@@ -115,3 +127,113 @@ def check_unchanged(run: Path, problem: Problem) -> None:
         f"would no longer fit together; put back what the run keeps in {run}/plugin-*.py, or start "
         "a new run"
     )
+
+
+# --------------------------------------------------------------------------- the registry
+
+
+@cache
+def _entry_points() -> dict[str, Any]:
+    return {point.name: point for point in entry_points(group="pipeline.problems")}
+
+
+def problem_names() -> list[str]:
+    """Return the names of the installed problems, sorted."""
+    return sorted(_entry_points())
+
+
+def problem_spec(spec: str) -> str:
+    """Return a spec that means the same from any working directory (paths made absolute)."""
+    if ":" not in spec:
+        return spec
+    path, _, attribute = spec.rpartition(":")
+    return f"{Path(path).resolve()}:{attribute}"
+
+
+def load_problem(spec: str, convention: str | None = None) -> Problem:
+    """Return the problem that ``spec`` names.
+
+    Args:
+        spec: the name of an installed problem, or ``path/to/file.py:ClassName``.
+        convention: one of the problem's conventions; None for its default.
+
+    Raises:
+        UsageError: no such problem, file, class or convention.
+        PipelineError: the plugin's file cannot be imported.
+    """
+    found = _load_file(spec) if is_path(spec) else _load_installed(spec)
+    if not (inspect.isclass(found) and issubclass(found, Problem)):
+        raise UsageError(f"{spec} is not a subclass of pipeline.problem.Problem")
+    if inspect.isabstract(found):
+        missing = ", ".join(sorted(found.__abstractmethods__))
+        raise UsageError(f"{spec} lacks {missing}")
+    for attribute in ("name", "arity", "hook", "checker"):
+        if not hasattr(found, attribute):
+            raise UsageError(f"{spec} lacks the attribute {attribute!r}")
+    for attribute, decorator in (("hook", "blocking_hook"), ("checker", "checker")):
+        if not isinstance(getattr(found, attribute), CFunc):
+            raise UsageError(
+                f"the {attribute} of {spec} is not compiled; put @{decorator} of pipeline.problem "
+                "over the function"
+            )
+    made = found(convention)
+    made.plugin = problem_spec(spec) if is_path(spec) else ""
+    return made
+
+
+def is_path(spec: str) -> bool:
+    """Tell whether a spec names a file, which is run when the problem is loaded."""
+    return ":" in spec or spec.endswith(".py")
+
+
+def _load_installed(name: str) -> Any:
+    points = _entry_points()
+    if name not in points:
+        raise UsageError(f"unknown problem {name!r}{nearest(name, points)}")
+    try:
+        _shipped()
+        return points[name].load()
+    except Exception as error:
+        raise PipelineError(f"problem {name!r} cannot be imported: {one_line(error)}") from error
+
+
+def _shipped() -> None:
+    """Let the name ``problems`` mean the package beside this one, whatever else is called so."""
+    name = "problems"
+    file = Path(__file__).resolve().parent.parent / name / "__init__.py"
+    there = getattr(sys.modules.get(name), "__file__", None)
+    if not file.is_file() or (there and Path(there).resolve() == file):
+        return
+    spec = importlib.util.spec_from_file_location(
+        name, file, submodule_search_locations=[str(file.parent)]
+    )
+    assert spec is not None
+    assert spec.loader is not None
+    for other in [m for m in sys.modules if m == name or m.startswith(f"{name}.")]:
+        del sys.modules[other]
+    sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(sys.modules[name])
+
+
+def _load_file(spec: str) -> Any:
+    path, _, attribute = spec.rpartition(":")
+    if not path or not attribute or attribute.endswith(".py"):
+        raise UsageError(f"{spec}: name the class too, as in {spec.rstrip(':')}:MyProblem")
+    file = Path(path)
+    if not file.is_file():
+        raise UsageError(f"no such file: {path}")
+    try:
+        loaded = run_file(file)
+    except SyntaxError as error:
+        where = error.filename or path
+        raise PipelineError(f"{where}, line {error.lineno}: {error.msg}") from error
+    except (Exception, SystemExit) as error:
+        raise PipelineError(f"{path} cannot be imported: {one_line(error)}") from error
+    if not hasattr(loaded, attribute):
+        classes = [
+            key
+            for key, value in vars(loaded).items()
+            if inspect.isclass(value) and issubclass(value, Problem) and value is not Problem
+        ]
+        raise UsageError(f"{path} has no {attribute!r}{nearest(attribute, classes)}")
+    return getattr(loaded, attribute)

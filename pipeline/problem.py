@@ -1,8 +1,5 @@
-"""What a problem plugin is, and how one is found: entry points, or a path to a Python file."""
+"""What a problem plugin is: a family of ground sets, a hook, a checker, and what goes with them."""
 
-import importlib.util
-import inspect
-import os
 import re
 import sys
 import traceback
@@ -10,22 +7,19 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cache
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numba
 import numpy as np
 from numba import types
-from numba.core.ccallback import CFunc
-from numba.core.errors import NumbaError
 
 from pipeline.core.bitset import mismatch, popcounts, row_points
 from pipeline.core.jit import inlined, kept, njit
+from pipeline.core.memory import memory_bytes, readable
 from pipeline.core.symmetry import GroundSet
 from pipeline.errors import PipelineError, UsageError, nearest
-from pipeline.plugin_files import has_neighbours, place_in_plugin, run_file
+from pipeline.plugin_files import has_neighbours, one_line, place_in_plugin
 
 _I32 = types.Array(types.int32, 1, "C")
 _U8 = types.Array(types.uint8, 1, "C")
@@ -295,9 +289,8 @@ class Problem(ABC):
 
     def score_text(self, score: int) -> str:
         """Write a score: a number of points, or "score 10" where the objective is another."""
-        if not self.maximises_size:
-            return f"score {score}"
-        return f"{score} point" if score == 1 else f"{score} points"
+        many = "point" if score == 1 else "points"
+        return f"{score} {many}" if self.maximises_size else f"score {score}"
 
     def witness(self, points: np.ndarray, n: int) -> tuple[int, ...] | None:
         """Return the elements of one violation among ``points`` (element indices), or None."""
@@ -330,7 +323,7 @@ def _plugin_errors(what: str) -> Iterator[None]:
     except (PipelineError, MemoryError):
         raise
     except Exception as error:
-        told = str(error) if isinstance(error, ValueError) else _one_line(error)
+        told = str(error) if isinstance(error, ValueError) else one_line(error)
         place = place_in_plugin("".join(traceback.format_exception(error)))
         at = f" ({place})" if place else ""
         raise PipelineError(f"{what}: {told}{at}") from error
@@ -405,141 +398,3 @@ def check_objective(problem: Problem, spec: str, n: int) -> None:
             f"{problem.name} has a score of its own, and an exhaustive search knows the size "
             f"alone; look for high scores with: pipeline search {spec} --n {n}"
         )
-
-
-def memory_bytes() -> int:
-    """Return the physical memory of this machine in bytes."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return 8 << 30
-
-
-def readable(size: int) -> str:
-    """Write a number of bytes as people do."""
-    value = float(size)
-    for unit in ("B", "kB", "MB", "GB", "TB"):
-        if value < 1000 or unit == "TB":
-            return f"{value:,.0f} {unit}" if value >= 10 or unit == "B" else f"{value:.1f} {unit}"
-        value /= 1000
-    raise AssertionError
-
-
-# --------------------------------------------------------------------------- the registry
-
-
-@cache
-def _entry_points() -> dict[str, Any]:
-    return {point.name: point for point in entry_points(group="pipeline.problems")}
-
-
-def problem_names() -> list[str]:
-    """Return the names of the installed problems, sorted."""
-    return sorted(_entry_points())
-
-
-def problem_spec(spec: str) -> str:
-    """Return a spec that means the same from any working directory (paths made absolute)."""
-    if ":" not in spec:
-        return spec
-    path, _, attribute = spec.rpartition(":")
-    return f"{Path(path).resolve()}:{attribute}"
-
-
-def load_problem(spec: str, convention: str | None = None) -> Problem:
-    """Return the problem that ``spec`` names.
-
-    Args:
-        spec: the name of an installed problem, or ``path/to/file.py:ClassName``.
-        convention: one of the problem's conventions; None for its default.
-
-    Raises:
-        UsageError: no such problem, file, class or convention.
-        PipelineError: the plugin's file cannot be imported.
-    """
-    found = _load_file(spec) if is_path(spec) else _load_installed(spec)
-    if not (inspect.isclass(found) and issubclass(found, Problem)):
-        raise UsageError(f"{spec} is not a subclass of pipeline.problem.Problem")
-    if inspect.isabstract(found):
-        missing = ", ".join(sorted(found.__abstractmethods__))
-        raise UsageError(f"{spec} lacks {missing}")
-    for attribute in ("name", "arity", "hook", "checker"):
-        if not hasattr(found, attribute):
-            raise UsageError(f"{spec} lacks the attribute {attribute!r}")
-    for attribute, decorator in (("hook", "blocking_hook"), ("checker", "checker")):
-        if not isinstance(getattr(found, attribute), CFunc):
-            raise UsageError(
-                f"the {attribute} of {spec} is not compiled; put @{decorator} of pipeline.problem "
-                "over the function"
-            )
-    made = found(convention)
-    made.plugin = problem_spec(spec) if is_path(spec) else ""
-    return made
-
-
-def is_path(spec: str) -> bool:
-    """Tell whether a spec names a file, which is run when the problem is loaded."""
-    return ":" in spec or spec.endswith(".py")
-
-
-def _load_installed(name: str) -> Any:
-    points = _entry_points()
-    if name not in points:
-        raise UsageError(f"unknown problem {name!r}{nearest(name, points)}")
-    try:
-        _shipped()
-        return points[name].load()
-    except Exception as error:
-        raise PipelineError(f"problem {name!r} cannot be imported: {_one_line(error)}") from error
-
-
-def _shipped() -> None:
-    """Let the name ``problems`` mean the package beside this one, whatever else is called so."""
-    name = "problems"
-    file = Path(__file__).resolve().parent.parent / name / "__init__.py"
-    there = getattr(sys.modules.get(name), "__file__", None)
-    if not file.is_file() or (there and Path(there).resolve() == file):
-        return
-    spec = importlib.util.spec_from_file_location(
-        name, file, submodule_search_locations=[str(file.parent)]
-    )
-    assert spec is not None
-    assert spec.loader is not None
-    for other in [m for m in sys.modules if m == name or m.startswith(f"{name}.")]:
-        del sys.modules[other]
-    sys.modules[name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(sys.modules[name])
-
-
-def _load_file(spec: str) -> Any:
-    path, _, attribute = spec.rpartition(":")
-    if not path or not attribute or attribute.endswith(".py"):
-        raise UsageError(f"{spec}: name the class too, as in {spec.rstrip(':')}:MyProblem")
-    file = Path(path)
-    if not file.is_file():
-        raise UsageError(f"no such file: {path}")
-    try:
-        loaded = run_file(file)
-    except SyntaxError as error:
-        where = error.filename or path
-        raise PipelineError(f"{where}, line {error.lineno}: {error.msg}") from error
-    except (Exception, SystemExit) as error:
-        raise PipelineError(f"{path} cannot be imported: {_one_line(error)}") from error
-    if not hasattr(loaded, attribute):
-        classes = [
-            key
-            for key, value in vars(loaded).items()
-            if inspect.isclass(value) and issubclass(value, Problem) and value is not Problem
-        ]
-        raise UsageError(f"{path} has no {attribute!r}{nearest(attribute, classes)}")
-    return getattr(loaded, attribute)
-
-
-def _one_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    if isinstance(error, NumbaError) and len(lines) > 1:
-        # The first line only says that numba gave up: what it met, and where, come later.
-        where = [line.rstrip(":") for line in lines if line.startswith('File "')]
-        what = lines[1:3] if lines[1].endswith(":") else lines[1:2]
-        lines = [" ".join(what + [f"({place})" for place in where[-1:]])]
-    return f"{type(error).__name__}: {lines[0] if lines else ''}".rstrip(": ")

@@ -18,7 +18,8 @@ from pipeline.core.symmetry import (
 )
 from pipeline.errors import UsageError
 from pipeline.model.tokens import ENCODERS, ORDERS, PAD, make_encoder
-from pipeline.problem import Problem, load_problem
+from pipeline.plugins import load_problem
+from pipeline.problem import Problem
 from pipeline.search.greedy import complete_many, greedy_many, repair
 from pipeline.search.space import make_space, usable_classes
 from pipeline.search.state import (

@@ -9,7 +9,7 @@ from pipeline.assembly import build
 from pipeline.callbacks import Callbacks
 from pipeline.errors import PipelineError
 from pipeline.executors import Serial
-from pipeline.problem import load_problem
+from pipeline.plugins import load_problem
 from pipeline.report.best_files import BestFiles
 from pipeline.storage import inputs
 from pipeline.storage.event_log import EventLog

@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.core import bitset
 from pipeline.core.symmetry import apply, stabiliser_names
-from pipeline.problem import load_problem
+from pipeline.plugins import load_problem
 from pipeline.search.equivalence_classes import equivalence_classes
 from pipeline.search.exact import Question, every
 from pipeline.search.exact_cover import Found, cover_all

@@ -15,7 +15,7 @@ import pytest
 
 from pipeline.core.bitset import from_points
 from pipeline.errors import VerificationError
-from pipeline.problem import load_problem
+from pipeline.plugins import load_problem
 from pipeline.publish import certificates
 from pipeline.storage.construction_files import as_json
 

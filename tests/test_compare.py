@@ -34,7 +34,7 @@ from pipeline.config import Config, config_from, with_setting
 from pipeline.core.bitset import pack
 from pipeline.core.population import Population
 from pipeline.errors import RunError, UsageError
-from pipeline.problem import load_problem
+from pipeline.plugins import load_problem
 from pipeline.report.curves import Chart, Line, curves_svg
 from pipeline.storage import lock
 from pipeline.storage.round_files import metadata_of

@@ -14,7 +14,7 @@ from pipeline.core.bitset import width
 from pipeline.core.jit import inlined, njit
 from pipeline.core.population import Population
 from pipeline.executors import Serial, never
-from pipeline.problem import load_problem
+from pipeline.plugins import load_problem
 from pipeline.search.array_accesses import BudgetSpentError, Meter
 from pipeline.search.cost import CHEAP, FEWEST, scaled, scaled_rows, step_cost, task_cost
 from pipeline.search.engine import Engine
@@ -101,7 +101,7 @@ def test_costs_are_of_the_order_that_was_measured(spec, n, measured):
 
 def test_another_process_counts_the_same():
     script = (
-        "import sys; from pipeline.problem import load_problem\n"
+        "import sys; from pipeline.plugins import load_problem\n"
         "from pipeline.search.cost import step_cost\n"
         f"print([step_cost(load_problem(p), n) for p, n in {CASES!r}])"
     )

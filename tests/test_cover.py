@@ -12,7 +12,8 @@ from pipeline.core import bitset
 from pipeline.core.bitset import first_of_each
 from pipeline.core.symmetry import GroundSet, canonical, find_class, invariant, symmetry_classes
 from pipeline.errors import UsageError
-from pipeline.problem import DegreeConstraints, Problem, blocking_hook, checker, load_problem
+from pipeline.plugins import load_problem
+from pipeline.problem import DegreeConstraints, Problem, blocking_hook, checker
 from pipeline.search.exact_cover import cover, cover_all
 from pipeline.search.exact_cover_tables import cover_tables
 from problems.grid import square_grid

@@ -13,7 +13,7 @@ from documented import ROOT, SMALL_RUN, commands, every_command, files, play
 from pipeline.cli.commands import cli as program
 from pipeline.config.describe import keys
 from pipeline.executors import Serial
-from pipeline.problem import load_problem
+from pipeline.plugins import load_problem
 from pipeline.search.exact import Question, solve
 
 DOCS = ROOT / "docs"

@@ -21,7 +21,7 @@ from pipeline.model.gpt import GPT, GPTConfig
 from pipeline.model.sample import _choose_there, choose, sample
 from pipeline.model.tokens import EOS, PAD, make_encoder
 from pipeline.model.train import _batches, train
-from pipeline.problem import load_problem
+from pipeline.plugins import load_problem
 from pipeline.generators.token_mask import TokenMask
 
 FP32, BF16 = torch.float32, torch.bfloat16

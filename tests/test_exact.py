@@ -17,7 +17,7 @@ from pipeline.core.bitset import from_points, pack, popcounts, unpack, width
 from pipeline.core.symmetry import find_class, invariant
 from pipeline.errors import UsageError
 from pipeline.executors import Serial, make_executor
-from pipeline.problem import load_problem
+from pipeline.plugins import load_problem
 from pipeline.search import exact
 from pipeline.search.branch_and_bound import complete_best, search
 from pipeline.search.exact import Question, solve

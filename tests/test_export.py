@@ -93,7 +93,7 @@ def test_inequivalent_keeps_one_of_each_class(played, cli):
 def test_equivalent_ones_are_told_from_others(played, cli):
     from pipeline.cli.export import _one_of_each
     from pipeline.core.symmetry import apply
-    from pipeline.problem import load_problem
+    from pipeline.plugins import load_problem
 
     problem = load_problem("isosceles")
     ground = problem.ground(6)

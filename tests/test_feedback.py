@@ -21,7 +21,7 @@ from pipeline.model.feedback import (
 )
 from pipeline.model.gpt import GPT, GPTConfig
 from pipeline.model.tokens import EOS, PAD, make_encoder
-from pipeline.problem import load_problem
+from pipeline.plugins import load_problem
 
 N = 4
 FP32, BF16 = torch.float32, torch.bfloat16

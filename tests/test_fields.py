@@ -21,7 +21,7 @@ from pipeline.core.population import Population
 from pipeline.core.symmetry import GroundSet, find_class, orbits
 from pipeline.errors import RunError, UsageError
 from pipeline.executors import Serial
-from pipeline.problem import load_problem
+from pipeline.plugins import load_problem
 from pipeline.search.portfolio import Arm, make_arms
 from pipeline.search.space import choice_of, make_space, usable_classes
 from pipeline.search.tasks import Task, run_task

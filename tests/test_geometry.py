@@ -20,7 +20,7 @@ from pipeline.model.gpt import CLASSES, GPT, Block, GPTConfig
 from pipeline.model.sample import sample
 from pipeline.model.tokens import EOS, PAD, Encoder, make_encoder
 from pipeline.model.train import train
-from pipeline.problem import load_problem
+from pipeline.plugins import load_problem
 
 FP32, BF16 = torch.float32, torch.bfloat16
 KINDS = ["distance", "offset"]

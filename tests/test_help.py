@@ -8,7 +8,7 @@ from pipeline.cli.commands import cli as program
 from pipeline.cli.help import CLASSES, METHODS, summary
 from pipeline.cli.lab import lab
 from pipeline.core.symmetry import symmetry_classes
-from pipeline.problem import load_problem
+from pipeline.plugins import load_problem
 
 
 @pytest.mark.parametrize("group", [(), ("lab",)])

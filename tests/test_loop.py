@@ -21,7 +21,8 @@ from pipeline.core.symmetry import canonical
 from pipeline.errors import PipelineError, UsageError
 from pipeline.executors import Processes, Serial, never
 from pipeline.loop import Loop, State
-from pipeline.problem import Problem, load_problem
+from pipeline.plugins import load_problem
+from pipeline.problem import Problem
 from pipeline.search.tasks import Task
 
 TINY: dict[str, Any] = {

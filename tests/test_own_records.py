@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.problem import load_problem
+from pipeline.plugins import load_problem
 from pipeline.publish import certificates
 from pipeline.storage.construction_files import read_constructions
 

@@ -16,7 +16,7 @@ from pipeline.executors import Processes
 from pipeline.model.tokens import make_encoder
 from pipeline.plugin_files import digest, sources
 from pipeline.plugins import check_unchanged, kept_files
-from pipeline.problem import load_problem
+from pipeline.plugins import load_problem
 
 PLUGINS = Path(__file__).parent / "plugins"
 CLASS = "Numbers"

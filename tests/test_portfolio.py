@@ -25,7 +25,7 @@ from pipeline.core.population import ORIGINS, Population
 from pipeline.core.symmetry import canonical, find_class, orbits
 from pipeline.errors import UsageError
 from pipeline.executors import Executor, Processes, Serial
-from pipeline.problem import load_problem
+from pipeline.plugins import load_problem
 from pipeline.search.portfolio import BATCH, Arm, Portfolio, core_size, make_arms, tabu_notes
 from pipeline.search.space import make_space, usable_classes
 from pipeline.search.weights import make_weights

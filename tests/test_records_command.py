@@ -14,7 +14,8 @@ from pipeline.core.bitset import from_points
 from pipeline.core.population import Population
 from pipeline.core.score_stats import distribution
 from pipeline.errors import VerificationError
-from pipeline.problem import Known, load_problem
+from pipeline.plugins import load_problem
+from pipeline.problem import Known
 from pipeline.publish import records
 from pipeline.storage.run import Run
 

@@ -22,7 +22,7 @@ from pipeline.core.bitset import from_points, unpack
 from pipeline.core.population import Population
 from pipeline.core.score_stats import distribution
 from pipeline.core.symmetry import class_name, find_class, symmetry_classes
-from pipeline.problem import load_problem
+from pipeline.plugins import load_problem
 from pipeline.report import figures
 from pipeline.report.board import board_svg, layout, mirrors
 from pipeline.report.curves import Chart, curves_svg, plain, ticks

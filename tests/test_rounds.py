@@ -24,7 +24,7 @@ from pipeline.core.population import ORIGINS
 from pipeline.core.symmetry import GroundSet, canonical, orbits, symmetry_classes
 from pipeline.errors import UsageError
 from pipeline.executors import Executor, Processes, Serial
-from pipeline.problem import load_problem
+from pipeline.plugins import load_problem
 from pipeline.search.greedy import complete_many
 from pipeline.search.learned_weights import learned_weights
 from pipeline.search.portfolio import BATCH

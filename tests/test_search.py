@@ -15,7 +15,8 @@ from pipeline.core.symmetry import find_class, invariant, orbits
 from pipeline.errors import PipelineError, UsageError
 from pipeline.generators.token_mask import TokenMask
 from pipeline.model.tokens import EOS, make_encoder
-from pipeline.problem import blocking_hook, load_problem
+from pipeline.plugins import load_problem
+from pipeline.problem import blocking_hook
 from pipeline.search.anneal import anneal, anneal_many
 from pipeline.search.greedy import complete_many, greedy_many, repair, repair_many, saturate
 from pipeline.search.space import make_space, usable_classes

@@ -15,7 +15,8 @@ from pipeline.brute_force import find_truth
 from pipeline.core import bitset, streams
 from pipeline.core.symmetry import GroundSet, find_class, invariant, orbits
 from pipeline.errors import UsageError
-from pipeline.problem import Problem, blocking_hook, load_problem
+from pipeline.plugins import load_problem
+from pipeline.problem import Problem, blocking_hook
 from pipeline.search.greedy import complete_many, greedy_many, repair
 from pipeline.search.pair_tables import MOST_CHOICES, tables_fit, with_tables
 from pipeline.search.space import make_space, usable_classes
@@ -626,7 +627,7 @@ def test_a_tabu_task_that_finds_nothing_gives_nothing_back():
 def test_a_tabu_task_without_room_for_tables_finds_sets_as_good(method):
     task = tabu_task("isosceles", 12, "both-mirrors", method, goal=14, rows=64)
     problem = load_problem("isosceles")
-    found = [run_task(task), run_task(replace(shard, table_bytes=1))]
+    found = [run_task(task), run_task(replace(task, table_bytes=1))]
     assert all(problem.validate(cells, 12).all() for cells in found)
     tops = [int(problem.score(cells, 12).max()) for cells in found]
     assert min(tops) >= 18
@@ -666,17 +667,17 @@ def test_a_climb_is_never_smaller_than_its_start_filled_up_and_is_maximal(case, 
     spec, n, symmetry = case
     problem = load_problem(spec)
     assert symmetry in {cls.name for cls in usable_classes(problem, n)}
-    shard = replace(tabu_task(spec, n, symmetry, "climb", steps=steps), cells=starts_of(spec, n))
+    task = replace(tabu_task(spec, n, symmetry, "climb", steps=steps), cells=starts_of(spec, n))
     cells = run_task(task)
-    assert cells.shape == shard.cells.shape
+    assert cells.shape == task.cells.shape
     assert problem.validate(cells, n).all()
-    filled_up = run_task(replace(shard, method="complete"))
+    filled_up = run_task(replace(task, method="complete"))
     assert (bitset.popcounts(cells) >= bitset.popcounts(filled_up)).all()
     again = cells.copy()
     complete_many(make_space(problem, n), stream(7), again)
     assert (again == cells).all()
     assert run_task(task).tobytes() == cells.tobytes()
-    assert (shard.cells == starts_of(spec, n)).all()
+    assert (task.cells == starts_of(spec, n)).all()
 
 
 def test_a_climb_keeps_a_start_whose_orbits_it_goes_without():
@@ -688,16 +689,16 @@ def test_a_climb_keeps_a_start_whose_orbits_it_goes_without():
     start = np.zeros((1, 121), bool)
     start[0, [5, 5 + 11]] = True
     task = tabu_task("isosceles", 11, "mirror", "climb", steps=0)
-    cells = run_task(replace(shard, cells=bitset.pack(start)))
-    filled_up = run_task(replace(shard, cells=bitset.pack(start), method="complete"))
+    cells = run_task(replace(task, cells=bitset.pack(start)))
+    filled_up = run_task(replace(task, cells=bitset.pack(start), method="complete"))
     assert bitset.popcounts(cells) >= bitset.popcounts(filled_up)
 
 
 def test_climbing_finds_larger_sets_than_filling_up():
     starts = starts_of("isosceles", 16)[[0] * 24]
-    shard = replace(tabu_task("isosceles", 16, "trivial", "climb", steps=5000), cells=starts)
+    task = replace(tabu_task("isosceles", 16, "trivial", "climb", steps=5000), cells=starts)
     climbed = bitset.popcounts(run_task(task))
-    filled_up = bitset.popcounts(run_task(replace(shard, method="complete")))
+    filled_up = bitset.popcounts(run_task(replace(task, method="complete")))
     assert climbed.mean() >= filled_up.mean() + 3
     assert climbed.max() >= 26
 

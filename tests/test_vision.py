@@ -21,7 +21,7 @@ from pipeline.model.checkpoint import load_model, load_vision, save_model
 from pipeline.model.gpt import GPT, GPTConfig
 from pipeline.model.masked_decoding import Shown, alike, arrange, example, fill, next_loss, train
 from pipeline.model.vision import IN, STOP, UNKNOWN, Vision, VisionConfig, view
-from pipeline.problem import load_problem
+from pipeline.plugins import load_problem
 from pipeline.search.orbit_grid import OrbitGrid
 
 FP32, BF16 = torch.float32, torch.bfloat16

@@ -16,7 +16,8 @@ from typing import Any
 
 from pipeline.config import GENERATORS, MODELS, config_from
 from pipeline.errors import UsageError, nearest
-from pipeline.problem import Problem, problem_spec
+from pipeline.plugins import problem_spec
+from pipeline.problem import Problem
 from pipeline.storage import files, inputs
 
 #: The key of a configuration that chooses a generator.

@@ -123,7 +123,7 @@ def _of_population(pool: Any) -> dict[str, int]:
 @json_option
 def problems(as_json: bool) -> None:
     """List the problems that are installed."""
-    from pipeline.problem import load_problem, problem_names
+    from pipeline.plugins import load_problem, problem_names
 
     rows = []
     for name in problem_names():

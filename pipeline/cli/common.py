@@ -108,7 +108,7 @@ def as_file(target: str) -> Path | None:
 
 def named_problem(problem: str | None) -> Any:
     """Return what --problem names, as readers of files take it; None for nothing."""
-    from pipeline.problem import load_problem, problem_spec
+    from pipeline.plugins import load_problem, problem_spec
     from pipeline.storage.construction_files import Named
 
     return None if problem is None else Named(load_problem(problem), problem_spec(problem))

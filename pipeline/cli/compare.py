@@ -117,7 +117,7 @@ def _are_runs(what: tuple[str, ...]) -> bool:
     Raises:
         UsageError: a mixture, or a single run.
     """
-    from pipeline.problem import problem_names
+    from pipeline.plugins import problem_names
 
     specs = [word for word in what if word.endswith(".toml")]
     runs = [word for word in what if Path(word, "run.json").is_file()]

@@ -198,7 +198,7 @@ def best(
         return
     if rank is not None or id_ is not None or problem is not None:
         raise UsageError("--rank, --id and --problem go with a RUN or FILE, not with a PROBLEM")
-    from pipeline.problem import load_problem
+    from pipeline.plugins import load_problem
     from pipeline.publish.records import best_over_runs
     from pipeline.storage.finding import runs_root
 
@@ -226,7 +226,7 @@ def best(
 
 def _is_problem(word: str) -> bool:
     """Tell whether a word names a problem: one that is installed, or FILE.py:CLASS."""
-    from pipeline.problem import problem_names
+    from pipeline.plugins import problem_names
 
     return ".py:" in word or word.endswith(".py") or word in problem_names()
 

@@ -26,7 +26,7 @@ def records(
     problems`) or a plugin, as in ./mine.py:MyProblem; without it all that are installed.
     """
     from pipeline.errors import UsageError
-    from pipeline.problem import load_problem, problem_names
+    from pipeline.plugins import load_problem, problem_names
     from pipeline.publish.records import folder, table
     from pipeline.report.terminal import console
     from pipeline.storage.finding import runs_root

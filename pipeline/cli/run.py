@@ -158,7 +158,7 @@ def configure(
     from msgspec.structs import replace
 
     from pipeline.config import config_from, read_toml, resolved, with_setting
-    from pipeline.problem import load_problem, problem_spec
+    from pipeline.plugins import load_problem, problem_spec
     from pipeline.storage.inputs import absolute
 
     data = read_toml(existing_file(file)) if file else {}

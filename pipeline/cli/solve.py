@@ -58,7 +58,8 @@ def solve(
         raise UsageError("--inequivalent goes with --all")
     seconds = parse_time(time_) if time_ else float("inf")
     path = _writable(output) if output else None
-    from pipeline.problem import check_objective, load_problem, problem_spec
+    from pipeline.plugins import load_problem, problem_spec
+    from pipeline.problem import check_objective
     from pipeline.report.terminal import console
     from pipeline.storage.construction_files import as_json as construction
 

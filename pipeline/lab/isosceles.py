@@ -26,7 +26,7 @@ from pipeline.errors import UsageError, nearest
 from pipeline.executors import Serial
 from pipeline.loop import Memory
 from pipeline.loop import seed as seeded
-from pipeline.problem import load_problem
+from pipeline.plugins import load_problem
 from pipeline.search.greedy import repair_many
 from pipeline.search.space import make_space
 from pipeline.state import State, assess

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipeline.errors import PipelineError, RunError, VerificationError
-from pipeline.problem import Problem, problem_spec
+from pipeline.plugins import problem_spec
+from pipeline.problem import Problem
 from pipeline.publish import certificates
 from pipeline.storage.construction_files import read_constructions
 from pipeline.storage.finding import all_runs

@@ -18,7 +18,8 @@ from pipeline.core import bitset, jit
 from pipeline.core.symmetry import find_class, orbits
 from pipeline.errors import PipelineError, UsageError
 from pipeline.executors import Executor
-from pipeline.problem import Problem, check_objective, crashes_raised, load_problem
+from pipeline.plugins import load_problem
+from pipeline.problem import Problem, check_objective, crashes_raised
 from pipeline.search.branch_and_bound import collect
 from pipeline.search.first_sets import first_tasks, greedy_set, symmetric
 from pipeline.search.partitions import halves, key_of, partitions

@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pipeline.core.jit import njit
+from pipeline.core.memory import readable
 from pipeline.core.symmetry import GroundSet, find_class
 from pipeline.errors import UsageError
-from pipeline.problem import Problem, crashes_raised, readable
+from pipeline.problem import Problem, crashes_raised
 
 
 class Cover(NamedTuple):

@@ -15,7 +15,8 @@ import numpy as np
 from pipeline.core import bitset
 from pipeline.core.jit import njit
 from pipeline.core.symmetry import SymmetryClass, find_class, normaliser
-from pipeline.problem import Problem, crashes_raised, load_problem
+from pipeline.plugins import load_problem
+from pipeline.problem import Problem, crashes_raised
 from pipeline.search.branch_and_bound import search
 from pipeline.search.search_tree import (
     BEST,

@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.core.memory import readable
 from pipeline.core.symmetry import GroundSet, SymmetryClass, find_class
 from pipeline.errors import UsageError, nearest
-from pipeline.problem import Problem, readable
+from pipeline.problem import Problem
 from pipeline.search.exact_cover import cover
 from pipeline.search.pair_tables import tables_fit
 from pipeline.search.space import make_space, usable_classes, usable_orbits

@@ -9,7 +9,8 @@ from pipeline.config import TABLE_BYTES
 from pipeline.core.bitset import pack, unpack, width
 from pipeline.core.symmetry import find_class
 from pipeline.errors import UsageError
-from pipeline.problem import Problem, crashes_raised, load_problem
+from pipeline.plugins import load_problem
+from pipeline.problem import Problem, crashes_raised
 from pipeline.search.anneal import anneal_many
 from pipeline.search.exact_cover import cover
 from pipeline.search.greedy import complete_many, greedy_many

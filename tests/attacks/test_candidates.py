@@ -14,7 +14,8 @@ import oracles
 import pytest
 
 from pipeline.core.bitset import pack
-from pipeline.problem import Problem, load_problem
+from pipeline.plugins import load_problem
+from pipeline.problem import Problem
 
 MANY = int(os.environ.get("ATTACK_CANDIDATES", "1000000"))
 SIZES = (5, 6, 7, 8, 9, 10, 11, 12, 16, 25)

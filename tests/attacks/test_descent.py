@@ -16,7 +16,7 @@ from pipeline.core.population import Population
 from pipeline.core.symmetry import canonical
 from pipeline.executors import Serial
 from pipeline.loop import Loop
-from pipeline.problem import load_problem
+from pipeline.plugins import load_problem
 from pipeline.publish import records
 from pipeline.storage.construction_files import read_constructions
 from pipeline.storage.files import digest

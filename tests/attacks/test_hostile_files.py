@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pipeline.core.bitset import from_points
 from pipeline.core.population import Population
 from pipeline.errors import PipelineError
-from pipeline.problem import load_problem
+from pipeline.plugins import load_problem
 from pipeline.storage.construction_files import Named, read_constructions
 
 SMALL = {"problem": "isosceles", "n": 8}

@@ -19,7 +19,7 @@ from pipeline.core.population import Population
 from pipeline.errors import PipelineError, RunError, UsageError
 from pipeline.footprint import check_memory
 from pipeline.model.checkpoint import load_optimizer
-from pipeline.problem import load_problem
+from pipeline.plugins import load_problem
 from pipeline.storage import inputs
 from pipeline.storage.files import parse_lines
 from pipeline.storage.run import Run

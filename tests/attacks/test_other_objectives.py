@@ -12,7 +12,7 @@ from pipeline.rounds import Rounds
 from pipeline.config import config_from
 from pipeline.errors import UsageError
 from pipeline.executors import Serial
-from pipeline.problem import load_problem
+from pipeline.plugins import load_problem
 from pipeline.search.exact import Question, every, solve
 from pipeline.search.tasks import NO_TARGET, run_task
 

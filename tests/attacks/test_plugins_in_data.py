@@ -11,7 +11,7 @@ import pytest
 from pipeline.config import config_from
 from pipeline.core.population import Population
 from pipeline.errors import UsageError
-from pipeline.problem import load_problem
+from pipeline.plugins import load_problem
 from pipeline.storage.run import Run
 
 PLUGINS = Path(__file__).parents[1] / "plugins"

@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 
 from pipeline.config import config_from, read_toml
 from pipeline.errors import PipelineError
-from pipeline.problem import load_problem
+from pipeline.plugins import load_problem
 from pipeline.publish.certificates import certificate, verifier
 from pipeline.storage.construction_files import read_constructions, read_population
 from pipeline.storage.files import parse_lines
