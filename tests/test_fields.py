@@ -18,7 +18,8 @@ from msgspec import structs
 from pipeline.config import Config, config_from
 from pipeline.core import bitset, streams
 from pipeline.core.population import Population
-from pipeline.core.symmetry import GroundSet, find_class, orbits
+from pipeline.core.ground_set import GroundSet
+from pipeline.core.symmetry import find_class, orbits
 from pipeline.errors import RunError, UsageError
 from pipeline.executors import Serial
 from pipeline.plugins import load_problem
