@@ -197,8 +197,8 @@ def tasks_of(spec, n, **changes):
 
 
 def test_an_engine_makes_small_tasks_of_dear_steps_and_the_usual_ones_of_cheap_steps():
-    methods = {"methods": ["tabu", "anneal", "greedy"], "improve": "climb"}
-    changes = {"search": methods, "seeding": {"method": "greedy"}, "proposer": "perturb"}
+    methods = {"methods": ["tabu", "anneal", "greedy"], "improve": "tabu"}
+    changes = {"search": methods, "seeding": {"method": "greedy"}, "generator": "perturb"}
     sizes = {"tabu": (32, 200_000), "anneal": (25, 400_000), "climb": (25, 3000)}
     cheap = tasks_of("isosceles", 12, **changes)
     for method, size in sizes.items():

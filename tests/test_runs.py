@@ -21,7 +21,7 @@ from conftest import TINY, contents, only_run, redo_manifest
 from pipeline.config import Config, to_toml, with_budget
 from pipeline.core.population import Population
 from pipeline.errors import PipelineError, RunError
-from pipeline.problem import load_problem
+from pipeline.plugins import load_problem
 from pipeline.storage.finding import all_runs, find_run, runs_root
 from pipeline.storage.round_files import best_of, load_pool, verify_run
 from pipeline.storage.run import Run
