@@ -163,7 +163,7 @@ class DegreeConstraints:
 
     @property
     def size(self) -> int:
-        """The number of elements of a set that meets every quota."""
+        """The number of elements of a set that meets every degree constraint."""
         return int(self.capacity.sum()) // self.classes.shape[1]
 
 
