@@ -24,12 +24,12 @@ from pipeline.config import Config, config_from
 from pipeline.core import streams
 from pipeline.core.population import Population
 from pipeline.executors import Serial
+from pipeline.generators.token_mask import TokenMask
 from pipeline.loop import Loop
 from pipeline.model.masked_decoding import example, next_loss
 from pipeline.model.tokens import EOS, PAD
 from pipeline.plugins import load_problem
 from pipeline.search.tasks import Task, run_task
-from pipeline.generators.token_mask import TokenMask
 
 PROBLEM = load_problem("isosceles")
 CASES: dict[str, dict[str, Any]] = {

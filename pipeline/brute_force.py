@@ -8,7 +8,7 @@ from math import comb
 import numpy as np
 
 from pipeline.core import bitset
-from pipeline.core.symmetry import GroundSet
+from pipeline.core.ground_set import GroundSet
 from pipeline.problem import Problem
 from pipeline.search.greedy import greedy_many
 from pipeline.search.space import make_space

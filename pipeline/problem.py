@@ -15,9 +15,9 @@ import numpy as np
 from numba import types
 
 from pipeline.core.bitset import mismatch, popcounts, row_points
+from pipeline.core.ground_set import GroundSet
 from pipeline.core.jit import inlined, kept, njit
 from pipeline.core.memory import memory_bytes, readable
-from pipeline.core.symmetry import GroundSet
 from pipeline.errors import PipelineError, UsageError, nearest
 from pipeline.plugin_files import has_neighbours, one_line, place_in_plugin
 
@@ -163,7 +163,7 @@ class DegreeConstraints:
 
     @property
     def size(self) -> int:
-        """The number of elements of a set that meets every quota."""
+        """The number of elements of a set that meets every degree constraint."""
         return int(self.capacity.sum()) // self.classes.shape[1]
 
 

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 
 from pipeline.config import Config
+from pipeline.core.ground_set import GroundSet
 from pipeline.core.population import Population, distinct
-from pipeline.core.symmetry import GroundSet, canonical
+from pipeline.core.symmetry import canonical
 
 
 class Selection:

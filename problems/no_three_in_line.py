@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pipeline.core.symmetry import GroundSet
+from pipeline.core.ground_set import GroundSet
 from pipeline.problem import Definition, DegreeConstraints, Known, Problem, blocking_hook, checker
 from problems.grid import bump, on_the_grid, padded, read, square_grid, walk
 

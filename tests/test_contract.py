@@ -10,7 +10,7 @@ import numpy as np
 import oracles
 import pytest
 
-from pipeline.core.symmetry import GroundSet, close_group
+from pipeline.core.ground_set import GroundSet, close_group
 from pipeline.errors import PipelineError
 from pipeline.model.tokens import PointEncoder
 from pipeline.problem import Known, Problem, blocking_hook, checker

@@ -197,12 +197,12 @@ def tasks_of(spec, n, **changes):
 
 
 def test_an_engine_makes_small_tasks_of_dear_steps_and_the_usual_ones_of_cheap_steps():
-    methods = {"methods": ["tabu", "anneal", "greedy"], "improve": "climb"}
-    changes = {"search": methods, "seeding": {"method": "greedy"}, "proposer": "perturb"}
+    methods = {"methods": ["tabu", "anneal", "greedy"], "improve": "tabu"}
+    changes = {"search": methods, "seeding": {"method": "greedy"}, "generator": "perturb"}
     sizes = {"tabu": (32, 200_000), "anneal": (25, 400_000), "climb": (25, 3000)}
     cheap = tasks_of("isosceles", 12, **changes)
     for method, size in sizes.items():
-        assert (len(cheap[method].cells), cheap[method].proposals) == size
+        assert (len(cheap[method].cells), cheap[method].bound) == size
     assert len(cheap["greedy"].cells) == 1000
     for method, task in tasks_of(SPHERES, 5, **changes).items():
         cost = step_cost(load_problem(SPHERES), 5, task.symmetry)
@@ -211,4 +211,4 @@ def test_an_engine_makes_small_tasks_of_dear_steps_and_the_usual_ones_of_cheap_s
         assert len(task.cells) == rows
         if method in sizes:
             whole = sizes[method][1] * (1 if method == "tabu" else sizes[method][0])
-            assert task.proposals == max(int(whole / cost), FEWEST)
+            assert task.bound == max(int(whole / cost), FEWEST)

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from pipeline.core import bitset
 from pipeline.core.bitset import first_of_each
-from pipeline.core.symmetry import GroundSet, canonical, find_class, invariant, symmetry_classes
+from pipeline.core.ground_set import GroundSet
+from pipeline.core.symmetry import canonical, find_class, invariant, symmetry_classes
 from pipeline.errors import UsageError
 from pipeline.plugins import load_problem
 from pipeline.problem import DegreeConstraints, Problem, blocking_hook, checker

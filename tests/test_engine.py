@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from pipeline.config import TrainConfig
 from pipeline.core.bitset import pack, unpack
 from pipeline.errors import PipelineError, UsageError
+from pipeline.generators.token_mask import TokenMask
 from pipeline.model import decode_kernels, device
 from pipeline.model.decode import Batch, Lanes, as_numpy, decoder
 from pipeline.model.device_mask import TableGuide
@@ -22,7 +23,6 @@ from pipeline.model.sample import _choose_there, choose, sample
 from pipeline.model.tokens import EOS, PAD, make_encoder
 from pipeline.model.train import _batches, train
 from pipeline.plugins import load_problem
-from pipeline.generators.token_mask import TokenMask
 
 FP32, BF16 = torch.float32, torch.bfloat16
 CPU = torch.device("cpu")

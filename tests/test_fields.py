@@ -17,15 +17,16 @@ from msgspec import structs
 
 from pipeline.config import Config, config_from
 from pipeline.core import bitset, streams
+from pipeline.core.ground_set import GroundSet
 from pipeline.core.population import Population
-from pipeline.core.symmetry import GroundSet, find_class, orbits
+from pipeline.core.symmetry import find_class, orbits
 from pipeline.errors import RunError, UsageError
 from pipeline.executors import Serial
 from pipeline.plugins import load_problem
 from pipeline.search.portfolio import Arm, make_arms
 from pipeline.search.space import choice_of, make_space, usable_classes
 from pipeline.search.tasks import Task, run_task
-from pipeline.search.weights import make_weights, make_mask, restricted, of_choices
+from pipeline.search.weights import make_mask, make_weights, of_choices, restricted
 from pipeline.storage import inputs
 
 PLUGINS = Path(__file__).parent / "plugins"

@@ -11,7 +11,7 @@ import torch
 
 from pipeline.config import TrainConfig
 from pipeline.core.bitset import pack
-from pipeline.core.symmetry import GroundSet
+from pipeline.core.ground_set import GroundSet
 from pipeline.errors import RunError, UsageError
 from pipeline.model.attention_bias import relations
 from pipeline.model.checkpoint import load_model, save_model

@@ -12,7 +12,7 @@ import torch
 
 from pipeline.config import TrainConfig
 from pipeline.core.bitset import pack, unpack
-from pipeline.core.symmetry import GroundSet
+from pipeline.core.ground_set import GroundSet
 from pipeline.errors import PipelineError, RunError, UsageError
 from pipeline.model.checkpoint import load_model, load_optimizer, save_model, save_optimizer
 from pipeline.model.device import describe, pick_device, seed_generator

@@ -12,7 +12,7 @@ from test_loop import loop_of, rounds_of, tiny
 
 from pipeline.config import TrainConfig
 from pipeline.core.bitset import pack, unpack
-from pipeline.core.symmetry import GroundSet
+from pipeline.core.ground_set import GroundSet
 from pipeline.errors import PipelineError, RunError, UsageError
 from pipeline.model.attention_bias import relations
 from pipeline.model.checkpoint import load_model, save_model

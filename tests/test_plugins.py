@@ -10,13 +10,12 @@ import numpy as np
 import pytest
 
 from pipeline import plugin_check
-from pipeline.core.symmetry import GroundSet
+from pipeline.core.ground_set import GroundSet
 from pipeline.errors import PipelineError, RunError, UsageError
 from pipeline.executors import Processes
 from pipeline.model.tokens import make_encoder
 from pipeline.plugin_files import digest, sources
-from pipeline.plugins import check_unchanged, kept_files
-from pipeline.plugins import load_problem
+from pipeline.plugins import check_unchanged, kept_files, load_problem
 
 PLUGINS = Path(__file__).parent / "plugins"
 CLASS = "Numbers"
@@ -26,7 +25,7 @@ SOURCE = """
 import numpy as np
 {imports}
 from pipeline.problem import Definition, Problem, blocking_hook, checker
-from pipeline.core.symmetry import GroundSet
+from pipeline.core.ground_set import GroundSet
 
 @blocking_hook
 def block(v, members, size, inside, slot, counts, delta, coords, tables):

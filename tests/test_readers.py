@@ -137,7 +137,7 @@ def test_a_problem_of_one_coordinate_takes_bare_numbers(tmp_path, cli):
 _LINE = """
 import numpy as np
 from pipeline.problem import Problem, blocking_hook, checker
-from pipeline.core.symmetry import GroundSet
+from pipeline.core.ground_set import GroundSet
 
 @blocking_hook
 def hook(v, members, size, inside, slot, counts, delta, coords, tables):

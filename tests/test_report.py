@@ -219,7 +219,7 @@ def test_a_graph_and_a_space_are_drawn_and_know_what_is_blocked(cli, tmp_path):
 FOUR_COORDINATES = """
 import numpy as np
 from pipeline.problem import Problem, blocking_hook, checker
-from pipeline.core.symmetry import GroundSet
+from pipeline.core.ground_set import GroundSet
 
 @blocking_hook
 def block(v, members, size, inside, slot, counts, delta, coords, tables):

@@ -20,8 +20,9 @@ from pipeline.workshop import State, Workshop
 from pipeline.config import Config, config_from
 from pipeline.core import streams
 from pipeline.core.bitset import pack, popcounts, unpack
+from pipeline.core.ground_set import GroundSet
 from pipeline.core.population import ORIGINS
-from pipeline.core.symmetry import GroundSet, canonical, orbits, symmetry_classes
+from pipeline.core.symmetry import canonical, orbits, symmetry_classes
 from pipeline.errors import UsageError
 from pipeline.executors import Executor, Processes, Serial
 from pipeline.plugins import load_problem

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.core import bitset, permutation_group, symmetry
-from pipeline.core.symmetry import GroundSet, close_group, find_class, symmetry_classes
+from pipeline.core.ground_set import GroundSet, close_group
+from pipeline.core.symmetry import find_class, symmetry_classes
 from pipeline.errors import UsageError
 
 # The first call of a kernel compiles it, which no deadline should count.

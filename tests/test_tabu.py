@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from pipeline.brute_force import find_truth
 from pipeline.core import bitset, streams
-from pipeline.core.symmetry import GroundSet, find_class, invariant, orbits
+from pipeline.core.ground_set import GroundSet
+from pipeline.core.symmetry import find_class, invariant, orbits
 from pipeline.errors import UsageError
 from pipeline.plugins import load_problem
 from pipeline.problem import Problem, blocking_hook

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.core.bitset import pack, unpack
-from pipeline.core.symmetry import GroundSet, canonical, find_class, invariant, orbits
+from pipeline.core.ground_set import GroundSet
+from pipeline.core.symmetry import canonical, find_class, invariant, orbits
 from pipeline.errors import UsageError
 from pipeline.model.tokens import BOS, ENCODERS, EOS, PAD, PointEncoder, make_encoder
 

@@ -13,19 +13,19 @@ _NAMES = ("seed", "initialise", "train", "sample", "search", "portfolio", "propo
 STAGES: Final = {name: number for number, name in enumerate(_NAMES)}
 
 
-def _sequence(seed: int, round_: int, stage: str, shard: tuple[int, ...]) -> np.random.SeedSequence:
-    return np.random.SeedSequence(seed, spawn_key=(round_, STAGES[stage], *shard))
+def _sequence(seed: int, round_: int, stage: str, task: tuple[int, ...]) -> np.random.SeedSequence:
+    return np.random.SeedSequence(seed, spawn_key=(round_, STAGES[stage], *task))
 
 
-def state(seed: int, round_: int, stage: str, *shard: int) -> np.ndarray:
+def state(seed: int, round_: int, stage: str, *task: int) -> np.ndarray:
     """Return the first state of a kernel's generator, uint64 ``(1,)``.
 
     Args:
-        shard: numbers that tell the streams of one stage apart.
+        task: numbers that tell the tasks of one stage apart.
     """
-    return _sequence(seed, round_, stage, shard).generate_state(1, np.uint64)
+    return _sequence(seed, round_, stage, task).generate_state(1, np.uint64)
 
 
-def integer(seed: int, round_: int, stage: str, *shard: int) -> int:
+def integer(seed: int, round_: int, stage: str, *task: int) -> int:
     """Return a seed for a library's generator, in 0..2**63 - 1."""
-    return int(state(seed, round_, stage, *shard)[0] >> np.uint64(1))
+    return int(state(seed, round_, stage, *task)[0] >> np.uint64(1))

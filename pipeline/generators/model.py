@@ -13,8 +13,9 @@ import numpy as np
 from pipeline.callbacks import Callbacks
 from pipeline.config import Config, resolved
 from pipeline.core import streams
+from pipeline.core.ground_set import GroundSet
 from pipeline.core.population import Population
-from pipeline.core.symmetry import GroundSet, find_class
+from pipeline.core.symmetry import find_class
 from pipeline.core.untrusted import read_json
 from pipeline.errors import PipelineError, RunError, UsageError
 from pipeline.generators.base import Generator

@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from pipeline.core.bitset import pack, unpack
-from pipeline.core.symmetry import GroundSet, apply, find_class, normaliser, orbits
+from pipeline.core.ground_set import GroundSet
+from pipeline.core.symmetry import apply, find_class, normaliser, orbits
 from pipeline.errors import UsageError, nearest
 
 Rng = np.random.Generator

@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.core.symmetry import GroundSet, canonical, stabiliser_names, stabiliser_orders
+from pipeline.core.ground_set import GroundSet
+from pipeline.core.symmetry import canonical, stabiliser_names, stabiliser_orders
 
 
 @dataclass(frozen=True)

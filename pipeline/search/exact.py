@@ -220,11 +220,11 @@ class _Solver:
 
     def _first_sets(self) -> None:
         self._report("local search", 0.0, self._answer)
-        shards = first_tasks(self._planted.problem, self._question)
-        for i, cells in enumerate(self._executor.map(run_task, shards, self._over)):
+        tasks = first_tasks(self._planted.problem, self._question)
+        for i, cells in enumerate(self._executor.map(run_task, tasks, self._over)):
             for row in symmetric(self._planted, cells):
                 self._take(row)
-            self._report("local search", (i + 1) / len(shards), self._answer)
+            self._report("local search", (i + 1) / len(tasks), self._answer)
             if time.monotonic() > self._until:
                 break
 
@@ -332,9 +332,9 @@ class _Solver:
 
 def _warm_up(problem: Problem, question: Question, executor: Executor) -> None:
     """Have everything compiled once, by one task after the other."""
-    kinds = {shard.method: shard for shard in first_tasks(problem, question)}
-    for shard in kinds.values():
-        for _ in executor.map(run_task, [replace(shard, cells=shard.cells[:1], bound=1)]):
+    kinds = {task.method: task for task in first_tasks(problem, question)}
+    for task in kinds.values():
+        for _ in executor.map(run_task, [replace(task, cells=task.cells[:1], bound=1)]):
             pass
     greedy_set(planted(question))
     nothing = Piece(np.zeros(0, np.int64), planted(question).tree.live[0] & 0)

@@ -17,9 +17,9 @@ from numba import types
 from numba.extending import intrinsic
 
 from pipeline.core.bitset import first_of_each, pack, unpack, width
+from pipeline.core.ground_set import GroundSet
 from pipeline.core.jit import inlined, kernel
 from pipeline.core.stop_flag import stopped
-from pipeline.core.symmetry import GroundSet
 from pipeline.problem import Problem
 from pipeline.search.exact_cover_tables import Cover, cover_tables
 from pipeline.search.rng import unit

@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from pipeline.core.ground_set import GroundSet
 from pipeline.core.jit import njit
 from pipeline.core.memory import readable
-from pipeline.core.symmetry import GroundSet, find_class
+from pipeline.core.symmetry import find_class
 from pipeline.errors import UsageError
 from pipeline.problem import Problem, crashes_raised
 

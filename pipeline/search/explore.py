@@ -159,12 +159,12 @@ class Explorer:
             (the best of all, what the arms have found by now).
         """
         runner, problem = self._runner, self._runner.problem
-        ground, quotas = runner.grounds[n], problem.degree_constraints(n)
+        ground, degrees = runner.grounds[n], problem.degree_constraints(n)
         weights = self.weights(n, smaller)
         # Arms begin from nothing: only learned weights can hand on what others have found.
         imported = LEARNED in weights and any(pool.imported.any() for pool in smaller.values())
         by_size = problem.maximises_size
-        wanted = quotas.size if quotas and by_size else 0
+        wanted = degrees.size if degrees and by_size else 0
         portfolio = Portfolio(self.arms(n, weights), wanted, self._search.tasks_per_batch)
         portfolio.restore(arms)
         rng = np.random.default_rng(streams.integer(runner.seed, number, "portfolio", n))

@@ -10,7 +10,7 @@ from pipeline.search.pieces import Planted, Question
 from pipeline.search.portfolio import make_arms
 from pipeline.search.tasks import Task
 
-# Steps of a tabu search for each element, nodes of one by quotas.
+# Steps of a tabu search for each element, nodes of an exact cover.
 _FIRST_STEPS, _FIRST_NODES = 100, 200_000
 
 
@@ -32,7 +32,7 @@ def first_tasks(problem: Problem, question: Question) -> list[Task]:
         if arm.method in ("tabu", "cover") and arm.symmetry in names and not arm.restricted
     )
     zeros = np.zeros((4, bitset.width(ground.m)), np.uint8)
-    shards = [
+    tasks = [
         Task(
             problem=question.problem,
             convention=question.convention,
@@ -46,7 +46,7 @@ def first_tasks(problem: Problem, question: Question) -> list[Task]:
         for i, (method, symmetry) in enumerate(arms)
     ]
     # Those with fewest orbits first: they take a moment, and time may be short.
-    return sorted(shards, key=lambda shard: -find_class(ground, shard.symmetry).order)
+    return sorted(tasks, key=lambda task: -find_class(ground, task.symmetry).order)
 
 
 def symmetric(here: Planted, cells: np.ndarray) -> np.ndarray:

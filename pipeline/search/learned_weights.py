@@ -11,7 +11,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from pipeline.core.bitset import unpack
-from pipeline.core.symmetry import GroundSet, orbits, symmetry_classes
+from pipeline.core.ground_set import GroundSet
+from pipeline.core.symmetry import orbits, symmetry_classes
 from pipeline.errors import UsageError
 
 # Constructions of one size that are looked at: the best.

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.core.ground_set import GroundSet
 from pipeline.core.memory import readable
-from pipeline.core.symmetry import GroundSet, SymmetryClass, find_class
+from pipeline.core.symmetry import SymmetryClass, find_class
 from pipeline.errors import UsageError, nearest
 from pipeline.problem import Problem
 from pipeline.search.exact_cover import cover

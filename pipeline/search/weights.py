@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from pipeline.core.symmetry import GroundSet
+from pipeline.core.ground_set import GroundSet
 from pipeline.errors import UsageError
 
 #: Weights from good constructions of smaller sizes (see ``density``).

@@ -4,7 +4,7 @@ from itertools import combinations
 
 import numpy as np
 
-from pipeline.core.symmetry import GroundSet, close_group
+from pipeline.core.ground_set import GroundSet, close_group
 from pipeline.problem import Definition, Known, Problem, blocking_hook, checker
 
 SOURCE = "OEIS A006855; Clapham, Flockhart, Sheehan, J. Graph Theory 13 (1989)"

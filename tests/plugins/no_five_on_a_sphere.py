@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pipeline.core.symmetry import GroundSet, close_group
+from pipeline.core.ground_set import GroundSet, close_group
 from pipeline.problem import Problem, blocking_hook, checker
 
 

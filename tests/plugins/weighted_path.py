@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pipeline.core.symmetry import GroundSet
+from pipeline.core.ground_set import GroundSet
 from pipeline.problem import Definition, Known, Problem, blocking_hook, checker
 
 WEIGHTS = (1, 10, 1, 1, 10, 1)
