@@ -394,11 +394,13 @@ def test_a_run_of_an_earlier_format_is_resumed_by_its_own_release(earlier, cli):
     assert {path: path.read_bytes() for path in earlier.rglob("*") if path.is_file()} == before
 
 
-def test_a_run_of_an_earlier_format_has_the_settings_that_still_have_a_meaning(earlier):
-    config = Run(earlier).config
+def test_a_run_of_an_earlier_format_has_its_settings_by_their_present_names(earlier):
+    run = Run(earlier)
+    config = run.config
     assert (config.problem, config.n, config.sizes, config.seed) == ("isosceles", 6, (6,), 0)
     assert (config.budget.rounds, config.select.keep, config.sample.count) == (2, 12, 20)
-    assert (config.generator, config.search.improve) == ("perturb", "tabu")
+    assert (config.generator, config.search.moves) == ("perturb", 2000)
+    assert run.identity == "bf758d819736527b"
 
 
 @pytest.mark.parametrize("change", [{"n": "6"}, {"seed": None}, {"problem": 3}, {"n": 0}])

@@ -11,7 +11,7 @@ from carrying_on import OnStage, carry_on
 from conftest import TINY, contents, only_run
 from msgspec.structs import replace
 
-from pipeline.config import with_budget
+from pipeline.config import Config, with_budget
 from pipeline.errors import RunError
 from pipeline.report.terminal import bytes_text
 from pipeline.storage import pruning
