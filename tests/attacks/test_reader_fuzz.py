@@ -28,7 +28,7 @@ from pipeline.config import config_from, read_toml
 from pipeline.errors import PipelineError
 from pipeline.plugins import load_problem
 from pipeline.publish.certificates import certificate, verifier
-from pipeline.storage.construction_files import read_constructions, read_population
+from pipeline.storage.construction_files import Named, read_constructions, read_population
 from pipeline.storage.files import parse_lines
 from pipeline.storage.inputs import arrays
 from pipeline.storage.round_files import best_of
@@ -50,7 +50,8 @@ class Reader(NamedTuple):
 
 
 def judged(path: Path) -> None:
-    for one in read_constructions(path):
+    """Read constructions of isosceles, as `verify --problem isosceles --n 6` does."""
+    for one in read_constructions(path, Named(load_problem("isosceles"), "isosceles"), 6):
         one.witness()
         one.score()
 
@@ -78,7 +79,11 @@ def written(text: str) -> Callable[[Path], bytes]:
 
 
 def last(name: str) -> Callable[[Path], bytes]:
-    return lambda run: (run / "rounds" / "0002" / name).read_bytes()
+    def read(run: Path) -> bytes:
+        (path,) = (run / "rounds" / "0002").rglob(name)
+        return path.read_bytes()
+
+    return read
 
 
 def array(_: Path) -> bytes:
@@ -265,4 +270,4 @@ def test_a_reader_that_takes_too_long_or_too_much_is_found(monkeypatch):
         np.ones(2**28, np.uint8).sum()
     if sys.platform == "linux":
         with pytest.raises(MemoryError), bounded():
-            np.empty(ADDRESSES, np.uint8)
+            np.empty(2 * ADDRESSES, np.uint8)
