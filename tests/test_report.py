@@ -626,12 +626,12 @@ def test_a_missing_tensorboard_is_one_line_and_starts_no_run(cli, tmp_path, monk
 
 def test_a_log_for_tensorboard_that_cannot_be_written_stops_nothing(cli, tmp_path, monkeypatch):
     pytest.importorskip("tensorboard")
-    from pipeline.report.tensorboard import TensorLog
+    from pipeline.report.tensorboard import TensorBoard
 
     def full(self, number):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(TensorLog, "add", full)
+    monkeypatch.setattr(TensorBoard, "add", full)
     done = cli("run", "isosceles", "--n", "6", *TINY, "--tensorboard", "--runs", tmp_path / "x")
     assert done.code == 0
     assert "No space left on device" in done.err

@@ -46,12 +46,26 @@ def begin(
 
     check_first_use(plugin)
     named = inputs.read_files(config)
-    inputs.arrays(named)  # says what is wrong with a file by the name that the user gave it
+    _check_files(config, plugin, inputs.arrays(named))
     config, kept = inputs.bound(settled(config), named)
     executor = make_executor(config.compute.workers)
     parts = build(plugin, config, executor, arrays=inputs.arrays(kept), spent=_spent())
     files = {**(files or {}), **kept, **kept_files(plugin)}
     return Run.create(runs_root(runs), config, plugin.name, words(), files), parts
+
+
+def _check_files(config: Any, plugin: Any, arrays: Any) -> None:
+    """See that files of weights and masks fit, while they have the names that the user gave them.
+
+    Raises:
+        UsageError: one does not.
+    """
+    from pipeline.search.weights import make_mask, make_weights
+
+    ground, search = plugin.ground(config.n), config.search
+    make_mask(search.mask, ground, arrays)
+    if search.weights in arrays:
+        make_weights(search.weights, ground, arrays)
 
 
 def go_on(opened: Any, plugin: Any) -> Any:
