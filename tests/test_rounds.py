@@ -549,7 +549,8 @@ def test_a_learnt_field_comes_of_the_pools_of_smaller_sizes():
     assert {arm.weights for arm in explorer.arms(5, explorer.weights(5, {}))} == {""}
     state = loop.seed()
     smaller = {n: state.pools[n] for n in (4, 5, 6)}
-    expected = learned_weights(
+    examples = {n: (ground_of(n), p.cells) for n, p in smaller.items()}
+    expected = learned_weights(examples, ground_of(10))
         {n: (ground_of(n), p.cells) for n, p in smaller.items()}, ground_of(10)
     )
     assert np.array_equal(explorer.weights(10, smaller)["learned"], expected)
