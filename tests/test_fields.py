@@ -93,14 +93,14 @@ def test_a_field_of_ones_own_is_taken_in_any_shape(dtype, shape):
     ids=str,
 )
 def test_what_is_no_field_of_this_size_is_one_line(values):
-    with pytest.raises(UsageError, match=r"^mine is no field for n=3: 9 finite numbers") as told:
+    with pytest.raises(UsageError, match=r"^mine is no weights for n=3: 9 finite numbers") as told:
         make_weights("mine", ground_of("isosceles", 3), {"mine": values})
     assert "\n" not in str(told.value)
 
 
 def test_an_unknown_field_says_what_there_is():
     with pytest.raises(
-        UsageError, match=r"unknown field 'bordr': give border, learned, none, or a file"
+        UsageError, match=r"unknown weights 'bordr': give border, learned, none, or a file"
     ):
         make_weights("bordr", ground_of("isosceles", 3), {})
 
@@ -455,7 +455,9 @@ def test_a_search_is_pulled_by_the_field_it_is_told(tmp_path, cli):
 def test_an_unknown_field_is_one_line(tmp_path, cli):
     found = cli("search", "isosceles", "--n", 9, "--weights", "nonsense", "--runs", tmp_path / "r")
     assert found.code == 2
-    assert re.search("unknown field 'nonsense': give border, learned, none, or a file", found.error)
+    assert re.search(
+        "unknown weights 'nonsense': give border, learned, none, or a file", found.error
+    )
     assert not (tmp_path / "r").exists()
 
 

@@ -209,6 +209,9 @@ def test_a_users_own_ends_with_the_same_bytes_after_a_kill(tmp_path: Path, cli, 
     half = parts / "rounds" / ".0002.tmp"
     half.mkdir()
     (half / "n6.parquet").write_text("half")
+    refused = cli("resume", parts, "--rounds", 3)
+    assert refused.code == 2
+    assert f"data never loads code: if you trust that file, add --generator {file}" in refused.error
     found = cli("resume", parts, "--rounds", 3, "--workers", 2, *own)
     assert found.code == 0, found.err
     left = {name for name in contents(parts) if ".tmp" not in name}
@@ -217,6 +220,22 @@ def test_a_users_own_ends_with_the_same_bytes_after_a_kill(tmp_path: Path, cli, 
     assert set(kept) == ({"share.json"} if name == "Learning" else set())
     made, _ = Population.read(whole / "rounds" / "0003" / "samples.parquet")
     assert made.came_from("generator").all()
+
+
+def test_a_resume_loads_the_file_that_is_named_and_not_the_one_that_the_run_names(tmp_path, cli):
+    for folder in ("theirs", "mine"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "made.py").write_text(PLAIN)
+    theirs, mine = (tmp_path / folder / "made.py" for folder in ("theirs", "mine"))
+    options = ["--generator", f"{theirs}:Plain", "--rounds", 1, "--runs", tmp_path / "runs"]
+    assert cli("run", "isosceles", "--n", 6, *TINY, *options).code == 0
+    theirs.write_text("raise SystemExit('their file was run')")
+    run = only_run(tmp_path / "runs")
+    found = cli("resume", run, "--rounds", 2, "--generator", f"{mine}:Plain")
+    assert found.code == 0, found.err
+    wrong = cli("resume", run, "--rounds", 3, "--generator", f"{mine}:Other")
+    assert wrong.code == 2
+    assert "was run with the generator" in wrong.error
 
 
 class Fails(Nothing):

@@ -884,7 +884,7 @@ def test_degree_constraints_out_of_reach_are_one_line(tmp_path, cli):
     options = ["--n", 5, "--method", "cover", "--symmetry", "all", "--runs", tmp_path / "r"]
     found = cli("search", "no-3-in-line", *options)
     assert found.code == 2
-    assert "'cover' finds its quotas out of reach" in found.error
+    assert "'cover' finds the degree constraints out of reach" in found.error
 
 
 # --------------------------------------------------------------------------- other processes

@@ -551,8 +551,6 @@ def test_a_learnt_field_comes_of_the_pools_of_smaller_sizes():
     smaller = {n: state.pools[n] for n in (4, 5, 6)}
     examples = {n: (ground_of(n), p.cells) for n, p in smaller.items()}
     expected = learned_weights(examples, ground_of(10))
-        {n: (ground_of(n), p.cells) for n, p in smaller.items()}, ground_of(10)
-    )
     assert np.array_equal(explorer.weights(10, smaller)["learned"], expected)
     assert len(explorer.weights(10, {})["learned"]) == 0
 

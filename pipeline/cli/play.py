@@ -68,8 +68,11 @@ def _check_files(config: Any, plugin: Any, arrays: Any) -> None:
         make_weights(search.weights, ground, arrays)
 
 
-def go_on(opened: Any, plugin: Any) -> Any:
+def go_on(opened: Any, plugin: Any, generator: str | None = None) -> Any:
     """Return the parts of a run that is there already.
+
+    Args:
+        generator: the run's own generator, by a file that the user named.
 
     Raises:
         RunError: a file that it was given is missing.
@@ -77,12 +80,14 @@ def go_on(opened: Any, plugin: Any) -> Any:
     load()
     from pipeline.assembly import build
     from pipeline.executors import make_executor
+    from pipeline.generators.registry import is_own, load_generator
     from pipeline.storage import inputs
 
     config = opened.config
+    made = load_generator(generator)() if generator and is_own(config.generator) else None
     arrays = inputs.arrays(inputs.stored_files(config, opened.path))
     executor = make_executor(config.compute.workers)
-    return build(plugin, config, executor, arrays=arrays, spent=_spent())
+    return build(plugin, config, executor, generator=made, arrays=arrays, spent=_spent())
 
 
 def tell_processor(another: str) -> None:
