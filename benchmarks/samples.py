@@ -16,19 +16,19 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from pipeline.workshop import State
 
+from pipeline.assembly import Parts, build
 from pipeline.config import config_from
-from pipeline.core.bitset import pack, popcounts, unpack, width
+from pipeline.core.bitset import pack, popcounts, width
 from pipeline.core.population import Population
 from pipeline.core.symmetry import canonical
 from pipeline.executors import Serial
-from pipeline.loop import Loop
 from pipeline.plugins import load_problem
 from pipeline.search.exact_cover import cover
 from pipeline.search.learned_weights import learned_weights
 from pipeline.search.tasks import Task, run_task
 from pipeline.search.weights import make_weights
+from pipeline.state import State
 
 NODES = 100_000
 NONE = np.zeros(0, np.float32)
@@ -37,8 +37,8 @@ CLASS = {"no-3-in-line": "quarter-turn", "isosceles": "both-mirrors"}
 TARGETS = {48: 84, 64: 108, 100: 160}
 
 
-def loop_of(problem: str, n: int, seed: int, count: int, steps: int) -> Loop:
-    """Return a loop whose GPT learns from the smaller sizes alone."""
+def parts_of(problem: str, n: int, seed: int, count: int, steps: int) -> Parts:
+    """Return the parts of a run whose GPT learns from the smaller sizes alone."""
     told: dict[str, Any] = {
         "problem": problem,
         "n": n,
@@ -52,19 +52,21 @@ def loop_of(problem: str, n: int, seed: int, count: int, steps: int) -> Loop:
         "compute": {"device": "cpu", "threads": 1},
     }
     config = config_from(told, "the benchmark")
-    return Loop(load_problem(problem), config, Serial(), lambda *_, **__: None)
+    return build(load_problem(problem), config, Serial())
 
 
-def written(loop: Loop, pools: dict[int, Population]) -> np.ndarray:
-    """Return bool ``(count, m)``: what a GPT writes that learnt from these."""
-    state = State(0, pools, 1.0)
+def written(parts: Parts, pools: dict[int, Population]) -> np.ndarray:
+    """Return bool ``(count, m)``: what a GPT writes that learned from these."""
+    runner, generator = parts.engine.runner, parts.generator
+    state = State(runner.problem, runner.n, runner.seed, 0, pools)
     began = time.process_time()
-    model, _, told, _ = loop._train(1, state)
-    cells, well_formed, _ = loop._sample(1, model, state)
+    samples = generator.ask(state)
+    told = generator.stats["train"]
     losses = f"{told['loss']:.2f} a token, held out {told['holdout_loss']:.2f}"
     seconds = time.process_time() - began
-    print(f"n = {loop.config.n}: loss {losses}; {seconds:.0f} CPU s", flush=True)
-    return unpack(cells[well_formed], loop.grounds[loop.config.n].m)
+    print(f"n = {runner.n}: loss {losses}; {seconds:.0f} CPU s", flush=True)
+    assert isinstance(samples, Population)
+    return samples.bits()
 
 
 def full_sets(n: int, symmetry: str, count: int) -> np.ndarray:
@@ -94,8 +96,8 @@ def beginnings(n: int, seeds: int, dives: int, steps: int) -> None:
     shown = {k: (problem.ground(k), pool.cells) for k, pool in pools.items()}
     density = learned_weights(shown, ground)
     for seed in range(seeds):
-        loop = loop_of("no-3-in-line", n, seed, dives, steps)
-        samples = written(loop, pools | {n: loop.none(n)})
+        parts = parts_of("no-3-in-line", n, seed, dives, steps)
+        samples = written(parts, pools | {n: parts.engine.runner.none(n)})
         usage = learned_weights({n: (ground, pack(samples))}, ground)
         ways: dict[str, Callable[[int], np.ndarray]] = {
             "at random": lambda i: NONE,
@@ -146,15 +148,16 @@ def tabu_seconds(n: int, field: np.ndarray, seed: int, narrow: bool) -> str:
 def fields(sizes: list[int], seeds: int, steps: int) -> None:
     """Print the CPU seconds of tabu to the target by the field that pulls it."""
     problem = load_problem("isosceles")
-    maker = loop_of("isosceles", sizes[0], 0, 1, steps)
+    maker = parts_of("isosceles", sizes[0], 0, 1, steps)
     began = time.process_time()
-    pools = {k: maker.explore(k, 0, maker.none(k), [], {}, "seed")[0] for k in SHOWN["isosceles"]}
+    runner, explore = maker.engine.runner, maker.engine.explorer.explore
+    pools = {k: explore(k, 0, runner.none(k), [], {}, "seed")[0] for k in SHOWN["isosceles"]}
     sets = sum(map(len, pools.values()))
     print(f"{sets} sets of smaller sizes; {time.process_time() - began:.0f} CPU s", flush=True)
     for n in sizes:
-        ground, loop = problem.ground(n), loop_of("isosceles", n, 0, 1000, steps)
+        ground, parts = problem.ground(n), parts_of("isosceles", n, 0, 1000, steps)
         shown = {k: (problem.ground(k), pool.cells) for k, pool in pools.items()}
-        samples = written(loop, pools | {n: loop.none(n)})
+        samples = written(parts, pools | {n: parts.engine.runner.none(n)})
         ways = {
             "border": make_weights("border", ground, {}),
             "usage of the smaller sizes": learned_weights(shown, ground),

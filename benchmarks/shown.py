@@ -12,17 +12,20 @@ Seconds are CPU seconds of training and sampling on one thread.
 import argparse
 import sys
 import time
-from dataclasses import replace
 from statistics import mean, stdev
 from typing import Any
 
 from msgspec import structs
 
+from pipeline.assembly import Parts, build
 from pipeline.benchmarking.experiment import merged
 from pipeline.config import config_from
+from pipeline.core.population import Population
 from pipeline.executors import Serial
-from pipeline.loop import Loop
+from pipeline.generators.gpt import GPTGenerator
+from pipeline.loop import Memory, seed
 from pipeline.plugins import load_problem
+from pipeline.state import assess
 
 #: What is trained: a name and what it changes.
 MODELS: dict[str, dict[str, Any]] = {
@@ -45,8 +48,8 @@ SAMPLINGS: dict[str, dict[str, dict[str, Any]]] = {
 COLUMNS = ("held-out loss", "samples, mean", "top 20 %", "after climb, mean", "max", "seconds")
 
 
-def loop_of(n: int, seed: int, steps: int, overrides: dict[str, Any]) -> Loop:
-    """Return a loop of five sizes with one model's settings."""
+def parts_of(n: int, seed: int, steps: int, overrides: dict[str, Any]) -> Parts:
+    """Return the parts of a run of five sizes with one model's settings."""
     sizes = list(range(n - 4, n + 1))
     told = {
         "problem": "isosceles",
@@ -63,33 +66,39 @@ def loop_of(n: int, seed: int, steps: int, overrides: dict[str, Any]) -> Loop:
     if told["train"].get("sizes") == "smaller":
         told["train"]["sizes"] = sizes[:-1]
     config = config_from(told, "the benchmark")
-    return Loop(load_problem("isosceles"), config, Serial(), lambda *_, **__: None)
+    return build(load_problem("isosceles"), config, Serial())
 
 
-def played(n: int, seed: int, steps: int, names: list[str]) -> dict[str, tuple[float, ...]]:
+def played(n: int, number: int, steps: int, names: list[str]) -> dict[str, tuple[float, ...]]:
     """Return the figures of every row of these models, for one rng seed."""
-    first = loop_of(n, seed, steps, {}).seed({})
-    state = State(0, first.pools, 1.0, stats=first.stats)
+    state = seed(parts_of(n, number, steps, {}).engine, Memory())
     rows = {}
     for name in names:
-        overrides = MODELS[name]
-        loop = loop_of(n, seed, steps, overrides)
+        parts = parts_of(n, number, steps, MODELS[name])
+        generator, engine = parts.generator, parts.engine
+        assert isinstance(generator, GPTGenerator)
         began = time.process_time()
-        model, _, told, _ = loop._train(1, state)
-        training, config = time.process_time() - began, loop.config
+        samples = generator.ask(state)
+        training, config = time.process_time() - began, generator.config
+        loss = generator.stats["train"]["holdout_loss"]
         for way, changes in {name: {}, **SAMPLINGS.get(name, {})}.items():
-            loop.config = structs.replace(config, sample=structs.replace(config.sample, **changes))
-            loop.writer.config = loop.config
-            began = time.process_time()
-            at = replace(state, temperature=loop.config.sample.temperature)
-            cells, well_formed, _ = loop._sample(1, model, at)
-            seconds = training + time.process_time() - began
-            samples, said = loop._judge(1, cells, well_formed, at)
-            after = loop._improve(1, samples).score
-            sampled, loss = said["sampled"], told["holdout_loss"]
-            found = (loss, sampled["mean"], sampled["top20"], after.mean(), after.max(), seconds)
-            rows[way] = tuple(float(x) for x in found)
-            print(n, seed, way, *(round(x, 3) for x in rows[way]), file=sys.stderr, flush=True)
+            took = training
+            if changes:  # the same model, sampled in another way
+                sampling = structs.replace(config.sample, **changes)
+                generator.config = structs.replace(config, sample=sampling)
+                generator.temperature = sampling.temperature
+                began = time.process_time()
+                cells, well_formed = generator.sample(state.pools)
+                took += time.process_time() - began
+                generator.malformed = int((~well_formed).sum())
+                samples = Population.build(n, samples.m, cells[well_formed], 0)
+            distinct, sampling = assess(samples, state, generator.malformed)
+            assert sampling is not None
+            after = engine.improve(distinct, 1).score
+            scores = sampling.scores
+            found = (loss, scores["mean"], scores["top20"], after.mean(), after.max(), took)
+            rows[way] = tuple(float(x or 0) for x in found)
+            print(n, number, way, *(round(x, 3) for x in rows[way]), file=sys.stderr, flush=True)
     return rows
 
 

@@ -20,12 +20,17 @@ import numpy as np
 import torch
 from msgspec.structs import replace
 
+from pipeline import loop
+from pipeline.assembly import build
+from pipeline.callbacks import Callbacks
 from pipeline.config import Config, config_from
 from pipeline.core import streams
 from pipeline.core.population import Population
 from pipeline.executors import Serial
+from pipeline.generators.gpt import GPTGenerator
+from pipeline.generators.model import ModelGenerator
 from pipeline.generators.token_mask import TokenMask
-from pipeline.loop import Loop
+from pipeline.generators.vision import VisionGenerator
 from pipeline.model.masked_decoding import example, next_loss
 from pipeline.model.tokens import EOS, PAD
 from pipeline.plugins import load_problem
@@ -70,20 +75,23 @@ def config_of(case: dict[str, Any], arm: dict[str, Any], seed: int, steps: int =
     return config_from(data, "benchmarks/vision.py")
 
 
-def writer_of(config: Config) -> Writer:
-    """Return who writes under a configuration."""
-    grounds = {n: PROBLEM.ground(n) for n in config.sizes}
-    return make_writer(PROBLEM, config, grounds)
+def generator_of(config: Config) -> ModelGenerator:
+    """Return the generator of a configuration, its model new."""
+    made = build(PROBLEM, config, Serial()).generator
+    assert isinstance(made, ModelGenerator)
+    made.model = made.new()
+    return made
 
 
 def pools_of(config: Config) -> tuple[dict[int, Population], np.ndarray]:
     """Return what round 0 of a run keeps of each size, and the cells held out of n."""
-    loop = Loop(PROBLEM, config, Serial(), silent)
-    pools = loop.seed({}).pools
+    parts = build(PROBLEM, config, Serial())
+    generator = parts.generator
+    assert isinstance(generator, ModelGenerator)
     rng = np.random.default_rng(config.seed)
     shown = {
-        n: pool.take(np.flatnonzero(loop.writer.readable(pool.cells, n)))
-        for n, pool in pools.items()
+        n: pool.take(np.flatnonzero(generator.readable(pool.cells, n)))
+        for n, pool in loop.seed(parts.engine, loop.Memory()).pools.items()
     }
     mixed = shown[config.n].take(rng.permutation(len(shown[config.n])))
     held = len(mixed) // 10
@@ -91,41 +99,47 @@ def pools_of(config: Config) -> tuple[dict[int, Population], np.ndarray]:
     return {**shown, config.n: left}, mixed.cells[:held]
 
 
-def silent(*_: Any, **__: Any) -> None:
-    """Report nothing."""
+class Moments(Callbacks):
+    """Keeps the CPU seconds at each step."""
+
+    def __init__(self) -> None:
+        self.seconds = [time.process_time()]
+
+    def on_progress(self, done: int, best: int = 0, loss: float | None = None) -> None:
+        self.seconds.append(time.process_time())
 
 
 def steps_within(case: Any, model: Any, seed: int, shown: Any, seconds: float) -> int:
     """Return how many steps fit into CPU seconds beside the sampling, by a short trial."""
     config = config_of(case, model, seed, _PROBE)
-    writer = writer_of(replace(config, sample=replace(config.sample, count=_TRIED)))
-    net, moments = writer.new(0), [time.process_time()]
-    writer.train(0, net, None, shown, lambda *_: moments.append(time.process_time()))
-    each = float(np.median(np.diff(moments[2:])))  # the first ones compile
+    generator = generator_of(replace(config, sample=replace(config.sample, count=_TRIED)))
+    generator.callbacks = moments = Moments()
+    generator.train({n: pool.cells for n, pool in shown.items()})
+    each = float(np.median(np.diff(moments.seconds[2:])))  # the first ones compile
     start = time.process_time()
-    writer.sample(0, net, shown, 1.0, silent)
+    generator.sample(shown)
     asked = (time.process_time() - start) * SAMPLES / _TRIED
     return max(1, round((seconds - min(asked, seconds / 2)) / each))
 
 
 @torch.no_grad()
-def held_out_loss(writer: Writer, model: Any, cells: np.ndarray) -> float:
+def held_out_loss(generator: ModelGenerator, cells: np.ndarray) -> float:
     """Return nats per construction, a choice being one among those the counts leave open."""
-    n, rng = writer.config.n, np.random.default_rng(1)
-    if isinstance(writer, BoardWriter):
-        place, board = list(writer.boards).index(n), writer.boards[n]
+    model, n, rng = generator.model, generator.config.n, np.random.default_rng(1)
+    if isinstance(generator, VisionGenerator):
+        place, board = list(generator.boards).index(n), generator.boards[n]
         size = board.members(cells).sum(axis=1)
         orders = np.array([math.lgamma(k + 1) for k in size])
         losses = []
         for row in range(len(cells)):
             told = np.repeat(cells[row : row + 1], _TOLD, axis=0)
             shown = example(place, board, told, True, rng)
-            losses.append(next_loss(model, writer.seen, shown, torch.float32).mean().item())
+            losses.append(next_loss(model, generator.seen, shown, torch.float32).mean().item())
         return float((size * np.array(losses) - orders).mean())
-    assert isinstance(writer, TokenWriter)
-    tokens = writer.encoder.encode(cells, n, rng)
+    assert isinstance(generator, GPTGenerator)
+    tokens = generator.encoder.encode(cells, n, rng)
     logits = model(torch.from_numpy(tokens[:, :-1])).double()
-    guide = TokenMask(PROBLEM, writer.encoder, n, len(cells))
+    guide = TokenMask(PROBLEM, generator.encoder, n, len(cells))
     total = np.zeros(len(cells))
     ended = np.zeros(len(cells), bool)
     for position in range(2, tokens.shape[1]):
@@ -168,12 +182,11 @@ def main() -> None:
                 model = ARMS[arm]
                 steps = steps_within(case, model, seed, shown, options.seconds)
                 config = config_of(case, model, seed, steps)
-                writer = writer_of(config)
-                net = writer.new(1)
+                generator = generator_of(config)
                 began = time.process_time()
-                writer.train(1, net, None, shown, silent)
+                generator.train({n: pool.cells for n, pool in shown.items()})
                 trained = time.process_time()
-                cells, formed, _ = writer.sample(1, net, shown, 1.0, silent)
+                cells, formed = generator.sample(shown)
                 sampled = time.process_time()
                 cells = cells[formed]
                 score, after = PROBLEM.score(cells, config.n), climbed(config, cells, 1)
@@ -181,7 +194,7 @@ def main() -> None:
                 print(
                     f"| {name} | {arm} | {seed} | {steps} "
                     f"| {trained - began:.0f}, {sampled - trained:.1f} "
-                    f"| {held_out_loss(writer, net, held):.1f} "
+                    f"| {held_out_loss(generator, held):.1f} "
                     f"| {score.mean():.2f}, {score.max()} | {after.mean():.2f}, {after.max()} |",
                     flush=True,
                 )

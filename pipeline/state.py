@@ -145,11 +145,14 @@ def _population(samples: Population | np.ndarray, state: State) -> Population:
     """Return samples as a population of this round."""
     n, m = state.n, state.problem.elements(state.n)
     if not isinstance(samples, Population):
-        bits = np.asarray(samples)
+        wanted = f"a Population or 0s and 1s of shape (B, {m}), a row for each candidate"
+        try:
+            bits = np.asarray(samples)
+        except ValueError as error:  # rows of different lengths
+            raise PipelineError(f"a generator's ask must return {wanted}: {error}") from error
         if bits.ndim != 2 or bits.shape[1] != m or not np.isin(bits, (0, 1)).all():
             raise PipelineError(
-                f"a generator's ask must return a Population or 0s and 1s of shape (B, {m}), a row "
-                f"for each candidate, got {bits.dtype} {bits.shape}"
+                f"a generator's ask must return {wanted}, got {bits.dtype} {bits.shape}"
             )
         cells = pack(bits.astype(np.bool_)) if len(bits) else np.zeros((0, width(m)), np.uint8)
         samples = Population.build(n, m, cells, 0, imported=state.imported)

@@ -1,5 +1,6 @@
 """When a run stops: rules that are asked between rounds, and the clock that search looks at."""
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
@@ -97,11 +98,11 @@ class Clock:
 
     def left(self) -> float:
         """Return the seconds until the limit, infinity without one."""
-        return self._limits[0] - self.seconds() if self._limits[0] else float("inf")
+        return self._limits[0] - self.seconds() if self._limits[0] else math.inf
 
     def cpu_left(self) -> float:
         """Return the CPU seconds until the limit, infinity without one."""
-        return self._limits[1] - self.cpu() if self._limits[1] else float("inf")
+        return self._limits[1] - self.cpu() if self._limits[1] else math.inf
 
     def over(self) -> bool:
         """Tell whether a limit is passed; who asks stops then, which is remembered."""
@@ -118,9 +119,9 @@ class TimeUp(Exception):
 class TimeLimit(Callbacks):
     """Stops a run at its limits of time and CPU time, between rounds and within them.
 
-    A search that is cut short keeps what it has found. A round with candidates of a generator is
-    worth nothing unless it is finished: it is not begun where the longest so far would not fit, and
-    it is dropped as soon as a stage of it is seen to need more than is left.
+    A search that is cut short keeps what it has found. Under a limit of time, a round with
+    candidates of a generator is kept whole or not at all: it is not begun where the longest so far
+    would not fit, and it is dropped as soon as a stage of it is seen to need more than is left.
     """
 
     #: Steps, and seconds, of a stage after which the time of the rest is estimated.
@@ -142,8 +143,8 @@ class TimeLimit(Callbacks):
         return self._clock.left() < self._longest or self._clock.cpu_left() < 0
 
     def on_round_start(self, number: int) -> None:
-        """From now on a round is dropped that cannot end in time; the seeding never is."""
-        self._inside = self._generates and number > 0
+        """From now on a round that cannot end in time is dropped; the seeding never is."""
+        self._inside = self._generates and number > 0 and self._clock.left() < math.inf
 
     def on_round(self, state: State, seconds: float, cpu: float) -> None:
         """Remember how long a round took."""

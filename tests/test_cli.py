@@ -611,7 +611,7 @@ def test_running_out_of_memory_is_one_line(played, cli, monkeypatch):
     def full(*_: Any, **__: Any) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("pipeline.writers.train", full)
+    monkeypatch.setattr("pipeline.generators.gpt.train", full)
     fails(cli("resume", played, "--rounds", "+1"), 1, "out of memory; choose a smaller")
     assert len(list((played / "rounds").iterdir())) == 3
 

@@ -13,6 +13,7 @@ from conftest import TINY as TINY_RUN
 from conftest import contents, only_run
 from hypothesis import given
 from hypothesis import strategies as st
+from loops import Loop, configured
 from msgspec import structs
 
 from pipeline.config import Config, config_from
@@ -21,8 +22,8 @@ from pipeline.core.ground_set import GroundSet
 from pipeline.core.population import Population
 from pipeline.core.symmetry import find_class, orbits
 from pipeline.errors import RunError, UsageError
-from pipeline.executors import Serial
 from pipeline.plugins import load_problem
+from pipeline.search.explore import Explorer
 from pipeline.search.portfolio import Arm, make_arms
 from pipeline.search.space import choice_of, make_space, usable_classes
 from pipeline.search.tasks import Task, run_task
@@ -92,14 +93,14 @@ def test_a_field_of_ones_own_is_taken_in_any_shape(dtype, shape):
     ids=str,
 )
 def test_what_is_no_field_of_this_size_is_one_line(values):
-    with pytest.raises(UsageError, match=r"^mine is no field for n=3: 9 finite numbers") as told:
+    with pytest.raises(UsageError, match=r"^mine is no weights for n=3: 9 finite numbers") as told:
         make_weights("mine", ground_of("isosceles", 3), {"mine": values})
     assert "\n" not in str(told.value)
 
 
 def test_an_unknown_field_says_what_there_is():
     with pytest.raises(
-        UsageError, match=r"unknown field 'bordr': give border, learned, none, or a file"
+        UsageError, match=r"unknown weights 'bordr': give border, learned, none, or a file"
     ):
         make_weights("bordr", ground_of("isosceles", 3), {})
 
@@ -454,7 +455,9 @@ def test_a_search_is_pulled_by_the_field_it_is_told(tmp_path, cli):
 def test_an_unknown_field_is_one_line(tmp_path, cli):
     found = cli("search", "isosceles", "--n", 9, "--weights", "nonsense", "--runs", tmp_path / "r")
     assert found.code == 2
-    assert re.search("unknown field 'nonsense': give border, learned, none, or a file", found.error)
+    assert re.search(
+        "unknown weights 'nonsense': give border, learned, none, or a file", found.error
+    )
     assert not (tmp_path / "r").exists()
 
 
@@ -577,14 +580,15 @@ def test_smaller_sizes_go_without_the_mask_and_the_field_of_the_largest():
     given = {"m.npy": np.arange(36) < 18, "f.npy": np.arange(36)}
     search = {"mask": "m.npy", "weights": "f.npy"}
     config = config_from({"problem": "isosceles", "n": 6, "sizes": [5, 6], "search": search}, "x")
-    player = Rounds(load_problem("isosceles"), config, Serial(), lambda *_, **__: None, given=given)
-    arms = {n: player.arms(n, player.fields(n, {})) for n in (5, 6)}
+    loop = Loop(config, arrays=given)
+    explorer = loop.engine.explorer
+    arms = {n: explorer.arms(n, explorer.weights(n, {})) for n in (5, 6)}
     assert {arm.weights for arm in arms[6]} == {"f.npy"}
     assert {arm.weights for arm in arms[5]} == {""}
     assert "half-turn" in {arm.symmetry for arm in arms[5]}
     assert "half-turn" not in {arm.symmetry for arm in arms[6]}
     made = {
-        n: player.shard(
+        n: loop.runner.task(
             n,
             "trivial",
             "greedy",
@@ -600,23 +604,20 @@ def test_smaller_sizes_go_without_the_mask_and_the_field_of_the_largest():
 
 
 def test_a_size_that_a_field_is_learnt_from_is_only_glanced_at():
-    def rounds(problem: str, **told: Any) -> Rounds:
+    def explorer(problem: str, **changes: Any) -> Explorer:
         data = {"problem": problem, "n": 64, "sizes": [8, 16, 38, 64], "generator": "none"}
-        config = config_from(data | {"search": {"weights": "learned"}} | told, "")
-        return Rounds(load_problem(problem), config, Serial(), no_report)
+        return Loop(configured(data, search={"weights": "learned"}, **changes)).engine.explorer
 
-    def no_report(*_: Any, **__: Any) -> None:
-        pass
+    def ways(explorer: Explorer, n: int) -> list[Arm]:
+        return explorer.arms(n, explorer.weights(n, {}))
 
-    def ways(player: Rounds, n: int) -> list[Arm]:
-        return player.arms(n, player.fields(n, {}))
-
-    learns = rounds("isosceles")
+    learns = explorer("isosceles")
     assert {arm.method for arm in ways(learns, 38)} == {"tabu", "enumerate"}
     assert {arm.symmetry for arm in ways(learns, 38)} == {"both-mirrors", "both-diagonals"}
     assert {arm.symmetry for arm in ways(learns, 8)} > {"trivial", "mirror"}
     assert {arm.weights for arm in ways(learns, 38)} == {""}
     assert {arm.weights for arm in ways(learns, 64)} == {"learned"}
-    assert "cover" in {arm.method for arm in ways(rounds("no-3-in-line"), 16)}
-    modelled = ways(rounds("isosceles", generator="gpt"), 38)  # which are to be learned themselves
+    assert "cover" in {arm.method for arm in ways(explorer("no-3-in-line"), 16)}
+    # The model is to learn from what is found there.
+    modelled = ways(explorer("isosceles", generator="gpt"), 38)
     assert {"anneal", "tabu"} < {arm.method for arm in modelled}

@@ -12,18 +12,20 @@ import oracles
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from loops import FEW_STEPS, Loop, Told, configured, rounds_of, same
 
-from pipeline.config import Config, config_from
+from pipeline.callbacks import Callbacks
+from pipeline.config import Config
 from pipeline.core.bitset import ids
 from pipeline.core.population import ORIGINS, Population
 from pipeline.core.score_stats import distribution
 from pipeline.core.symmetry import canonical
 from pipeline.errors import PipelineError, UsageError
 from pipeline.executors import Processes, Serial, never
-from pipeline.loop import Loop, State
 from pipeline.plugins import load_problem
 from pipeline.problem import Problem
 from pipeline.search.tasks import Task
+from pipeline.state import State
 
 TINY: dict[str, Any] = {
     "problem": "isosceles",
@@ -40,26 +42,7 @@ TINY: dict[str, Any] = {
 
 
 def tiny(**changes: Any) -> Config:
-    data = dict(TINY)
-    for key, value in changes.items():
-        data[key] = {**data.get(key, {}), **value} if isinstance(value, dict) else value
-    return config_from(data, "the test")
-
-
-def loop_of(config: Config, told: list[tuple[str, dict]] | None = None) -> Loop:
-    def report(event: str, **particulars: Any) -> None:
-        if told is not None:
-            told.append((event, particulars))
-
-    return Loop(load_problem(config.problem, config.convention or None), config, Serial(), report)
-
-
-def rounds_of(config: Config, number: int) -> list[State]:
-    loop = loop_of(config)
-    states = [loop.seed({})]
-    for _ in range(number):
-        states.append(loop.next(states[-1]))
-    return states
+    return configured(TINY, **changes)
 
 
 @pytest.fixture(scope="module")
@@ -114,17 +97,17 @@ def test_where_a_construction_came_from_is_kept():
     assert {ORIGINS[k] for k in first.origin} == {"seed"}
     assert not first.round.any()
     assert not first.parent.any()
-    assert states[0].samples is None
+    assert states[0].candidates is None
     from_model = 0
     for state in states[1:]:
-        assert state.samples is not None
-        made = set(state.samples.ids().tolist())
+        assert state.candidates is not None
+        made = set(state.candidates.ids().tolist())
         pool = state.pools[6]
         new = pool.round == state.round
         from_model += int(new.sum())
-        assert {ORIGINS[k] for k in pool.origin[new]} <= {"model"}
+        assert {ORIGINS[k] for k in pool.origin[new]} <= {"generator"}
         assert set(pool.parent[new].tolist()) <= made
-        assert (state.samples.round == state.round).all()
+        assert (state.candidates.round == state.round).all()
         assert state.stats["kept_from_generator"] == new.sum()
     assert from_model
 
@@ -132,14 +115,14 @@ def test_where_a_construction_came_from_is_kept():
 def test_samples_are_distinct_up_to_symmetry_and_unsearched(states):
     problem = load_problem("isosceles")
     for state in states[1:]:
-        samples = state.samples
+        samples = state.candidates
         assert len(np.unique(canonical(samples.cells, problem.ground(6)), axis=0)) == len(samples)
         assert state.stats["searched"]["count"] == len(samples)
 
 
 def test_starts_enter_the_pool_as_imports():
     config = tiny()
-    loop = loop_of(config)
+    loop = Loop(config)
     best = rounds_of(config, 0)[0].pools[6].take([0])
     start = Population.build(6, 36, best.cells, best.score, origin="import")
     pool = loop.seed({6: start}).pools[6]
@@ -177,34 +160,33 @@ def test_orbit_tokens_keep_to_their_symmetry():
     )
     problem = load_problem("isosceles")
     state = rounds_of(config, 1)[-1]
-    assert state.samples is not None
-    assert len(state.samples)
-    for i in range(len(state.samples)):
-        points = set(points_of(problem, state.samples, i))
+    assert state.candidates is not None
+    assert len(state.candidates)
+    for i in range(len(state.candidates)):
+        points = set(points_of(problem, state.candidates, i))
         assert {(5 - r, c) for r, c in points} == {(r, 5 - c) for r, c in points} == points
 
 
 def test_a_target_ends_the_search_early():
-    told: list[tuple[str, dict]] = []
-    loop = loop_of(tiny(budget={"target": 7}, seeding={"count": 400}), told)
-    state = loop.seed({})
-    (stage,) = (p for event, p in told if event == "stage")
-    done = [p["done"] for event, p in told if event == "progress"]
+    told = Told()
+    loop = Loop(tiny(budget={"target": 7}, seeding={"count": 400}), told=told)
+    state = loop.seed()
+    ((name, total, _),) = told.stages
+    assert name == "seed"
     assert state.best(6) >= 7
-    assert done[-1] < stage["total"]
+    assert told.done[-1] < total
 
 
-def test_a_report_that_raises_stops_the_round():
+def test_a_callback_that_raises_stops_the_round():
     class Stop(Exception):
         pass
 
-    def report(event: str, **_: Any) -> None:
-        if event == "progress":
+    class Stopping(Callbacks):
+        def on_progress(self, done: int, best: int = 0, loss: float | None = None) -> None:
             raise Stop
 
-    loop = Loop(load_problem("isosceles"), tiny(), Serial(), report)
     with pytest.raises(Stop):
-        loop.seed({})
+        Loop(tiny(), told=Stopping()).seed()
 
 
 # ------------------------------------------------------------------- seeded by a portfolio
@@ -221,28 +203,21 @@ class Watched(Serial):
         return super().map(function, tasks, over)
 
 
-def seeded(monkeypatch: Any, executor: Any = None, **changes: Any) -> tuple[Loop, State, list[Any]]:
-    """Return a loop seeded by a portfolio with few steps, its state, and the stages it told of."""
-    few = {"tabu_steps": 3000, "enumerate_nodes": 3000, "cover_nodes": 40_000}
+def seeded(executor: Any = None, **changes: Any) -> tuple[Loop, State, Told]:
+    """Return a loop seeded by a portfolio with few steps, its state, and what it told."""
+    few = {**FEW_STEPS, "tabu_steps": 3000, "enumerate_nodes": 3000}
     changes["search"] = {**few, **changes.get("search", {})}
     seeding = {"method": "portfolio", "moves": 2000, "batches": 1}
     changes["seeding"] = {**seeding, **changes.get("seeding", {})}
-    config = tiny(**changes)
-    told: list[Any] = []
-
-    def report(event: str, **particulars: Any) -> None:
-        if event == "stage":
-            told.append((particulars["name"], particulars["total"], particulars.get("n")))
-
-    problem = load_problem(config.problem)
-    loop = Loop(problem, config, executor or Serial(), report)
-    return loop, loop.seed({}), told
+    told = Told()
+    loop = Loop(tiny(**changes), executor, told)
+    return loop, loop.seed(), told
 
 
-def test_a_portfolio_seeds_every_size(monkeypatch):
+def test_a_portfolio_seeds_every_size():
     seeding = {"batches": 4, "smaller": 0.5}
-    loop, state, told = seeded(monkeypatch, sizes=[4, 5, 6], seeding=seeding, select={"keep": 12})
-    assert told == [("portfolio", 32, 4), ("portfolio", 32, 5), ("portfolio", 64, 6)]
+    loop, state, told = seeded(sizes=[4, 5, 6], seeding=seeding, select={"keep": 12})
+    assert told.stages == [("explore", 32, 4), ("explore", 32, 5), ("explore", 64, 6)]
     assert [state.best(n) for n in (4, 5, 6)] == [6, 7, 9]
     for n, pool in state.pools.items():
         assert 0 < len(pool) <= loop.config.quota(n)
@@ -254,23 +229,23 @@ def test_a_portfolio_seeds_every_size(monkeypatch):
     assert after.best(6) == 9
 
 
-def test_a_share_of_nothing_still_seeds_the_smaller_sizes(monkeypatch):
-    _, state, told = seeded(monkeypatch, seeding={"smaller": 0.0})
-    assert told == [("portfolio", 16, 5), ("portfolio", 16, 6)]
+def test_a_share_of_nothing_still_seeds_the_smaller_sizes():
+    _, state, told = seeded(seeding={"smaller": 0.0})
+    assert told.stages == [("explore", 16, 5), ("explore", 16, 6)]
     assert len(state.pools[5])
 
 
-def test_smaller_sizes_of_which_nothing_is_kept_are_no_trouble(monkeypatch):
-    _, state, _ = seeded(monkeypatch, select={"smaller": 0.0})
+def test_smaller_sizes_of_which_nothing_is_kept_are_no_trouble():
+    _, state, _ = seeded(select={"smaller": 0.0})
     assert len(state.pools[5]) == 0
     assert state.best(6) == 9
 
 
-def test_a_portfolio_seeds_the_same_with_two_processes(monkeypatch):
-    _, alone, _ = seeded(monkeypatch)
+def test_a_portfolio_seeds_the_same_with_two_processes():
+    _, alone, _ = seeded()
     executor = Processes(2)
     try:
-        _, parallel, _ = seeded(monkeypatch, executor)
+        _, parallel, _ = seeded(executor)
     finally:
         executor.close()
     assert alone.stats == parallel.stats
@@ -278,10 +253,10 @@ def test_a_portfolio_seeds_the_same_with_two_processes(monkeypatch):
         assert np.array_equal(alone.pools[n].cells, parallel.pools[n].cells)
 
 
-def test_sizes_that_lack_a_symmetry_are_seeded_in_all_that_they_have(monkeypatch):
+def test_sizes_that_lack_a_symmetry_are_seeded_in_all_that_they_have():
     watched = Watched()
     symmetry = {"symmetry": ["both-mirrors"]}
-    _, state, _ = seeded(monkeypatch, watched, sizes=[1, 2, 5, 6], seeding=symmetry)
+    _, state, _ = seeded(watched, sizes=[1, 2, 5, 6], seeding=symmetry)
     used = {n: {s.symmetry for s in watched.shards if s.n == n} for n in (1, 2, 5, 6)}
     assert used[5] == used[6] == {"both-mirrors"}
     assert "both-mirrors" not in used[1]
@@ -290,17 +265,17 @@ def test_sizes_that_lack_a_symmetry_are_seeded_in_all_that_they_have(monkeypatch
     assert [state.best(n) for n in (1, 2)] == [1, 2]
 
 
-def test_quotas_are_for_the_size_searched_for_alone(monkeypatch):
+def test_quotas_are_for_the_size_searched_for_alone():
     watched = Watched()
     search = {"methods": ["cover"]}
-    _, state, _ = seeded(monkeypatch, watched, problem="no-3-in-line", search=search)
+    _, state, _ = seeded(watched, problem="no-3-in-line", search=search)
     assert {s.method for s in watched.shards if s.n == 6} == {"cover"}
     assert {s.method for s in watched.shards if s.n == 5} > {"tabu"}
     assert (state.best(5), state.best(6)) == (10, 12)
 
 
-def test_starts_join_what_a_portfolio_finds(monkeypatch):
-    loop, state, _ = seeded(monkeypatch)
+def test_starts_join_what_a_portfolio_finds():
+    loop, state, _ = seeded()
     best = state.pools[6].take([0])
     start = Population.build(6, 36, best.cells, best.score, origin="import")
     pool = loop.seed({6: start}).pools[6]
@@ -316,8 +291,8 @@ def test_samples_are_improved_as_told(improve, symmetry):
     seeding = {"symmetry": [symmetry]} if symmetry else {}
     search = {"improve": improve, "moves": 0}
     config = tiny(search=search, model=model, symmetry=symmetry, seeding=seeding)
-    loop = Loop(load_problem("isosceles"), config, watched, lambda *_, **__: None)
-    first = loop.seed({})
+    loop = Loop(config, watched)
+    first = loop.seed()
     watched.shards.clear()
     state = loop.next(first)
     done = {"tabu": "climb", "repair": "complete"}.get(improve, improve)
@@ -331,7 +306,7 @@ def test_samples_are_improved_as_told(improve, symmetry):
 def test_samples_may_be_told_to_go_on_while_they_can(tokens):
     config = tiny(sample={"maximal": True}, model={"tokens": tokens, "order": "random"})
     problem = load_problem("isosceles")
-    samples = rounds_of(config, 1)[1].samples
+    samples = rounds_of(config, 1)[1].candidates
     assert samples is not None
     assert len(samples)
     for i in range(len(samples)):
@@ -344,31 +319,38 @@ def test_samples_may_be_told_to_go_on_while_they_can(tokens):
 def test_what_cannot_go_on_is_not_told_to(changes):
     changes["sample"] = {"maximal": True, **changes.get("sample", {})}
     with pytest.raises(UsageError, match=r"^sample\.maximal"):
-        loop_of(tiny(**changes))
+        Loop(tiny(**changes))
 
 
 # ---------------------------------------------------------------------------- temperature
 
 
+def heated(heat: float, repeats: float, adapt: bool = True) -> float:
+    generator = Loop(tiny(sample={"adapt_temperature": adapt})).generator
+    generator.temperature = heat
+    return generator._adapted(repeats)
+
+
 def test_the_temperature_rises_while_repeats_dominate_and_falls_back():
-    loop = loop_of(tiny())
-    heat = loop._next_temperature
-    assert heat(1.0, 0.6) == pytest.approx(1.1)
-    assert heat(1.1, 0.6) == pytest.approx(1.21)
-    assert heat(1.95, 0.9) == 2.0
-    assert heat(1.21, 0.3) == 1.21
-    assert heat(1.21, 0.1) == pytest.approx(1.1)
-    assert heat(1.05, 0.0) == 1.0
-    assert loop_of(tiny(sample={"adapt_temperature": False}))._next_temperature(1.0, 1.0) == 1.0
+    assert heated(1.0, 0.6) == pytest.approx(1.1)
+    assert heated(1.1, 0.6) == pytest.approx(1.21)
+    assert heated(1.95, 0.9) == 2.0
+    assert heated(1.21, 0.3) == 1.21
+    assert heated(1.21, 0.1) == pytest.approx(1.1)
+    assert heated(1.05, 0.0) == 1.0
+    assert heated(1.0, 1.0, adapt=False) == 1.0
 
 
-def test_a_round_hands_its_temperature_to_the_next():
+def test_a_round_samples_at_the_temperature_that_repeats_of_the_last_call_for():
     config = tiny(n=2, sizes=[2])  # so few constructions that nearly all samples repeat
     states = rounds_of(config, 3)
-    for before, after in pairwise(states):
-        assert after.stats["temperature"] == before.temperature
-        assert after.stats["next_temperature"] == after.temperature
-    assert states[-1].temperature > 1.0
+    assert states[1].stats["temperature"] == 1.0
+    for before, after in pairwise(states[1:]):
+        assert before.sampling is not None
+        assert before.sampling.repeats == before.stats["repeats"]
+        expected = heated(before.stats["temperature"], before.sampling.repeats)
+        assert after.stats["temperature"] == expected
+    assert states[-1].stats["temperature"] > 1.0
 
 
 # ----------------------------------------------------------------------------- statistics
@@ -430,21 +412,20 @@ def test_free_samples_count_as_failures_where_they_fail():
 
 def test_duplicates_and_novelty_are_those_of_a_naive_computation():
     config = tiny(sample={"count": 200})
-    loop = loop_of(config)
-    before = loop.seed({})
-    judged: list[tuple[np.ndarray, np.ndarray, dict]] = []
-    judge = loop._judge
+    loop = Loop(config)
+    before = loop.seed()
+    made: list[Population] = []
+    ask = loop.generator.ask
 
-    def spy(number, cells, well_formed, last):
-        fresh, told = judge(number, cells, well_formed, last)
-        judged.append((cells, well_formed, told))
-        return fresh, told
+    def spy(state: State) -> Population:
+        made.append(ask(state))
+        return made[-1]
 
-    loop._judge = spy  # type: ignore[method-assign]
-    loop.next(before)
-    cells, well_formed, told = judged[0]
+    loop.generator.ask = spy
+    told = loop.next(before).stats
+    (asked,) = made
+    cells = asked.cells
     ground = loop.grounds[6]
-    cells = cells[well_formed]
     names = ids(canonical(cells, ground)).tolist()
     seen = set(ids(canonical(before.pools[6].cells, ground)).tolist())
     valid = loop.problem.validate(cells, 6)
@@ -479,11 +460,11 @@ class Wrong(Isosceles):
 def test_a_hook_that_the_validator_contradicts_stops_with_one_line(tmp_path: Path):
     plugin = tmp_path / "wrong_hook.py"
     plugin.write_text(WRONG_HOOK)
-    loop = loop_of(tiny(problem=f"{plugin}:Wrong", seeding={"method": "greedy"}))
+    loop = Loop(tiny(problem=f"{plugin}:Wrong", seeding={"method": "greedy"}))
     with pytest.raises(PipelineError, match="the hook of wrong calls valid fail") as caught:
-        loop.seed({})
+        loop.seed()
     assert "\n" not in str(caught.value)
-    assert "ProblemContract" in str(caught.value)
+    assert "run `pipeline check`" in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -504,17 +485,17 @@ def test_what_cannot_be_had_is_refused_before_any_work(changes, message):
     if "compute" in changes and torch.cuda.is_available():
         pytest.skip("this machine has CUDA")
     with pytest.raises(UsageError, match=message):
-        loop_of(tiny(**changes))
+        Loop(tiny(**changes))
 
 
 def test_a_symmetry_no_construction_has_is_refused():
     with pytest.raises(UsageError, match=r"quarter-turn; usable: trivial, "):
-        loop_of(tiny(seeding={"symmetry": ["quarter-turn"]})).seed({})
+        Loop(tiny(seeding={"symmetry": ["quarter-turn"]})).seed()
 
 
 def test_tokens_that_can_write_nothing_in_the_pools_say_what_to_do():
-    loop = loop_of(tiny(model={"tokens": "orbits"}, symmetry="all"))
-    state = loop.seed({})
+    loop = Loop(tiny(model={"tokens": "orbits"}, symmetry="both-mirrors"))
+    state = loop.seed()
     lone = Population.build(6, 36, np.array([[1, 0, 0, 0, 0]], np.uint8), 1)  # one corner
     with pytest.raises(PipelineError, match=r"no construction can be written .*seeding\.symmetry"):
         loop.next(replace(state, pools={6: lone}))
@@ -539,26 +520,32 @@ def test_oracle_and_pool_agree_on_no_three_in_line():
 def test_feedback_tunes_the_model_by_what_its_samples_came_to(kind):
     feedback = {"kind": kind, "steps": 4, "batch": 4, "learning_rate": 1e-3}
     search = {"improve": "repair", "batches": 0}
-    told_so = rounds_of(tiny(feedback=feedback, search=search), 2)
-    again = rounds_of(tiny(feedback=feedback, search=search), 2)
-    without = rounds_of(tiny(search=search), 1)
+
+    def played(number: int, **changes: Any) -> tuple[list[State], Any]:
+        loop = Loop(tiny(search=search, **changes))
+        return loop.rounds(number), loop.generator.model
+
+    told_so, model = played(1, feedback=feedback)
+    again, same_model = played(1, feedback=feedback)
+    without, other_model = played(1)
     stats = told_so[1].stats["feedback"]
     assert stats["changed"]
     assert stats["good"] > 0 < stats["bad"]
     assert told_so[1].stats["train"] == without[1].stats["train"]
-    for name, weight in told_so[1].model.state_dict().items():
+    for name, weight in model.state_dict().items():
         assert weight.isfinite().all()
-        assert weight.equal(again[1].model.state_dict()[name])
-    pairs = zip(told_so[1].model.parameters(), without[1].model.parameters(), strict=True)
+        assert weight.equal(same_model.state_dict()[name])
+    pairs = zip(model.parameters(), other_model.parameters(), strict=True)
     assert any(not a.equal(b) for a, b in pairs)
-    assert told_so[2].stats == again[2].stats
+    assert same(told_so[1], again[1])
+    assert same(*(played(2, feedback=feedback)[0][2] for _ in range(2)))
 
 
 @pytest.mark.parametrize("geometry", ["distance", "offset"])
 def test_a_model_that_knows_the_geometry_goes_through_the_loop(geometry):
-    last = rounds_of(tiny(model={"attention_bias": geometry}), 1)[-1]
-    assert last.stats["validity"] == 1
-    biases = [w for name, w in last.model.state_dict().items() if "bias" in name]
+    loop = Loop(tiny(model={"attention_bias": geometry}))
+    assert loop.rounds(1)[-1].stats["validity"] == 1
+    biases = [w for name, w in loop.generator.model.state_dict().items() if "bias" in name]
     assert any(bias.any() for bias in biases), "the biases must have learnt something"
 
 

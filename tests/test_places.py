@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
-from pipeline.writers import TokenWriter
-from test_loop import loop_of, rounds_of, tiny
+from loops import Loop, rounds_of
+from test_loop import tiny
 
 from pipeline.config import TrainConfig
 from pipeline.core.bitset import pack, unpack
 from pipeline.core.ground_set import GroundSet
 from pipeline.errors import PipelineError, RunError, UsageError
+from pipeline.generators.gpt import GPTGenerator
 from pipeline.model.attention_bias import relations
 from pipeline.model.checkpoint import load_model, save_model
 from pipeline.model.coordinate_embedding import Places, places
@@ -334,11 +335,12 @@ def test_a_file_from_before_there_were_places_still_loads(tmp_path):
 def test_rounds_are_played_with_every_embedding(embedding, tokens, symmetry):
     model = {"embedding": embedding, "tokens": tokens, "attention_bias": "offset"}
     seeding = {"symmetry": [symmetry]} if symmetry else {}
-    state = rounds_of(tiny(model=model, symmetry=symmetry, seeding=seeding), 2)[-1]
-    assert state.model.config.embedding == embedding
-    assert state.samples is not None
-    assert len(state.samples)
-    assert PROBLEM.validate(state.samples.cells, 6).all()
+    loop = Loop(tiny(model=model, symmetry=symmetry, seeding=seeding))
+    state = loop.rounds(2)[-1]
+    assert loop.generator.model.config.embedding == embedding
+    assert state.candidates is not None
+    assert len(state.candidates)
+    assert PROBLEM.validate(state.candidates.cells, 6).all()
 
 
 @pytest.mark.parametrize(
@@ -352,23 +354,23 @@ def test_rounds_are_played_with_every_embedding(embedding, tokens, symmetry):
     ],
 )
 def test_fractions_are_usual_where_tokens_stand_for_elements(asked, tokens, found):
-    writer = loop_of(tiny(model={"embedding": asked, "tokens": tokens})).writer
-    assert isinstance(writer, TokenWriter)
-    assert writer.shape().embedding == found
-    assert (writer.places is None) == (found == "free")
+    generator = Loop(tiny(model={"embedding": asked, "tokens": tokens})).generator
+    assert isinstance(generator, GPTGenerator)
+    assert generator.shape().embedding == found
+    assert (generator.places is None) == (found == "free")
 
 
 def test_a_model_may_be_kept_from_the_size_it_is_asked_for():
     config = tiny(train={"sizes": [5]}, model={"embedding": "fractions"})
     state = rounds_of(config, 1)[-1]
     assert list(state.stats["train"]["shown"]) == ["5"]
-    assert state.samples is not None
-    assert state.samples.n == 6
-    assert len(state.samples)
+    assert state.candidates is not None
+    assert state.candidates.n == 6
+    assert len(state.candidates)
     with pytest.raises(UsageError, match=r"train\.sizes must be among the sizes 5, 6, got \[4\]"):
         tiny(train={"sizes": [4]})
     with pytest.raises(UsageError, match="'dense' tokens"):
-        loop_of(tiny(model={"tokens": "dense", "embedding": "fractions"})).writer.check()
+        Loop(tiny(model={"tokens": "dense", "embedding": "fractions"}))
     empty = tiny(train={"sizes": [5]}, select={"smaller": 0.0})
     with pytest.raises(PipelineError, match="no construction"):
         rounds_of(empty, 1)

@@ -17,18 +17,19 @@ import pytest
 from conftest import contents, only_run
 from hypothesis import given
 from hypothesis import strategies as st
-from pipeline.rounds import Rounds
-from pipeline.workshop import State, Workshop
+from loops import FEW_STEPS, Loop, Told, configured, rounds_of, same, written_and_read
 
-from pipeline.config import Config, config_from
+from pipeline.config import Config
 from pipeline.core.population import ORIGINS, Population
 from pipeline.core.symmetry import canonical, find_class, orbits
 from pipeline.errors import UsageError
-from pipeline.executors import Executor, Processes, Serial
+from pipeline.executors import Processes
 from pipeline.plugins import load_problem
 from pipeline.search.portfolio import BATCH, Arm, Portfolio, core_size, make_arms, tabu_notes
+from pipeline.search.runner import TaskRunner
 from pipeline.search.space import make_space, usable_classes
 from pipeline.search.weights import make_weights
+from pipeline.state import State
 from pipeline.stopping import Clock
 from pipeline.storage.construction_files import at_larger_size
 from pipeline.storage.finding import find_run
@@ -302,8 +303,8 @@ def test_a_field_is_taken_by_all_arms_or_by_none_and_small_boards_go_without(n, 
 # -------------------------------------------------------------------------------------- rounds
 
 
-#: Steps and nodes of a shard, so few that a round takes no time.
-FEW = {"tabu_steps": 4000, "enumerate_nodes": 4000, "cover_nodes": 40_000}
+#: Settings of search at large: so few steps that a round takes no time.
+FEW = {**FEW_STEPS, "tabu_steps": 4000, "enumerate_nodes": 4000}
 
 
 def search_config(**changes: Any) -> Config:
@@ -316,37 +317,7 @@ def search_config(**changes: Any) -> Config:
         "search": {"batches": 2, **FEW},
         "select": {"keep": 40},
     }
-    for key, value in changes.items():
-        data[key] = {**data.get(key, {}), **value} if isinstance(value, dict) else value
-    return config_from(data, "the test")
-
-
-def player_of(
-    config: Config, executor: Executor | None = None, told: Any = None, **more: Any
-) -> Rounds:
-    def report(event: str, **particulars: Any) -> None:
-        if told is not None:
-            told.append((event, particulars))
-
-    return Rounds(load_problem(config.problem), config, executor or Serial(), report, **more)
-
-
-def rounds_of(config: Config, number: int, executor: Executor | None = None) -> list[State]:
-    player = player_of(config, executor)
-    states = [player.seed({})]
-    for _ in range(number):
-        states.append(player.next(states[-1]))
-    return states
-
-
-def same(a: State, b: State) -> bool:
-    pools = [(state.pools[n] for n in sorted(state.pools)) for state in (a, b)]
-    columns = ("cells", "score", "round", "origin", "parent")
-    return a.stats == b.stats and all(
-        np.array_equal(getattr(p, name), getattr(q, name))
-        for p, q in zip(*pools, strict=True)
-        for name in columns
-    )
+    return configured(data, **changes)
 
 
 @pytest.fixture(scope="module")
@@ -391,8 +362,7 @@ def test_the_same_rng_seed_gives_the_same_rounds_and_another_gives_others(states
 
 def test_a_round_goes_on_from_what_was_written_of_the_last(states):
     last = states[1]
-    read = State(1, last.pools, last.temperature, stats=json.loads(json.dumps(last.stats)))
-    assert same(player_of(search_config()).next(read), states[2])
+    assert same(Loop(search_config()).next(written_and_read(last)), states[2])
 
 
 @pytest.fixture(scope="module")
@@ -410,17 +380,15 @@ def test_processes_find_what_one_process_finds(states, two):
 
 def test_a_target_ends_a_round_at_the_same_shard_however_many_work(two):
     config = search_config(budget={"target": 15}, seeding={"batches": 50})
-    told: list[Any] = []
-    alone = player_of(config, told=told).seed({})
+    told = Told()
+    alone = Loop(config, told=told).seed()
     assert alone.best(9) >= 15
-    done = sum(event == "progress" for event, _ in told)
-    assert done == sum(row["tasks"] for row in alone.stats["arms"]) < 50 * BATCH
-    assert same(alone, player_of(config, two).seed({}))
+    assert len(told.done) == sum(row["tasks"] for row in alone.stats["arms"]) < 50 * BATCH
+    assert same(alone, Loop(config, two).seed())
 
 
 def test_a_target_that_is_there_already_asks_for_no_search(states):
-    player = player_of(search_config(budget={"target": 16}))
-    after = player.next(states[-1])
+    after = Loop(search_config(budget={"target": 16})).next(states[-1])
     assert after.stats["arms"] == states[-1].stats["arms"]
     assert np.array_equal(after.pools[9].cells, states[-1].pools[9].cells)
 
@@ -428,13 +396,13 @@ def test_a_target_that_is_there_already_asks_for_no_search(states):
 class Looks(Clock):
     """Is over after so many looks, and may tell of each."""
 
-    def __init__(self, looks: float = float("inf"), told: Any = None) -> None:
+    def __init__(self, looks: float = float("inf"), told: Told | None = None) -> None:
         super().__init__()
         self.looks, self.told = looks, told
 
     def over(self) -> bool:
         if self.told is not None:
-            self.told.append(("asked", {}))
+            self.told.events.append(("asked", {}))
         self.looks -= 1
         self.cut_short = self.cut_short or self.looks < 0
         return self.looks < 0
@@ -443,33 +411,31 @@ class Looks(Clock):
 class Parts(Clock):
     """Is over once so many parts have been told of."""
 
-    def __init__(self, parts: int, told: list[Any]) -> None:
+    def __init__(self, parts: int, told: Told) -> None:
         super().__init__()
         self.parts, self.told = parts, told
 
     def over(self) -> bool:
-        passed = sum(event == "progress" for event, _ in self.told) >= self.parts
+        passed = len(self.told.done) >= self.parts
         self.cut_short = self.cut_short or passed
         return passed
 
 
 @pytest.mark.parametrize("parts", [0, 1, 5, 20])
 def test_a_round_that_runs_out_of_time_keeps_what_is_there(parts):
-    told: list[Any] = []
-    player = player_of(search_config(), told=told, clock=Parts(parts, told))
-    state = player.seed({})
-    assert player.clock.cut_short
-    done = [p["done"] for event, p in told if event == "progress"]
-    assert done == list(range(1, parts + 1))
+    told = Told()
+    loop = Loop(search_config(), told=told, clock=Parts(parts, told))
+    state = loop.seed()
+    assert loop.runner.clock.cut_short
+    assert told.done == list(range(1, parts + 1))
     assert len(state.pools[9])  # one greedy construction where there was time for nothing
     assert sum(row["tasks"] for row in state.stats["arms"]) == parts
 
 
 def test_the_clock_is_asked_only_while_there_is_something_to_cut_short():
-    told: list[Any] = []
-    player = player_of(search_config(), told=told, clock=Looks(told=told))
-    player.seed({})
-    events = [event for event, _ in told]
+    told = Told()
+    Loop(search_config(), told=told, clock=Looks(told=told)).seed()
+    events = [event for event, _ in told.events]
     assert events.count("progress") == 2 * BATCH
     assert "asked" in events
     assert "asked" not in events[len(events) - events[::-1].index("progress") :]
@@ -510,11 +476,10 @@ def test_a_full_pool_sets_the_floor_of_enumeration(monkeypatch):
 
 @pytest.mark.parametrize("symmetry", [[], ["mirror"]])
 def test_progress_never_goes_beyond_the_total_it_was_told(symmetry):
-    told: list[Any] = []
-    player_of(search_config(seeding={"batches": 1, "symmetry": symmetry}), told=told).seed({})
-    ((_, stage),) = [entry for entry in told if entry[0] == "stage"]
-    assert stage == {"name": "portfolio", "total": BATCH, "n": 9}
-    assert [p["done"] for event, p in told if event == "progress"] == list(range(1, BATCH + 1))
+    told = Told()
+    Loop(search_config(seeding={"batches": 1, "symmetry": symmetry}), told=told).seed()
+    assert told.stages == [("explore", BATCH, 9)]
+    assert told.done == list(range(1, BATCH + 1))
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -537,7 +502,7 @@ def test_every_method_finds_something_by_itself(spec, method):
 def test_starts_enter_the_pool_as_imports(states):
     best = states[-1].pools[9].take([0])
     start = Population.build(9, 81, best.cells, best.score, origin="import")
-    pool = player_of(search_config(), clock=Looks(0)).seed({9: start}).pools[9]
+    pool = Loop(search_config(), clock=Looks(0)).seed({9: start}).pools[9]
     assert [ORIGINS[k] for k in pool.origin] == ["import"]
     assert np.array_equal(pool.cells, start.cells)
 
@@ -766,13 +731,13 @@ def test_rounds_of_a_file_or_a_setting_bound_a_search(tmp_path, cli, by_file):
 
 
 def test_a_search_by_the_clock_ends_with_it_and_keeps_what_is_there(tmp_path, cli, monkeypatch):
-    seen, done = Workshop.seen, []
+    told_best, done = TaskRunner.told_best, []
 
     def counted(self, *what):
         done.append(what)
-        return seen(self, *what)
+        return told_best(self, *what)
 
-    monkeypatch.setattr(Workshop, "seen", counted)
+    monkeypatch.setattr(TaskRunner, "told_best", counted)
     monkeypatch.setattr(Clock, "seconds", lambda _: 25.0 * len(done))  # that is what a task takes
     assert (
         cli("search", "isosceles", "--n", 14, *TINY, "--time", "1m", "--runs", tmp_path).code == 0
@@ -814,9 +779,9 @@ def test_a_search_that_the_clock_does_not_cut_short_says_nothing(tmp_path, cli, 
     assert "reproducible" not in cli("show", run).out
 
 
-def notes_of(run: Path) -> list[str]:
-    events = [json.loads(line) for line in lines((run / "events.jsonl").read_text())]
-    return [event["text"] for event in events if event["event"] == "note"]
+def notes_of(**changes: Any) -> list[str]:
+    """Return what the tabu searches of a configuration go without."""
+    return Loop(search_config(**changes)).engine.explorer.notes()
 
 
 def left_out(n: int, symmetry: str) -> str | None:
@@ -830,46 +795,45 @@ def left_out(n: int, symmetry: str) -> str | None:
     return f"{symmetry}: {out} orbits left out of tabu, each in conflict with most of the others"
 
 
-@pytest.mark.parametrize("as_json", [False, True])
-def test_a_search_says_once_for_each_class_what_orbits_tabu_goes_without(tmp_path, cli, as_json):
-    more = ["--json"] if as_json else []
-    found = cli("search", "isosceles", "--n", 9, *TINY, "--rounds", 1, *more, "--runs", tmp_path)
-    assert found.code == 0
+def test_notes_say_once_for_each_class_what_orbits_tabu_goes_without():
     names = [cls.name for cls in usable_classes(load_problem("isosceles"), 9)]
     expected = {line for name in names if (line := left_out(9, name))}
     assert any(line.startswith("mirror: 9 of 45 orbits left out") for line in expected)
-    said = [line for line in lines(found.err) if "orbits left out" in line]
-    assert sorted(said) == sorted(expected)
-    assert "orbits left out" not in found.out
-    assert sorted(notes_of(only_run(tmp_path))) == sorted(expected)
+    assert sorted(notes_of()) == sorted(expected)
+
+
+def test_a_search_does_not_begin_with_notes(tmp_path, cli):
+    found = cli("search", "isosceles", "--n", 9, *TINY, "--rounds", 0, "--runs", tmp_path)
+    assert found.code == 0
+    assert "orbits left out" not in found.err + found.out
+    assert '"note"' not in (only_run(tmp_path) / "events.jsonl").read_text()
 
 
 @pytest.mark.parametrize(
-    ("options", "names"),
+    ("n", "changes", "names"),
     [
-        (["--n", 9, "--symmetry", "mirror,trivial"], ["mirror"]),
-        (["--n", 9, "--symmetry", "both-mirrors,trivial"], []),
-        (["--n", 9, "--method", "anneal,greedy"], []),
-        (["--n", 8, "--symmetry", "mirror,half-turn"], []),
+        (9, {"seeding": {"symmetry": ["mirror", "trivial"]}}, ["mirror"]),
+        (9, {"seeding": {"symmetry": ["both-mirrors", "trivial"]}}, []),
+        (9, {"search": {"methods": ["anneal", "greedy"]}}, []),
+        (8, {"seeding": {"symmetry": ["mirror", "half-turn"]}}, []),
     ],
 )
-def test_only_classes_that_tabu_searches_are_spoken_of(tmp_path, cli, options, names):
-    options = [*options, *TINY, "--rounds", 0, "--runs", tmp_path]
-    assert cli("search", "isosceles", *options).code == 0
-    assert notes_of(only_run(tmp_path)) == [left_out(9, name) for name in names]
+def test_only_classes_that_tabu_searches_are_spoken_of(n, changes, names):
+    assert notes_of(n=n, sizes=[n], **changes) == [left_out(9, name) for name in names]
 
 
-def test_a_search_says_where_pair_tables_would_take_more_than_they_may(tmp_path, cli):
-    options = ["--n", 20, *TINY, "--method", "tabu,anneal", "--symmetry", "trivial,both-mirrors"]
-    options += ["--rounds", 0, "--set", "search.table_bytes=700000", "--runs", tmp_path]
-    found = cli("search", "isosceles", *options)
-    assert found.code == 0
-    (note,) = notes_of(only_run(tmp_path))
-    assert note == (
+def test_notes_say_where_pair_tables_would_take_more_than_they_may(tmp_path, cli):
+    changes = {
+        "seeding": {"symmetry": ["trivial", "both-mirrors"]},
+        "search": {"methods": ["tabu", "anneal"], "table_bytes": 700_000},
+    }
+    assert notes_of(n=20, sizes=[20], **changes) == [
         "no pair tables in trivial, weights border, restricted; trivial: they would take more than "
         "700 kB (search.table_bytes), so tabu is a few times slower there"
-    )
-    assert note in lines(found.err)
+    ]
+    options = ["--n", 20, *TINY, "--method", "tabu,anneal", "--symmetry", "trivial,both-mirrors"]
+    options += ["--rounds", 0, "--set", "search.table_bytes=700000", "--runs", tmp_path]
+    assert cli("search", "isosceles", *options).code == 0
     assert cli("verify", only_run(tmp_path)).code == 0
 
 
@@ -920,7 +884,7 @@ def test_degree_constraints_out_of_reach_are_one_line(tmp_path, cli):
     options = ["--n", 5, "--method", "cover", "--symmetry", "all", "--runs", tmp_path / "r"]
     found = cli("search", "no-3-in-line", *options)
     assert found.code == 2
-    assert "'cover' finds its quotas out of reach" in found.error
+    assert "'cover' finds the degree constraints out of reach" in found.error
 
 
 # --------------------------------------------------------------------------- other processes

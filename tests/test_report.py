@@ -199,6 +199,7 @@ def test_a_run_without_a_model_has_no_section_on_it(cli, tmp_path):
     run = small_run(cli, tmp_path, "no-3-in-line", 5)
     page = made(cli, run)
     assert "model" not in page.ids
+    assert "candidates" in page.ids
     assert {"boards", "rounds", "progress", "usage", "pool", "repeat"} <= page.ids
     titles = {row[1] for row in page.rows if len(row) == 7}
     assert {"found by local search", "after repair and search"} <= titles
@@ -341,7 +342,7 @@ def test_what_search_changed_leads_from_the_sample_to_the_best(tmp_path, cli):
     assert cli("run", "isosceles", "--n", 6, *TINY, *few, "--runs", tmp_path).code == 0
     played = only_run(tmp_path)
     told = story(played)
-    found = [i for i in range(len(told.pool)) if told.pool.came_from("model")[i]]
+    found = [i for i in range(len(told.pool)) if told.pool.came_from("generator")[i]]
     assert found, "the tiny run keeps something from its samples"
     # As if that were the best: the pool is what the story looks at.
     told.pool = told.pool.take([found[0]])
@@ -366,9 +367,30 @@ def test_breaks_between_sessions_are_left_out(played):
         {"time": first + 10, "event": "round", "number": 0, "seconds": 9, "best": 7},
         {"time": first + 10, "event": "cpu", "cpu": 4.0},
         {"time": first + 20, "event": "progress", "done": 1},
-        {"time": second + 1, "event": "best", "n": 6, "score": 7, "origin": "model", "cpu": 0.5},
-        {"time": second + 2, "event": "best", "n": 5, "score": 99, "origin": "model", "cpu": 0.6},
-        {"time": second + 3, "event": "best", "n": 6, "score": 9, "origin": "model", "cpu": 1.0},
+        {
+            "time": second + 1,
+            "event": "best",
+            "n": 6,
+            "score": 7,
+            "origin": "generator",
+            "cpu": 0.5,
+        },
+        {
+            "time": second + 2,
+            "event": "best",
+            "n": 5,
+            "score": 99,
+            "origin": "generator",
+            "cpu": 0.6,
+        },
+        {
+            "time": second + 3,
+            "event": "best",
+            "n": 6,
+            "score": 9,
+            "origin": "generator",
+            "cpu": 1.0,
+        },
         {"time": second + 6, "event": "round", "number": 1, "seconds": 5, "best": 9},
         {"time": second + 6, "event": "cpu", "cpu": 3.0},
     ]
@@ -377,7 +399,7 @@ def test_breaks_between_sessions_are_left_out(played):
     told = story(played)
     assert [(f.score, f.origin, *f.at) for f in told.finds] == [
         (7, "seed", 5.0, 2.0),
-        (9, "model", 23.0, 5.0),
+        (9, "generator", 23.0, 5.0),
     ]
     assert [r.ended and tuple(r.ended) for r in told.rounds] == [(10.0, 4.0), (26.0, 7.0), None]
     # The last round is not in the log, so it has no place on an axis of time.
@@ -626,12 +648,12 @@ def test_a_missing_tensorboard_is_one_line_and_starts_no_run(cli, tmp_path, monk
 
 def test_a_log_for_tensorboard_that_cannot_be_written_stops_nothing(cli, tmp_path, monkeypatch):
     pytest.importorskip("tensorboard")
-    from pipeline.report.tensorboard import TensorLog
+    from pipeline.report.tensorboard import TensorBoard
 
     def full(self, number):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(TensorLog, "add", full)
+    monkeypatch.setattr(TensorBoard, "add", full)
     done = cli("run", "isosceles", "--n", "6", *TINY, "--tensorboard", "--runs", tmp_path / "x")
     assert done.code == 0
     assert "No space left on device" in done.err

@@ -13,33 +13,30 @@ import numpy as np
 import oracles
 import pytest
 from conftest import contents, only_run
-from pipeline.rounds import Rounds
-from pipeline.session import check
-from pipeline.workshop import State, Workshop
+from loops import FEW_STEPS, Loop, Told, configured, rounds_of, same, written_and_read
 
-from pipeline.config import Config, config_from
+from pipeline.config import Config
 from pipeline.core import streams
 from pipeline.core.bitset import pack, popcounts, unpack
 from pipeline.core.ground_set import GroundSet
 from pipeline.core.population import ORIGINS
 from pipeline.core.symmetry import canonical, orbits, symmetry_classes
 from pipeline.errors import UsageError
-from pipeline.executors import Executor, Processes, Serial
+from pipeline.executors import Processes
+from pipeline.loop import Memory
 from pipeline.plugins import load_problem
 from pipeline.search.greedy import complete_many
 from pipeline.search.learned_weights import learned_weights
 from pipeline.search.portfolio import BATCH
+from pipeline.search.runner import TaskRunner
 from pipeline.search.space import make_space, usable_classes
 from pipeline.search.tasks import Task, run_task
-from pipeline.stopping import Clock
+from pipeline.state import assess
+from pipeline.stopping import Clock, TimeLimit
 
 PLUGINS = Path(__file__).parent / "plugins"
 FOUR_CYCLE = f"{PLUGINS / 'four_cycle_free.py'}:FourCycleFree"
 GENERATORS = ("perturb", "restart", "none")
-
-
-#: Few steps of a task of the portfolio.
-FEW = {"tabu_steps": 2000, "enumerate_nodes": 2000, "cover_nodes": 40_000}
 
 
 def tiny(generator: str, **changes: Any) -> Config:
@@ -49,39 +46,12 @@ def tiny(generator: str, **changes: Any) -> Config:
         "sizes": [6, 8],
         "generator": generator,
         "seeding": {"method": "greedy", "count": 60},
-        "search": {"batches": 1 if generator == "none" else 0, "moves": 400, **FEW},
+        "search": {"batches": 1 if generator == "none" else 0, "moves": 400, **FEW_STEPS},
         "select": {"keep": 20},
         "sample": {"count": 40},
         "compute": {"workers": 1},
     }
-    for key, value in changes.items():
-        data[key] = {**data.get(key, {}), **value} if isinstance(value, dict) else value
-    return config_from(data, "the test")
-
-
-def player_of(config: Config, executor: Executor | None = None, told: Any = None, **more) -> Rounds:
-    def report(event: str, **particulars: Any) -> None:
-        if told is not None:
-            told.append((event, particulars))
-
-    return Rounds(load_problem(config.problem), config, executor or Serial(), report, **more)
-
-
-def rounds_of(config: Config, number: int, executor: Executor | None = None) -> list[State]:
-    player = player_of(config, executor)
-    states = [player.seed({})]
-    for _ in range(number):
-        states.append(player.next(states[-1]))
-    return states
-
-
-def same(a: State, b: State) -> bool:
-    columns = ("cells", "score", "round", "origin", "parent", "imported")
-    return (a.stats, a.temperature, set(a.pools)) == (b.stats, b.temperature, set(b.pools)) and all(
-        np.array_equal(getattr(a.pools[n], name), getattr(b.pools[n], name))
-        for n in a.pools
-        for name in columns
-    )
+    return configured(data, **changes)
 
 
 # --------------------------------------------------------------------------------- generators
@@ -93,7 +63,11 @@ def test_pools_are_valid_distinct_best_first_and_never_get_worse(generator, batc
     batches = max(batches, generator == "none")
     states = rounds_of(tiny(generator, search={"batches": int(batches)}), 2)
     ground = load_problem("isosceles").ground(8)
-    may = {"seed", *(["search"] if batches else []), *(["proposal"] if generator != "none" else [])}
+    may = {
+        "seed",
+        *(["search"] if batches else []),
+        *(["generator"] if generator != "none" else []),
+    }
     for before, after in pairwise(states):
         assert after.best(8) >= before.best(8)
         assert after.pools[8].score.sum() >= before.pools[8].score.sum()
@@ -112,11 +86,11 @@ def test_pools_are_valid_distinct_best_first_and_never_get_worse(generator, batc
         if state.round:
             new = pool.round == state.round
             of = {name: int((new & pool.came_from(name)).sum()) for name in ORIGINS}
-            assert state.stats["kept_from_generator"] == of["proposal"]
+            assert state.stats["kept_from_generator"] == of["generator"]
             assert state.stats["kept_from_search"] == of["search"]
             assert of["seed"] == 0
             again = state.stats["rediscovered"]
-            assert 0 <= again <= len(pool) - of["proposal"]
+            assert 0 <= again <= len(pool) - of["generator"]
             assert again == 0 or generator != "none"
             count = 0 if generator == "none" else 40
             assert state.stats.get("searched", {"count": 0})["count"] == count
@@ -127,12 +101,13 @@ def test_pools_are_valid_distinct_best_first_and_never_get_worse(generator, batc
 
 @pytest.mark.parametrize("n", [1, 2, 8])
 def test_what_is_perturbed_is_most_of_an_elite(n):
-    player = player_of(tiny("perturb", n=n, sizes=[n], sample={"count": 300}))
-    last = player.seed({})
-    made, told, learnt = player.propose(1, last)
-    assert (told, learnt) == ({}, {})
-    assert {ORIGINS[k] for k in made.origin} == {"proposal"}
-    assert set(made.round.tolist()) == {1}
+    loop = Loop(tiny("perturb", n=n, sizes=[n], sample={"count": 300}))
+    last = loop.seed()
+    made = loop.generator.ask(last)
+    assert loop.generator.stats == {}
+    candidates, _ = assess(made, last)
+    assert {ORIGINS[k] for k in candidates.origin} == {"generator"}
+    assert set(candidates.round.tolist()) == {1}
     elites = unpack(last.pools[n].cells, n * n)
     shares, used = set(), set()
     for row in unpack(made.cells, n * n):
@@ -142,30 +117,39 @@ def test_what_is_perturbed_is_most_of_an_elite(n):
         assert fitting
         used.update(of.tolist())
         shares.add(int(row.sum()))
+    assert set(made.parent.tolist()) == set(last.pools[n].ids().tolist())
     assert len(made) == 300
     assert used == set(range(len(elites)))
     if n == 8:
         most = int(last.pools[n].score.max())
         assert min(shares) == -(-most // 2) or min(shares) < most / 2 + 1
         assert max(shares) == most - math.ceil(0.1 * most)
-    other, _, _ = player.propose(2, last)
+    assert np.array_equal(loop.generator.ask(last).cells, made.cells)
+    other = loop.generator.ask(replace(last, round=1))
     assert n < 8 or not np.array_equal(other.cells, made.cells)
 
 
-def test_restarts_are_empty():
-    player = player_of(tiny("restart"))
-    made, told, _ = player.propose(1, player.seed({}))
-    assert len(made) == 40
-    assert not made.cells.any()
-    assert not made.score.any()
-    assert told == {}
+def test_restarts_are_empty_and_all_of_them_are_searched_from():
+    loop = Loop(tiny("restart"))
+    last = loop.seed()
+    candidates, sampling = assess(loop.generator.ask(last), last)
+    assert len(candidates) == 40
+    assert not candidates.cells.any()
+    assert not candidates.score.any()
+    assert sampling is None
+    after = loop.next(last)
+    assert after.stats["searched"]["count"] == 40
+    assert "sampled" not in after.stats
 
 
-def test_without_proposals_nothing_is_proposed_and_search_must_be_there():
-    player = player_of(tiny("none"))
-    made, _, _ = player.propose(1, player.seed({}))
-    assert len(made) == 0
-    with pytest.raises(UsageError, match=r"search\.batches must be 1 or more without proposals"):
+def test_without_a_generator_there_are_no_candidates_and_search_must_be_there():
+    loop = Loop(tiny("none"))
+    last = loop.seed()
+    assert len(loop.generator.ask(last)) == 0
+    after = loop.next(last)
+    assert (after.candidates, after.sampling) == (None, None)
+    assert not {"searched", "sampled"} & set(after.stats)
+    with pytest.raises(UsageError, match=r"search\.batches must be at least 1 with generator"):
         tiny("none", search={"batches": 0})
     with pytest.raises(UsageError, match=r"generator: unknown 'pertub'.*'perturb'"):
         tiny("pertub")
@@ -176,7 +160,6 @@ def test_without_proposals_nothing_is_proposed_and_search_must_be_there():
 def test_proposals_are_improved_in_a_symmetry_too(generator, improve):
     search = {"improve": improve}
     config = tiny(generator, symmetry="both-mirrors", search=search, sample={"count": 8})
-    check(load_problem("isosceles"), config, {})
     last = rounds_of(config, 1)[-1]
     assert load_problem("isosceles").validate(last.pools[8].cells, 8).all()
 
@@ -204,22 +187,20 @@ def test_a_round_goes_on_from_what_was_written_of_the_last(generator):
     config = tiny(generator, search={"batches": 1})
     states = rounds_of(config, 2)
     last = states[1]
-    read = State(1, last.pools, last.temperature, stats=json.loads(json.dumps(last.stats)))
-    assert same(player_of(config).next(read), states[2])
+    assert same(Loop(config).next(written_and_read(last)), states[2])
 
 
 @pytest.mark.parametrize("generator", GENERATORS)
 @pytest.mark.parametrize("seeding", ["portfolio", "greedy"])
 def test_what_is_compiled_before_the_clock_starts_changes_nothing(generator, seeding):
     config = tiny(generator, seeding={"method": seeding, "batches": 1, "moves": 500})
-    told: list[Any] = []
-    player = player_of(config, told=told)
-    player.prepare()
-    stages = [p for event, p in told if event == "stage"]
-    assert [stage["name"] for stage in stages] == ["warm-up"]
-    done = [p["done"] for event, p in told if event == "progress"]
-    assert done == list(range(1, stages[0]["total"] + 1))
-    first = player.seed({})
+    told = Told()
+    loop = Loop(config, told=told)
+    loop.engine.warm_up()
+    ((name, total, _),) = told.stages
+    assert name == "warm-up"
+    assert told.done == list(range(1, total + 1))
+    first = loop.seed()
     assert same(first, rounds_of(config, 0)[0])
 
 
@@ -229,7 +210,7 @@ QUICK = [
     *("--workers", 1, "--sizes", "6,8", "--seeding", "greedy", "--set", "seeding.count=60"),
     *("--set", "search.moves=400", "--set", "sample.count=40", "--set", "select.keep=20"),
     *("--set", "search.batches=1", "--set", "seeding.batches=1"),
-    *(word for key, value in FEW.items() for word in ("--set", f"search.{key}={value}")),
+    *(word for key, value in FEW_STEPS.items() for word in ("--set", f"search.{key}={value}")),
 ]
 
 
@@ -253,14 +234,14 @@ def test_a_run_that_is_resumed_ends_with_the_same_bytes(tmp_path, cli, generator
     assert cli("resume", parts, "--rounds", 2, "--workers", 2).code == 0
     assert contents(parts) == contents(whole)
     assert cli("verify", whole).code == 0
-    assert not list(whole.glob("rounds/*/model.safetensors"))
+    assert not list(whole.glob("rounds/*/generator"))
 
 
 def test_a_run_without_a_model_that_searches_nothing_is_one_line(tmp_path, cli):
     options = [*QUICK, "--generator", "none", "--set", "search.batches=0", "--runs", tmp_path]
     found = cli("run", "isosceles", "--n", 8, *options)
     assert found.code == 2
-    assert "search.batches must be 1 or more without proposals" in found.error
+    assert "search.batches must be at least 1 with generator" in found.error
     assert not list(tmp_path.iterdir())
 
 
@@ -300,7 +281,7 @@ def test_new_bests_are_told_as_they_come_and_what_they_cost(tmp_path, cli):
     assert all(a["score"] < b["score"] and a["cpu"] <= b["cpu"] for a, b in pairwise(bests))
     assert {best["n"] for best in bests} == {8}
     assert bests[0]["origin"] == "seed"
-    assert {best["origin"] for best in bests} <= {"seed", "proposal", "search"}
+    assert {best["origin"] for best in bests} <= {"seed", "generator", "search"}
     spent = [event["cpu"] for event in events_of(run, "cpu")]
     assert len(spent) == 3
     assert 0 < bests[0]["cpu"] <= spent[0] < spent[1] < spent[2]
@@ -353,35 +334,25 @@ def test_either_limit_ends_and_none_never_does(monkeypatch):
     assert clocks[1].cut_short  # which is remembered
 
 
-def test_what_workers_spend_is_reported_to_the_clock(two):
-    class Told(Clock):
-        def __init__(self) -> None:
-            super().__init__()
-            self.parts: list[float] = []
-
-        def add(self, cpu: float) -> None:
-            self.parts.append(cpu)
-            super().add(cpu)
-
+def test_what_workers_spend_is_counted_beside_what_this_process_does(two):
     config = tiny("none", sizes=[8], seeding={"method": "portfolio", "batches": 1})
-    alone, apart = Told(), Told()
-    player_of(config, clock=alone).seed({})
-    assert alone.parts == [0.0] * BATCH  # this process counts them already
-    player_of(config, two, clock=apart).seed({})
-    assert len(apart.parts) == BATCH
-    assert all(cpu > 0 for cpu in apart.parts)
-    assert apart.cpu() >= sum(apart.parts)
+    alone = Loop(config)
+    alone.seed()
+    assert alone.runner.executor.cpu() == 0  # this process counts its own
+    clock, before = Clock(), two.cpu()
+    Loop(config, two, clock=clock).seed()
+    assert clock.cpu() >= two.cpu() - before > 0
 
 
 class Parts(Clock):
     """Is over once so many parts have been told of."""
 
-    def __init__(self, parts: int, told: list[Any]) -> None:
+    def __init__(self, parts: int, told: Told) -> None:
         super().__init__()
         self.parts, self.told = parts, told
 
     def over(self) -> bool:
-        passed = sum(event == "progress" for event, _ in self.told) >= self.parts
+        passed = len(self.told.done) >= self.parts
         self.cut_short = self.cut_short or passed
         return passed
 
@@ -390,42 +361,40 @@ def test_seeds_and_proposals_stop_with_the_clock_and_are_not_cut_at_their_end():
     config = tiny("perturb", sizes=[8], sample={"count": 120}, seeding={"count": 2500})
     before = rounds_of(config, 0)[0]
     for parts in (1, 2, 3, 4):
-        told: list[Any] = []
+        told = Told()
         clock = Parts(parts, told)
-        state = player_of(config, told=told, clock=clock).seed({})
-        done = [p["done"] for event, p in told if event == "progress"]
-        assert done == list(range(1, min(parts, 3) + 1))
+        state = Loop(config, told=told, clock=clock).seed()
+        assert told.done == list(range(1, min(parts, 3) + 1))
         assert clock.cut_short == (parts < 3)
         assert len(state.pools[8])
     for parts in (1, 4, 5, 6):
-        told = []
+        told = Told()
         clock = Parts(parts, told)
-        after = player_of(config, told=told, clock=clock).next(before)
-        done = [p["done"] for event, p in told if event == "progress"]
-        assert done == list(range(1, min(parts, 5) + 1))
+        after = Loop(config, told=told, clock=clock).next(before)
+        assert told.done == list(range(1, min(parts, 5) + 1))
         assert clock.cut_short == (parts < 5)
         assert after.best(8) >= before.best(8)
 
 
 def test_seeding_without_any_time_keeps_one_construction():
-    told: list[Any] = []
+    told = Told()
     config = tiny("perturb", sizes=[8], seeding={"count": 2500})
-    state = player_of(config, told=told, clock=Parts(0, told)).seed({})
+    state = Loop(config, told=told, clock=Parts(0, told)).seed()
     assert len(state.pools[8])
-    assert sum(event == "progress" for event, _ in told) <= 1
+    assert len(told.done) <= 1
 
 
 @pytest.mark.parametrize("generator", ["perturb", "none"])
 def test_a_limit_of_cpu_seconds_ends_a_run_and_says_what_it_cut(
     tmp_path, cli, monkeypatch, generator
 ):
-    seen, done = Workshop.seen, []
+    told_best, done = TaskRunner.told_best, []
 
     def counted(self, *what):
         done.append(what)
-        return seen(self, *what)
+        return told_best(self, *what)
 
-    monkeypatch.setattr(Workshop, "seen", counted)
+    monkeypatch.setattr(TaskRunner, "told_best", counted)
     monkeypatch.setattr(Clock, "cpu", lambda _: 80.0 * len(done))  # that is what a task takes
     options = [*QUICK, "--sizes", 8, "--seeding", "portfolio", "--generator", generator]
     options += ["--rounds", 9, "--budget-cpu-seconds", 200, "--runs", tmp_path]
@@ -439,6 +408,38 @@ def test_a_limit_of_cpu_seconds_ends_a_run_and_says_what_it_cut(
     assert session["reason"] == "round 0 was cut short by the clock"
     monkeypatch.undo()
     assert cli("verify", run).code == 0
+
+
+class Passed(Clock):
+    """Is over once round 1 has had a part of its work; has a limit of time, or of CPU seconds."""
+
+    def __init__(self, told: Told, **limits: float) -> None:
+        super().__init__(**limits)
+        self.told = told
+
+    def over(self) -> bool:
+        rounds = self.told.named("round start")
+        passed = len(rounds) > 1 and self.told.events[-1][0] == "progress"
+        self.cut_short = self.cut_short or passed
+        return self.cut_short
+
+
+@pytest.mark.parametrize(
+    ("limits", "kept"),
+    [({"seconds": 10_000.0}, [0]), ({"cpu": 10_000.0}, [0, 1])],
+    ids=["time", "CPU seconds"],
+)
+def test_a_round_that_is_cut_short_is_left_out_by_the_limit_of_time_alone(limits, kept):
+    told = Told()
+    config = tiny("perturb", sizes=[8], sample={"count": 120}, budget={"rounds": 1})
+    loop = Loop(config, told=told, clock=Passed(told, **limits))
+    parts = replace(loop.parts, limit=TimeLimit(loop.runner.clock, generates=True))
+    parts.callbacks.listeners[0] = parts.limit
+    parts.run(Memory())
+    assert loop.runner.clock.cut_short
+    assert [row["state"].round for row in told.named("round")] == kept
+    notes = [note["text"] for note in told.named("note")]
+    assert notes == ([] if 1 in kept else ["round 1 is left out: its search did not end in time"])
 
 
 def test_a_limit_of_cpu_seconds_that_is_not_reached_says_nothing(tmp_path, cli):
@@ -542,26 +543,26 @@ def test_what_lies_near_the_border_is_carried_to_a_larger_border():
 def test_a_learnt_field_comes_of_the_pools_of_smaller_sizes():
     config = tiny("none", n=10, sizes=[], search={"weights": "learned", "methods": ["anneal"]})
     assert config.sizes == (4, 5, 6, 10)
-    player = player_of(config)
-    assert {arm.weights for arm in player.arms(10, player.fields(10, {}))} == {"learned"}
-    assert {arm.weights for arm in player.arms(5, player.fields(5, {}))} == {""}
-    state = player.seed({})
+    loop = Loop(config)
+    explorer = loop.engine.explorer
+    assert {arm.weights for arm in explorer.arms(10, explorer.weights(10, {}))} == {"learned"}
+    assert {arm.weights for arm in explorer.arms(5, explorer.weights(5, {}))} == {""}
+    state = loop.seed()
     smaller = {n: state.pools[n] for n in (4, 5, 6)}
-    expected = learned_weights(
-        {n: (ground_of(n), p.cells) for n, p in smaller.items()}, ground_of(10)
-    )
-    assert np.array_equal(player.fields(10, smaller)["learned"], expected)
-    assert len(player.fields(10, {})["learned"]) == 0
+    examples = {n: (ground_of(n), p.cells) for n, p in smaller.items()}
+    expected = learned_weights(examples, ground_of(10))
+    assert np.array_equal(explorer.weights(10, smaller)["learned"], expected)
+    assert len(explorer.weights(10, {})["learned"]) == 0
 
 
 def test_a_learnt_field_has_narrow_arms_where_it_is_known():
     config = tiny("none", n=24, sizes=[], search={"weights": "learned"})
-    player = player_of(config)
+    explorer = Loop(config).engine.explorer
     coords = ground_of(24).coords
     usage = np.minimum(coords, 23 - coords).min(axis=1) < 4
     fields = {"learned": learned_weights({24: (ground_of(24), pack(usage[None]))}, ground_of(24))}
-    assert any(arm.restricted for arm in player.arms(24, fields))
-    assert not any(arm.restricted for arm in player.arms(24, player.fields(24, {})))
+    assert any(arm.restricted for arm in explorer.arms(24, fields))
+    assert not any(arm.restricted for arm in explorer.arms(24, explorer.weights(24, {})))
 
 
 def test_a_search_with_a_learnt_field_seeds_smaller_sizes_first(tmp_path, cli):
@@ -570,7 +571,7 @@ def test_a_search_with_a_learnt_field_seeds_smaller_sizes_first(tmp_path, cli):
     found = cli("search", "isosceles", "--n", 12, *options)
     assert found.code == 0, found.err
     run = only_run(tmp_path / "a")
-    stages = [event["n"] for event in events_of(run, "stage") if event["name"] == "portfolio"]
+    stages = [event["n"] for event in events_of(run, "stage") if event["name"] == "explore"]
     assert stages == [5, 6, 7, 12]
     stats = json.loads((run / "rounds" / "0000" / "stats.json").read_text())
     pulled = {"tabu", "anneal", "enumerate"}

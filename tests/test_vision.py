@@ -8,14 +8,13 @@ import numpy as np
 import pytest
 import torch
 from conftest import TINY, contents, only_run
+from loops import Loop, configured
 from msgspec import structs
 
-from pipeline.config import TrainConfig, config_from
+from pipeline.config import TrainConfig
 from pipeline.core.bitset import from_points, unpack
 from pipeline.core.symmetry import apply, canonical, find_class, normaliser
 from pipeline.errors import PipelineError, RunError, UsageError
-from pipeline.executors import Serial
-from pipeline.loop import Loop
 from pipeline.model.attention_bias import among
 from pipeline.model.checkpoint import load_model, load_vision, save_model
 from pipeline.model.gpt import GPT, GPTConfig
@@ -435,28 +434,22 @@ BASE: dict[str, Any] = {
 
 
 def loop_of(**changes: Any) -> Loop:
-    data = dict(BASE)
-    for key, value in changes.items():
-        data[key] = {**data.get(key, {}), **value} if isinstance(value, dict) else value
-    config = config_from(data, "the test")
-    problem = load_problem(config.problem)
-    return Loop(problem, config, Serial(), lambda *_, **__: None)
+    return Loop(configured(BASE, **changes))
 
 
 @pytest.mark.parametrize("geometry", ["off", "distance"])
 def test_its_samples_are_those_of_a_symmetry_and_all_valid(geometry):
     classes = {"symmetry": "both-mirrors", "seeding": {"symmetry": ["both-mirrors"]}}
     loop = loop_of(**classes, model={"attention_bias": geometry}, sample={"count": 9})
-    state = loop.next(loop.seed({}))
+    state = loop.next(loop.seed())
     assert state.stats["validity"] == 1
     assert state.stats["sampled"]["count"] == 9
-    assert state.samples is not None
-    assert loop.writer.readable(state.samples.cells, 6).all()
+    assert state.candidates is not None
+    assert loop.generator.readable(state.candidates.cells, 6).all()
 
 
 def test_left_free_its_invalid_samples_are_counted():
-    state = loop_of(sample={"masked": False, "count": 40})
-    state = state.next(state.seed({}))
+    state = loop_of(sample={"masked": False, "count": 40}).rounds(1)[-1]
     assert state.stats["sampled"]["invalid"] > 0
     assert state.stats["sampled"]["wrong_format"] == 0
     assert state.stats["validity"] < 1
@@ -465,12 +458,12 @@ def test_left_free_its_invalid_samples_are_counted():
 @pytest.mark.parametrize("n", [1, 2, 3])
 def test_the_smallest_grids_go_through_the_whole_loop(n):
     loop = loop_of(n=n, sizes=[n])
-    assert loop.next(loop.next(loop.seed({}))).best(n) == (1, 2, 4)[n - 1]
+    assert loop.rounds(2)[-1].best(n) == (1, 2, 4)[n - 1]
 
 
 def test_pools_that_it_cannot_read_say_what_to_do():
     loop = loop_of(symmetry="both-mirrors")
-    state = loop.seed({})
+    state = loop.seed()
     lone = state.pools[6].take(np.zeros(0, int))
     with pytest.raises(PipelineError, match=r"as orbits .*'both-mirrors'; seed with it"):
         loop.next(replace(state, pools={6: lone}))

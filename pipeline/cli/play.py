@@ -46,7 +46,7 @@ def begin(
 
     check_first_use(plugin)
     named = inputs.read_files(config)
-    inputs.arrays(named)  # says what is wrong with a file by the name that the user gave it
+    _check_files(config, plugin, inputs.arrays(named))
     config, kept = inputs.bound(settled(config), named)
     executor = make_executor(config.compute.workers)
     parts = build(plugin, config, executor, arrays=inputs.arrays(kept), spent=_spent())
@@ -54,8 +54,25 @@ def begin(
     return Run.create(runs_root(runs), config, plugin.name, words(), files), parts
 
 
-def go_on(opened: Any, plugin: Any) -> Any:
+def _check_files(config: Any, plugin: Any, arrays: Any) -> None:
+    """See that files of weights and masks fit, while they have the names that the user gave them.
+
+    Raises:
+        UsageError: one does not.
+    """
+    from pipeline.search.weights import make_mask, make_weights
+
+    ground, search = plugin.ground(config.n), config.search
+    make_mask(search.mask, ground, arrays)
+    if search.weights in arrays:
+        make_weights(search.weights, ground, arrays)
+
+
+def go_on(opened: Any, plugin: Any, generator: str | None = None) -> Any:
     """Return the parts of a run that is there already.
+
+    Args:
+        generator: the run's own generator, by a file that the user named.
 
     Raises:
         RunError: a file that it was given is missing.
@@ -63,12 +80,14 @@ def go_on(opened: Any, plugin: Any) -> Any:
     load()
     from pipeline.assembly import build
     from pipeline.executors import make_executor
+    from pipeline.generators.registry import is_own, load_generator
     from pipeline.storage import inputs
 
     config = opened.config
+    made = load_generator(generator)() if generator and is_own(config.generator) else None
     arrays = inputs.arrays(inputs.stored_files(config, opened.path))
     executor = make_executor(config.compute.workers)
-    return build(plugin, config, executor, arrays=arrays, spent=_spent())
+    return build(plugin, config, executor, generator=made, arrays=arrays, spent=_spent())
 
 
 def tell_processor(another: str) -> None:

@@ -99,6 +99,9 @@ def run(problem: str, file: str | None, settings: tuple[str, ...], **options: An
 @click.option("--workers", type=int, help="Search processes; the results are the same.")
 @click.option("--tensorboard", is_flag=True, help="Write each round for TensorBoard, too.")
 @problem_option
+@click.option(
+    "--generator", help="The run's own generator, as ./mine.py:Mine; data never loads code."
+)
 @click.option("--keep-models", type=Choice(KEEP), help=_KEPT)
 @runs_option
 @json_option
@@ -110,6 +113,7 @@ def resume(
     workers: int | None,
     tensorboard: bool,
     problem: str | None,
+    generator: str | None,
     keep_models: str | None,
     runs: str | None,
     as_json: bool,
@@ -122,12 +126,14 @@ def resume(
     from msgspec.structs import replace
 
     from pipeline.config import with_budget
+    from pipeline.generators.registry import generator_typed
     from pipeline.plugins import check_unchanged
     from pipeline.report.tensorboard import check_tensorboard
 
     if tensorboard:
         check_tensorboard()
     opened = open_run(run_, runs)
+    generator_typed(opened.config.generator, generator, opened.name)
     with opened.lock():
         config = with_budget(
             opened.config,
@@ -143,7 +149,7 @@ def resume(
         check_unchanged(opened.path, plugin)
         opened.set_budget(config)
         tell_processor(opened.add_session(words()))
-        parts = go_on(opened, plugin)
+        parts = go_on(opened, plugin, generator)
         finish(opened, plugin, play(opened, plugin, parts, as_json, tensorboard), as_json)
 
 

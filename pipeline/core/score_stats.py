@@ -79,11 +79,34 @@ def checked_stats(data: Any) -> dict[str, Any]:
         if key in data:
             _check_distribution(data[key], key)
     _check_model(data)
-    for arm in _list(data.get("arms"), "arms"):
+    checked_arms(data.get("arms"))
+    return data
+
+
+def checked_arms(data: Any) -> list[Mapping[str, Any]]:
+    """Return what the arms of a portfolio have found, once all of it makes sense.
+
+    Raises:
+        ValueError: says what does not.
+    """
+    for arm in _list(data, "arms"):
         _object(arm, "an arm")
         for key, kind in _ARM.items():
             value = arm.get(key)
             _need(_whole(value) if kind is int else type(value) is kind, f"an arm's {key} is wrong")
+    return data
+
+
+def checked_sampling(data: Any) -> dict[str, Any]:
+    """Return how a round's samples stood to each other, once all of it makes sense.
+
+    Raises:
+        ValueError: says what does not.
+    """
+    _need(set(_object(data, "sampling")) == {"scores", *_SHARES}, "sampling has other keys")
+    _check_distribution(data["scores"], "sampling")
+    for key in _SHARES:
+        _need(_number(data[key], 0, 1), f"{key} must lie between 0 and 1")
     return data
 
 

@@ -31,8 +31,10 @@ class Perturb(Generator):
 class Restart(Generator):
     """Empty sets: each is a start from nothing for search."""
 
-    def ask(self, state: State) -> np.ndarray:
-        return np.zeros((self.config.sample.count, state.pool.m), np.bool_)
+    def ask(self, state: State) -> Population:
+        m = state.pool.m  # a population, which says that none descends from what was imported
+        cells = np.zeros((self.config.sample.count, width(m)), np.uint8)
+        return Population.build(state.n, m, cells, 0)
 
 
 class Nothing(Generator):

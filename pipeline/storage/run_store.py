@@ -10,8 +10,9 @@ import numpy as np
 
 from pipeline.core.bitset import unpack
 from pipeline.core.population import Population
+from pipeline.core.score_stats import checked_arms, checked_sampling
 from pipeline.core.untrusted import read_json
-from pipeline.errors import PipelineError, UsageError
+from pipeline.errors import PipelineError, RunError, UsageError
 from pipeline.problem import Problem
 from pipeline.state import Sampling, State
 from pipeline.stopping import Clock
@@ -56,7 +57,10 @@ class RunStore:
         arms, imported, sampling = self._state(number)
         folder = run.folder(number) / GENERATOR
         if folder.is_dir():
-            generator.load(folder)
+            try:
+                generator.load(folder)
+            except PipelineError as error:
+                raise RunError(f"{error}; {run.way_out(number)}") from error
         return State(
             *(self._problem, config.n, config.seed, number, pools, arms, imported, sampling),
             stats=run.stats(number),
@@ -68,14 +72,14 @@ class RunStore:
         try:
             found = read_json(path)
             sampling = found["sampling"]
-            if not isinstance(found["arms"], list) or type(found["imported"]) is not bool:
+            if type(found["imported"]) is not bool:
                 raise TypeError
             return (
-                tuple(found["arms"]),
+                tuple(checked_arms(found["arms"])),
                 found["imported"],
-                None if sampling is None else Sampling(**sampling),
+                None if sampling is None else Sampling(**checked_sampling(sampling)),
             )
-        except (PipelineError, KeyError, TypeError) as error:
+        except (PipelineError, KeyError, TypeError, ValueError) as error:
             raise self.run.damaged(path, number) from error
 
     def commit(self, state: State, generator: "Generator") -> None:

@@ -2,24 +2,22 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from conftest import TINY, contents, only_run
-from pipeline.rounds import Rounds
+from conftest import TINY, contents, only_run, redo_manifest
+from loops import Loop
 
 from pipeline.config import config_from
 from pipeline.core import population
 from pipeline.core.population import Population
 from pipeline.core.symmetry import canonical
-from pipeline.executors import Serial
-from pipeline.loop import Loop
 from pipeline.plugins import load_problem
 from pipeline.publish import records
 from pipeline.storage.construction_files import read_constructions
-from pipeline.storage.files import digest
 from pipeline.storage.finding import find_run
 from pipeline.storage.round_files import load_pool
 
@@ -101,7 +99,7 @@ def test_descent_is_stored_with_the_round_and_survives_a_resume(begun, cli):
     assert contents(again) == whole
 
 
-def test_rounds_of_an_older_release_are_not_believed_to_be_our_own(begun, cli):
+def test_pools_of_an_older_release_are_not_believed_to_be_our_own(begun, cli):
     shutil.rmtree(begun / "rounds" / "0002")
     for folder in sorted((begun / "rounds").iterdir()):
         without_descent(folder)
@@ -114,8 +112,20 @@ def test_rounds_of_an_older_release_are_not_believed_to_be_our_own(begun, cli):
     assert made.imported.all()
 
 
+def test_a_round_that_does_not_say_what_it_descends_from_is_damaged(begun, cli):
+    shutil.rmtree(begun / "rounds" / "0002")
+    folder = begun / "rounds" / "0001"
+    memory = json.loads((folder / "state.json").read_text())
+    del memory["imported"]
+    (folder / "state.json").write_text(json.dumps(memory))
+    redo_manifest(begun, 1)
+    found = cli("resume", begun)
+    assert found.code == 4
+    assert "state.json" in found.error
+
+
 def without_descent(folder: Path) -> None:
-    """Turn a round into one that does not know of descent, its manifest too."""
+    """Turn the pools of a round into those that do not know of descent, its manifest too."""
     for file in folder.glob("*.parquet"):
         table = pq.read_table(file)
         metadata = json.loads(table.schema.metadata[population._KEY]) | {"schema": 1}
@@ -124,12 +134,7 @@ def without_descent(folder: Path) -> None:
         table = table.drop_columns(["imported"])
         text = {population._KEY: json.dumps(metadata)}
         pq.write_table(table.replace_schema_metadata(text), file)
-    memory = json.loads((folder / "rng.json").read_text())
-    del memory["imported"]
-    (folder / "rng.json").write_text(json.dumps(memory))
-    manifest = json.loads((folder / "manifest.json").read_text())
-    manifest = {name: digest(folder / name) for name in manifest}
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+    redo_manifest(folder.parent.parent, int(folder.name))
 
 
 # --------------------------------------------------------------------------- how it is handed on
@@ -149,96 +154,104 @@ BASE = {
 }
 
 
-def started(cls, points, n=8, **changes):
-    """Return a player and its round 0, which began with some points."""
-    config = config_from({**BASE, **changes}, "the test")
-    problem = load_problem("isosceles", "flat-allowed")
-    player = cls(problem, config, Serial(), lambda *_, **__: None)
+def started(points, n=8, **changes):
+    """Return a loop and its round 0, which began with some points."""
+    loop = Loop(config_from({**BASE, **changes}, "the test"))
+    problem = loop.problem
     ground = problem.ground(n)
     index = {tuple(row): v for v, row in enumerate(ground.coords.tolist())}
     bits = np.zeros((1, ground.m), np.bool_)
     bits[0, [index[tuple(p)] for p in points]] = True
     cells = np.packbits(bits, axis=1, bitorder="little")
     start = Population.build(n, ground.m, cells, problem.score(cells, n), origin="import")
-    return player, player.seed({n: start})
+    return loop, loop.seed({n: start})
 
 
 def test_what_perturbs_an_import_descends_from_it_and_other_children_do_not():
-    player, state = started(Rounds, CORNER, generator="perturb", sample={"count": 60})
-    proposals, _, _ = player.propose(1, state)
+    loop, state = started(CORNER, generator="perturb", sample={"count": 60})
+    proposals = loop.generator.ask(state)
     elites = state.pools[8]
     parents = [np.flatnonzero(((elites.cells & row) == row).all(axis=1)) for row in proposals.cells]
     sure = [(i, of[0]) for i, of in enumerate(parents) if len(of) == 1]
     assert {bool(elites.imported[of]) for _, of in sure} == {True, False}
     assert all(proposals.imported[i] == elites.imported[of] for i, of in sure)
-    kept = player.next(state).pools[8]
-    made = kept.take(np.flatnonzero(kept.came_from("proposal")))
+    kept = loop.next(state).pools[8]
+    made = kept.take(np.flatnonzero(kept.came_from("generator")))
     told = dict(zip(proposals.ids().tolist(), proposals.imported.tolist(), strict=True))
     assert len(made)
     assert [told[parent] for parent in made.parent.tolist()] == made.imported.tolist()
 
 
 def test_what_begins_from_nothing_does_not_descend_from_an_import():
-    player, state = started(Rounds, CORNER, generator="restart")
-    after = player.next(state).pools[8]
+    loop, state = started(CORNER, generator="restart")
+    after = loop.next(state).pools[8]
     assert after.imported.sum() == 1
     assert after.came_from("import").sum() == 1
 
 
 @pytest.mark.parametrize(("n", "points"), [(8, CORNER), (6, SMALL)])
 def test_a_model_that_has_seen_an_import_of_any_size_hands_it_on(n, points):
-    player, state = started(Loop, points, n)
+    loop, state = started(points, n)
     assert state.pools[n].imported.any()
-    after = player.next(state)
+    after = loop.next(state)
     assert after.imported
-    assert after.samples is not None
-    assert after.samples.imported.all()
+    assert after.candidates is not None
+    assert after.candidates.imported.all()
     made = after.pools[8]
-    assert made.imported[made.came_from("model")].all()
+    assert made.imported[made.came_from("generator")].all()
     assert not made.imported[made.came_from("seed")].any()
 
 
-def test_a_model_that_was_not_shown_it_does_not():
-    player, state = started(Loop, CORNER, train={**BASE["train"], "sizes": [6]})
-    after = player.next(state)
-    assert not after.imported
-    assert not after.pools[8].imported[after.pools[8].came_from("model")].any()
+def test_a_model_of_which_nobody_can_tell_what_it_was_shown_is_held_to_have_seen_it():
+    loop, state = started(CORNER, train={**BASE["train"], "sizes": [6]})
+    after = loop.next(state)
+    assert after.imported
+    assert after.pools[8].imported[after.pools[8].came_from("generator")].all()
+
+
+def test_that_a_pool_once_held_an_import_is_not_forgotten():
+    loop, state = started(CORNER)
+    clean = {n: pool.take(np.flatnonzero(~pool.imported)) for n, pool in state.pools.items()}
+    after = loop.next(replace(state, pools=clean))
+    assert after.imported
+    assert after.candidates is not None
+    assert after.candidates.imported.all()
 
 
 def test_a_field_learnt_from_an_import_hands_it_on():
     search = {"batches": 1, "weights": "learned", "methods": ["greedy", "anneal"]}
     changes = {"generator": "none", "search": search}
-    _, state = started(Rounds, SMALL, 6, **changes, seeding={"method": "portfolio", "batches": 1})
+    _, state = started(SMALL, 6, **changes, seeding={"method": "portfolio", "batches": 1})
     assert state.pools[6].imported.any()
     assert state.pools[8].imported.all()
 
 
 def test_what_search_finds_again_stays_imported_and_keeps_its_credit():
-    player, state = started(Rounds, CORNER, generator="none", search={"batches": 1})
+    loop, state = started(CORNER, generator="none", search={"batches": 1})
     for _ in range(2):
-        state = player.next(state)
+        state = loop.next(state)
     pool = state.pools[8]
-    start = canonical(pool.take(pool.came_from("import")).cells, player.grounds[8])
+    start = canonical(pool.take(pool.came_from("import")).cells, loop.grounds[8])
     assert len(start) == 1
     assert pool.imported.sum() == 1
 
 
 def test_of_equal_constructions_the_first_found_stays():
-    player, state = started(Rounds, CORNER, generator="restart")
-    ground, pool = player.grounds[8], state.pools[8]
+    loop, state = started(CORNER, generator="restart")
+    ground, pool = loop.grounds[8], state.pools[8]
     images = [
         np.unpackbits(pool.cells, axis=1, count=64, bitorder="little")[:, g] for g in ground.group
     ]
     for bits in images:
         cells = np.packbits(bits, axis=1, bitorder="little")
         again = Population.build(8, 64, cells, pool.score, round=3, origin="search")
-        assert np.array_equal(player.keep(8, pool, again).cells, pool.cells)
+        assert np.array_equal(loop.engine.selection.best(8, pool, again).cells, pool.cells)
 
 
 def test_rediscoveries_are_counted_beside_what_is_new():
-    player, state = started(Rounds, CORNER, generator="perturb", sample={"count": 60})
+    loop, state = started(CORNER, generator="perturb", sample={"count": 60})
     for _ in range(2):
-        before, state = state, player.next(state)
+        before, state = state, loop.next(state)
         pool, stats = state.pools[8], state.stats
         new = int((pool.round == state.round).sum())
         assert stats["kept_from_generator"] == new

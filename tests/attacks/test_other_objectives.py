@@ -7,9 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import only_run
-from pipeline.rounds import Rounds
+from loops import Loop, configured
 
-from pipeline.config import config_from
 from pipeline.errors import UsageError
 from pipeline.executors import Serial
 from pipeline.plugins import load_problem
@@ -77,28 +76,26 @@ def test_a_search_finds_the_best_score_and_never_speaks_of_points(cli, tmp_path)
 
 @pytest.mark.parametrize("improve", ["climb", "neighbourhood"])
 def test_a_larger_set_of_less_score_does_not_take_the_place_of_a_better_one(improve):
-    player = player_of(SPEC)
+    loop = loop_of(SPEC)
     best = np.packbits([[0, 1, 0, 0, 1, 0]], axis=1, bitorder="little")
     rng = np.zeros(1, np.uint64)
-    search = player.config.search
-    found = run_task(player.shard(6, "trivial", improve, best, rng, search, 1000))
-    assert player.problem.score(found, 6).tolist() == [20]
+    search = loop.config.search
+    found = run_task(loop.runner.task(6, "trivial", improve, best, rng, search, 1000))
+    assert loop.problem.score(found, 6).tolist() == [20]
 
 
 def test_no_search_that_counts_elements_stops_at_a_score():
     def target(spec):
-        player = player_of(spec, target=5)
+        loop = loop_of(spec, target=5)
         cells, rng = np.zeros((1, 5), np.uint8), np.zeros(1, np.uint64)
-        return player.shard(6, "trivial", "greedy", cells, rng, player.config.search, 1).target
+        return loop.runner.task(6, "trivial", "greedy", cells, rng, loop.config.search, 1).target
 
     assert target("isosceles") == 5
     assert target(SPEC) == NO_TARGET
 
 
-def player_of(spec, target=0):
-    data = {"problem": spec, "n": 6, "sizes": [6], "budget": {"target": target}}
-    config = config_from(data, "the test")
-    return Rounds(load_problem(spec), config, Serial(), lambda *_, **__: None)
+def loop_of(spec, target=0):
+    return Loop(configured({"problem": spec, "n": 6, "sizes": [6]}, budget={"target": target}))
 
 
 def test_the_report_calls_scores_scores(cli, tmp_path):

@@ -190,7 +190,43 @@ def test_what_a_round_wrote_makes_sense(played):
 
 @pytest.mark.parametrize("value", ['"hot"', "-1.0", "1e999", "NaN", "null", "[1]"])
 def test_a_temperature_that_is_none_is_one_line(played, cli, value):
-    path = played / "rounds" / "0002" / "rng.json"
+    path = played / "rounds" / "0002" / "generator" / "generator.json"
     path.write_text(f'{{"temperature": {value}}}')
     redo_manifest(played, 2)
-    assert "rng.json" in one_line(cli("resume", played, "--rounds", "+1"), 4)
+    found = one_line(cli("resume", played, "--rounds", "+1"), 4)
+    assert "generator.json" in found
+    assert "delete the folders of round 2" in found
+
+
+WRONG = {
+    "no sampling": {"sampling": ...},
+    "no arms": {"arms": ...},
+    "no descent": {"imported": ...},
+    "arms that are none": {"arms": [3]},
+    "an arm without a name": {"arms": [{"method": "tabu"}]},
+    "arms as an object": {"arms": {}},
+    "a sampling that is none": {"sampling": [1]},
+    "a sampling without scores": {"sampling": {"repeats": 0.5}},
+    "descent that is neither": {"imported": "no"},
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_a_state_that_makes_no_sense_is_one_line(played, cli, wrong):
+    path = played / "rounds" / "0002" / "state.json"
+    told = json.loads(path.read_text()) | WRONG[wrong]
+    path.write_text(json.dumps({key: value for key, value in told.items() if value is not ...}))
+    redo_manifest(played, 2)
+    found = one_line(cli("resume", played, "--rounds", "+1"), 4)
+    assert "state.json is damaged or missing" in found
+    assert "delete the folders of round 2" in found
+
+
+@pytest.mark.parametrize("value", ["hot", -0.1, 1.1, None, True])
+def test_repeats_that_are_no_share_are_one_line(played, cli, value):
+    path = played / "rounds" / "0002" / "state.json"
+    told = json.loads(path.read_text())
+    told["sampling"]["repeats"] = value
+    path.write_text(json.dumps(told))
+    redo_manifest(played, 2)
+    assert "state.json" in one_line(cli("resume", played, "--rounds", "+1"), 4)
