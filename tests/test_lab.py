@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from pipeline.callbacks import Callbacks
 from pipeline.lab.attention import maps, sharpest, weights
 from pipeline.lab.folder import LabRun, find_lab_run, finished, lab_runs
 from pipeline.lab.learning import (
@@ -34,10 +35,6 @@ TINY = Budget(steps=600, width=16, heads=2, layers=1, batch=32, samples=200, loo
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def quiet(event, **particulars):
-    pass
-
-
 def task_of(spec, label="", **lengths):
     return (find(spec, **lengths).tasks or {})[label]
 
@@ -45,13 +42,13 @@ def task_of(spec, label="", **lengths):
 def test_a_tiny_model_learns_a_rule_it_is_never_told():
     seen = {}
     task = task_of("s[2]=s[5]", lengths=(6, 8))
-    found = learn(task, TINY, seed=0, report=quiet, keep=[200], save=seen.setdefault)
+    found = learn(task, TINY, seed=0, callbacks=Callbacks(), keep=[200], save=seen.setdefault)
     assert found["success"] >= 0.95
     assert found["forced"]["decided"] >= 0.98
     assert [entry["step"] for entry in found["curve"]] == [200, 400, 600]
     assert found["curve"][0]["success"] < found["success"]
     assert sorted(seen) == [200, 600]
-    again = learn(task, TINY, seed=0, report=quiet)
+    again = learn(task, TINY, seed=0, callbacks=Callbacks())
     clock = {"seconds", "cpu_seconds"}
     assert {k: v for k, v in again.items() if k not in clock} == {
         k: v for k, v in found.items() if k not in clock
@@ -63,8 +60,8 @@ def test_a_tiny_model_learns_a_rule_it_is_never_told():
 
 def test_a_rule_seen_from_the_end_is_judged_by_where_ends_may_come():
     task = task_of("s[-1]=s[-2]", lengths=(4, 6))
-    before = learn(task, replace(TINY, steps=1, looks=1), seed=0, report=quiet)
-    after = learn(task, TINY, seed=0, report=quiet)
+    before = learn(task, replace(TINY, steps=1, looks=1), seed=0, callbacks=Callbacks())
+    after = learn(task, TINY, seed=0, callbacks=Callbacks())
     assert before["forced"]["end allowed"] < 0.8
     assert after["forced"]["end allowed"] > 0.95
     assert after["success"] > 0.9
@@ -73,7 +70,7 @@ def test_a_rule_seen_from_the_end_is_judged_by_where_ends_may_come():
 def test_given_questions_are_answered_and_not_learnt():
     task = task_of("modular-addition", "decay-1")
     budget = replace(task.budget, steps=400, looks=2)
-    found = learn(task, budget, seed=0, report=quiet)
+    found = learn(task, budget, seed=0, callbacks=Callbacks())
     last = found["curve"][-1]
     assert last["train"]["decided"] > 0.9
     assert last["test"]["decided"] < last["train"]["decided"]
@@ -320,9 +317,9 @@ def test_a_table_of_all_goes_on_where_it_was_stopped(cli, root, monkeypatch):
 def test_an_experiment_brings_its_own_rows(cli, root, monkeypatch):
     from pipeline.lab import registry
 
-    def run(scale, seed, report):
-        report("stage", name="train", total=1)
-        report("progress", done=1, loss=0.5)
+    def run(scale, seed, callbacks):
+        callbacks.on_stage("train", 1)
+        callbacks.on_progress(1, loss=0.5)
         row = {"name": "mine", "measured": f"{scale} {seed}", "lecture": "-", "budget": "none"}
         return [{**row, "values": {"x": 1.0}, "samples": ["abc"]}]
 
@@ -397,11 +394,11 @@ def test_a_table_escapes_its_own_bars():
 def test_equal_13_22_reaches_the_lectures_rate_on_fresh_strings():
     task = task_of("equal-13-22")
     budget = replace(task.budget, strings=0, steps=2000)
-    assert learn(task, budget, seed=0, report=quiet)["success"] > 0.98
+    assert learn(task, budget, seed=0, callbacks=Callbacks())["success"] > 0.98
 
 
 @pytest.mark.gpu
 def test_the_first_task_at_the_lectures_scale():
     task = task_of("equal-13-22", scale="lecture")
-    found = learn(task, task.budget, seed=0, report=quiet, device="cuda")
+    found = learn(task, task.budget, seed=0, callbacks=Callbacks(), device="cuda")
     assert found["success"] > 0.98

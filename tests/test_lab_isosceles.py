@@ -1,18 +1,17 @@
 """The lecture's isosceles experiment: what it shows, how it counts, what it puts beside it."""
 
-from typing import Any
-
 import pytest
+from loops import Told
 
+from pipeline.callbacks import Callbacks
 from pipeline.errors import UsageError
 from pipeline.lab import isosceles
 from pipeline.lab.isosceles import LECTURE, WRONG_FORMAT, run
 
 
 def played(seed=0):
-    told: list[tuple[str, dict[str, Any]]] = []
-    rows = run("tiny", seed, lambda event, **more: told.append((event, more)), n=6)
-    return rows, told
+    told = Told()
+    return run("tiny", seed, told, n=6), told
 
 
 @pytest.fixture(scope="module")
@@ -48,8 +47,8 @@ def test_what_has_no_format_is_a_bar_of_its_own(rows_and_events):
 
 def test_samples_are_written_freely_and_not_searched(rows_and_events):
     _, told = rows_and_events
-    stages = [more["name"] for event, more in told if event == "stage"]
-    assert stages == ["seed", "train", "sample", *["portfolio"] * 5, "train", "sample"]
+    stages = [name for name, _, _ in told.stages]
+    assert stages == ["seed", "train", "sample", *["explore"] * 5, "train", "sample"]
 
 
 def test_the_same_rng_seed_gives_the_same_rows(rows_and_events):
@@ -66,7 +65,7 @@ def row(seed, mean, top, wrong=0, **more):
 def test_ours_stand_beside_the_lectures_with_their_spread(monkeypatch):
     figures = {0: (15.0, 22, 2), 1: (17.0, 24, 0), 2: (16.0, 23, 0)}
 
-    def rows(scale, seed, report):
+    def rows(scale, seed, callbacks):
         assert scale == "small"
         return [
             row(seed, *figures[seed][:2], wrong=figures[seed][2]) | {"shown": shown, "whose": whose}
@@ -74,7 +73,7 @@ def test_ours_stand_beside_the_lectures_with_their_spread(monkeypatch):
         ]
 
     monkeypatch.setattr(isosceles, "run", rows)
-    given, alone, together = isosceles.experiment("small", 0, lambda *_, **__: None)
+    given, alone, together = isosceles.experiment("small", 0, Callbacks())
     assert given["name"] == "isosceles-16, alone, input"
     assert given["measured"] == "mean 16 (15 - 17), median 17, top 20 % 21, max 23 (22 - 24)"
     assert alone["measured"].endswith("; wrong format 0 % (0 - 1), illegal before repair 5 %")
@@ -85,4 +84,4 @@ def test_ours_stand_beside_the_lectures_with_their_spread(monkeypatch):
 
 def test_an_unknown_scale_names_the_nearest():
     with pytest.raises(UsageError, match="did you mean 'small'"):
-        run("smal", 0, lambda *_, **__: None)
+        run("smal", 0, Callbacks())
