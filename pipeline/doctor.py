@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import __version__
-from pipeline.core.jit import FOLDER
+from pipeline.core import jit
 from pipeline.executors.local import cores
 from pipeline.model.device import describe, pick_device
 from pipeline.problem import load_problem, memory_bytes, problem_names, readable
@@ -60,7 +60,7 @@ def _writable(what: str, folder: Path) -> dict[str, Any]:
 
 def _compiled() -> dict[str, Any]:
     what = "compiled kernels"
-    if FOLDER.is_dir() and os.access(FOLDER, os.W_OK):
+    if os.access(jit.folder(), os.W_OK):
         return _finding(what, "kept between sessions")
     return _finding(
         what, "not kept: every start compiles anew; set NUMBA_CACHE_DIR to a writable folder", False

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from pipeline.errors import PipelineError, RunError, VerificationError
 from pipeline.problem import Problem, problem_spec
 from pipeline.publish import certificates
+from pipeline.storage import verdicts
 from pipeline.storage.construction_files import read_constructions
 from pipeline.storage.round_files import best_of, load_pool
 from pipeline.storage.run import Run, all_runs
@@ -158,7 +159,7 @@ def own(problem: Problem) -> Iterator[tuple[int, int, Path]]:
         if not certificates.is_untouched(file.read_bytes()):
             raise VerificationError(f"{file}: its SHA-256 does not fit; restore the file")
         for one in read_constructions(file):
-            one.check()
+            verdicts.once(problem, [file], one.check)
             if not one.imported:
                 yield one.n, one.score(), file
 

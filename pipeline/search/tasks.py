@@ -166,7 +166,7 @@ def _from_starts(
     """
     rng, starts = shard.rng.copy(), np.ascontiguousarray(shard.cells).copy()
     kernels.complete_many(orbits_, rng, starts)
-    if shard.method == "neighbourhood" and space.hook is not table_hook:
+    if shard.method == "neighbourhood" and space.hook is not table_hook.compiled:
         triples = _problem(shard.problem, shard.convention).arity <= 3
         cells = starts.copy()
         neighbourhood_many(orbits_, rng, cells, shard.proposals, _HANDFUL, _NODES, triples)
