@@ -3,7 +3,6 @@
 import hashlib
 import json
 import math
-import reprlib
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
@@ -14,20 +13,12 @@ from typing import Any, get_type_hints
 import tomli_w
 
 from pipeline.core.untrusted import read_bytes
-from pipeline.errors import PipelineError, UsageError, nearest
+from pipeline.errors import PipelineError, UsageError, nearest, short
 
 
 def _need(ok: bool, name: str, value: object, rule: str) -> None:
     if not ok:
         raise UsageError(f"{name} must be {rule}, got {short(value)}")
-
-
-def short(value: object) -> str:
-    """Write a value that a file gave, however long or deep it is."""
-    writer = reprlib.Repr()
-    writer.maxstring = writer.maxlong = writer.maxother = 80
-    writer.maxlist = writer.maxtuple = writer.maxdict = 20
-    return writer.repr(value)
 
 
 def _within(name: str, value: float, low: float, high: float, unit: str = "") -> None:

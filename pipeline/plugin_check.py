@@ -22,8 +22,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pipeline.core import bitset
-from pipeline.core import jit
+from pipeline.core import bitset, jit
 from pipeline.errors import PipelineError, UsageError, VerificationError
 from pipeline.plugin_files import place_in_plugin
 from pipeline.plugins import digest_of

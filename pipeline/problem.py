@@ -51,6 +51,7 @@ _CHECKER_SIGNATURE = (
     "int32[::1])"  # witness, filled with the elements of one violation
 )
 
+
 def blocking_hook(function: Callable[..., None]) -> Any:
     """Compile a problem's incremental hook.
 
@@ -460,7 +461,9 @@ def is_shipped(problem: Problem) -> bool:
     """Tell whether a problem comes with this program, whatever others call themselves."""
     kind = type(problem)
     place = f"{kind.__module__}:{kind.__qualname__}"
-    ours = any(p.value == place and p.value.startswith("problems.") for p in _entry_points().values())
+    ours = any(
+        p.value == place and p.value.startswith("problems.") for p in _entry_points().values()
+    )
     return ours and not problem.plugin
 
 

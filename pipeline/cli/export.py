@@ -5,27 +5,19 @@ from typing import Any
 
 import click
 
-from pipeline.cli.common import (
-    collection_of,
-    pick_options,
-    problem_option,
-    runs_option,
-    writable,
-)
+from pipeline.cli.common import Target, target_options, tell_judge, writable
 from pipeline.storage import files
 
 _LISTS, _PICTURES = ("json", "csv", "parquet", "lean-list"), ("svg", "tikz")
 
 
 @click.command()
-@click.argument("target", metavar="FILE|RUN")
 @click.option(
     "--format",
     "kind",
     type=click.Choice([*_LISTS, *_PICTURES]),
     help="svg and tikz draw the best one; the others list them.  [default: json]",
 )
-@click.option("--n", type=int, help="Which size.  [default: the one searched for]")
 @click.option(
     "--top", type=click.IntRange(1), default=100, show_default=True, help="How many, best first."
 )
@@ -33,22 +25,15 @@ _LISTS, _PICTURES = ("json", "csv", "parquet", "lean-list"), ("svg", "tikz")
 @click.option("-o", "file", metavar="FILE", help="Where to.  [default: standard output]")
 @click.option("--force", is_flag=True, help="Replace FILE.")
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
-@pick_options
-@problem_option
-@runs_option
+@target_options(n="The size.  [default: the one searched for]", pick=True, json=False)
 def export(
-    target: str,
+    target: Target,
     kind: str | None,
-    n: int | None,
     top: int,
     inequivalent: bool,
     file: str | None,
     force: bool,
     as_json: bool,
-    rank: int | None,
-    id_: str | None,
-    problem: str | None,
-    runs: str | None,
 ) -> None:
     """Write constructions of a run or a file for other programs.
 
@@ -67,11 +52,11 @@ def export(
     if kind == "parquet" and file is None:
         raise UsageError("--format parquet: needs a file; add -o FILE.parquet")
     there = None if file is None else writable("-o", Path(file), force)
-    held = collection_of(target, runs, problem, n)
+    held = target.collection()
     plugin, pool = held.problem, held.pool
-    if rank is not None or id_ is not None or kind in _PICTURES:
+    if target.is_picked or kind in _PICTURES:
         # The one drawn is the one that `pipeline best` shows.
-        pool = pool.take([held.pick(rank, id_)])
+        pool = pool.take([target.pick(held)])
     else:
         pool = (_one_of_each(plugin, pool) if inequivalent else pool).top(top)
     text = ""
@@ -85,6 +70,7 @@ def export(
             "tikz": lambda: exporting.to_tikz(rows[0], coords),
         }
         text = write[kind]()
+    tell_judge(plugin)
     if there is None:
         click.echo(text.encode(), nl=False)  # as a file: UTF-8, whatever the terminal's
         return

@@ -5,17 +5,7 @@ from typing import Any
 
 import click
 
-from pipeline.cli.common import (
-    collection_of,
-    echo,
-    json_option,
-    open_run,
-    pick_options,
-    print_json,
-    problem_of,
-    problem_option,
-    runs_option,
-)
+from pipeline.cli.common import Target, echo, json_option, print_json, runs_option, target_options
 
 
 @click.command()
@@ -68,19 +58,8 @@ def ls(runs: str | None, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("run_", metavar="RUN")
-@pick_options
-@problem_option
-@runs_option
-@json_option
-def show(
-    run_: str,
-    rank: int | None,
-    id_: str | None,
-    problem: str | None,
-    runs: str | None,
-    as_json: bool,
-) -> None:
+@target_options("RUN", pick=True)
+def show(target: Target, as_json: bool) -> None:
     """Show a run: its command, its rounds, its best construction.
 
     --rank and --id pick another construction. RUN is a path, a unique prefix of its name, or
@@ -90,11 +69,11 @@ def show(
     from pipeline.storage.collection import of_run
     from pipeline.storage.round_files import read_round
 
-    opened = open_run(run_, runs)
-    plugin, best = problem_of(opened, problem), None
+    opened, plugin = target.opened()
+    best = None
     if opened.rounds():
         held = of_run(opened, plugin)
-        best = held.described(held.pick(rank, id_))
+        best = held.described(target.pick(held))
     if as_json:
         rounds = [read_round(opened, plugin, k, opened.config.n)[0] for k in opened.rounds()]
         info = {key: opened.info[key] for key in ("id", "problem", "n", "seed", "identity")}
@@ -117,20 +96,9 @@ def show(
 
 
 @click.command()
-@click.argument("run_", metavar="RUN")
-@click.option("--round", "round_", type=int, help="Which round.  [default: the last]")
-@click.option("--n", type=int, help="Which size.  [default: the one searched for]")
-@problem_option
-@runs_option
-@json_option
-def hist(
-    run_: str,
-    round_: int | None,
-    n: int | None,
-    problem: str | None,
-    runs: str | None,
-    as_json: bool,
-) -> None:
+@click.option("--round", "round_", type=int, help="The round.  [default: the last]")
+@target_options("RUN", n="The size.  [default: the one searched for]")
+def hist(target: Target, round_: int | None, as_json: bool) -> None:
     """Draw the histogram of the scores of a round.
 
     Failures have bars of their own. RUN is a path, a unique prefix of its name, or latest.
@@ -139,10 +107,10 @@ def hist(
     from pipeline.report.terminal import console, histogram, parts, statistics_table
     from pipeline.storage.round_files import read_round
 
-    opened = open_run(run_, runs)
+    opened, plugin = target.opened()
     number = opened.last_round() if round_ is None else round_
-    size = opened.config.n if n is None else n
-    stats, _ = read_round(opened, problem_of(opened, problem), number, size)
+    size = opened.config.n if target.n is None else target.n
+    stats, _ = read_round(opened, plugin, number, size)
     found = parts(stats, size)
     if not found:
         there = ", ".join(stats["pool"])
@@ -157,23 +125,11 @@ def hist(
 
 
 @click.command()
-@click.argument("what", metavar="FILE|RUN|PROBLEM")
-@click.option("--n", type=int, help="Which size.  [default, of a run: the one searched for]")
 @click.option("--convention", help="Of a PROBLEM: one of its conventions.  [default: its first]")
-@pick_options
-@problem_option
-@runs_option
-@json_option
-def best(
-    what: str,
-    n: int | None,
-    convention: str | None,
-    rank: int | None,
-    id_: str | None,
-    problem: str | None,
-    runs: str | None,
-    as_json: bool,
-) -> None:
+@target_options(
+    "FILE|RUN|PROBLEM", n="The size.  [default, of a run: the one searched for]", pick=True
+)
+def best(target: Target, convention: str | None, as_json: bool) -> None:
     """Show the best construction of a run, a file or a problem.
 
     It is verified anew. RUN is a path, a unique prefix of its name, or latest; FILE is whatever
@@ -183,31 +139,38 @@ def best(
     from pipeline.errors import UsageError
     from pipeline.report.terminal import console
 
-    err = console(stderr=True)
-    if not _is_problem(what):
-        if convention is not None:
-            raise UsageError("--convention goes with a PROBLEM; a run has its own")
-        held = collection_of(what, runs, problem, n)
-        found = held.described(held.pick(rank, id_))
-        if held.run is not None:
-            found |= {"run": held.run.name, "path": str(held.run.path)}
-        if as_json:
-            print_json(found)
-        else:
-            print_best(held.problem, found, console())
+    if _is_problem(target.word):
+        if target.is_picked or target.problem is not None:
+            raise UsageError("--rank, --id and --problem go with a RUN or FILE, not with a PROBLEM")
+        _best_of_problem(target, convention, as_json)
         return
-    if rank is not None or id_ is not None or problem is not None:
-        raise UsageError("--rank, --id and --problem go with a RUN or FILE, not with a PROBLEM")
+    if convention is not None:
+        raise UsageError("--convention goes with a PROBLEM; a run has its own")
+    held = target.collection()
+    found = held.described(target.pick(held))
+    if held.run is not None:
+        found |= {"run": held.run.name, "path": str(held.run.path)}
+    if as_json:
+        print_json(found)
+    else:
+        print_best(held.problem, found, console())
+
+
+def _best_of_problem(target: Target, convention: str | None, as_json: bool) -> None:
+    """Print the best construction of a problem in all its runs."""
+    from pipeline.errors import UsageError
     from pipeline.problem import load_problem
     from pipeline.publish.records import best_over_runs
+    from pipeline.report.terminal import console
     from pipeline.storage.run import runs_root
 
+    what, n, err = target.word, target.n, console(stderr=True)
     if n is None:
         raise UsageError(
             f"{what} is a problem: name a size, as in: pipeline best {what} --n 16; for one run "
             f"write more of its name, as in: pipeline best {what}-n16 (see: pipeline ls)"
         )
-    root, plugin = runs_root(runs), load_problem(what, convention)
+    root, plugin = runs_root(target.runs), load_problem(what, convention)
     plugin.ground(n)
     for path in (root / what, Path(what)):
         if (path / "run.json").is_file():

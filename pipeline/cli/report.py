@@ -7,16 +7,17 @@ from typing import Any
 import click
 
 from pipeline.cli.common import (
+    Target,
     as_file,
-    collection_of,
     echo,
     json_option,
     open_run,
-    pick_options,
     print_json,
     problem_of,
     problem_option,
     runs_option,
+    target_options,
+    tell_judge,
     writable,
 )
 from pipeline.errors import UsageError
@@ -69,52 +70,41 @@ def report(
         alone = len(opened) == 1
         usual = opened[0].path / "report.html" if alone else runs_root(runs) / "comparison.html"
         there = writable("-o", usual)
-    stories = [Story(run, problem_of(run, problem)) for run in opened]
     if sources:
-        text = file_page(collection_of(sources[0], runs, problem, n))
+        held = Target(sources[0], runs, problem, n).collection()
+        plugin, text = held.problem, file_page(held)
     else:
+        stories = [Story(run, problem_of(run, problem)) for run in opened]
+        plugin = stories[0].problem
         text = run_page(stories[0]) if len(stories) == 1 else comparison_page(stories)
     write_file(there, text.encode())
     if as_json:
         told: dict[str, Any] = {"runs": [str(run.path) for run in opened]}
         told = {"from": sources[0]} if sources else told
-        print_json({"file": str(there), "bytes": there.stat().st_size, **told})
+        told |= {"bytes": there.stat().st_size, "plugin": plugin.plugin}
+        print_json({"file": str(there), **told})
     else:
         echo(str(there))
+        tell_judge(plugin)
     if open_ and not webbrowser.open(there.resolve().as_uri()):
         echo("no browser was found; open the file in one yourself", err=True)
 
 
 @click.command()
-@click.argument("target", metavar="FILE|RUN")
 @click.option(
     "--what",
     type=click.Choice(_WHAT),
     required=True,
     help="Scores of a round, progress, the best board, or how often cells are used.",
 )
-@click.option("--round", "round_", type=int, help="Of a RUN: which round.  [default: the last]")
-@click.option("--n", type=int, help="Of a FILE: which size, and that of what names none.")
+@click.option("--round", "round_", type=int, help="Of a RUN: the round.  [default: the last]")
 @click.option(
     "-o", "file", metavar="FILE", required=True, help="A .svg, .pdf or .png; a board also .tex."
 )
 @click.option("--force", is_flag=True, help="Replace FILE.")
-@pick_options
-@problem_option
-@runs_option
-@json_option
+@target_options(n="Of a FILE: the size, and that of what names none.", pick=True)
 def plot(
-    target: str,
-    what: str,
-    round_: int | None,
-    n: int | None,
-    file: str,
-    force: bool,
-    rank: int | None,
-    id_: str | None,
-    problem: str | None,
-    runs: str | None,
-    as_json: bool,
+    target: Target, what: str, round_: int | None, file: str, force: bool, as_json: bool
 ) -> None:
     """Draw one figure of a run or a file, for a paper.
 
@@ -132,34 +122,35 @@ def plot(
         raise UsageError(f"-o {file}: .tex draws a board alone; use .svg or .pdf for --what {what}")
     if round_ is not None and what == "progress":
         raise UsageError("--round: --what progress shows all rounds; leave it out")
-    if what != "board" and (rank is not None or id_ is not None):
+    if what != "board" and target.is_picked:
         raise UsageError(f"--rank and --id pick a board; --what {what} shows all constructions")
     if suffix in (".pdf", ".png"):
         check_renderer()
-    there, source = writable("-o", Path(file), force), as_file(target)
-    if source is not None:
+    there, told = writable("-o", Path(file), force), {}
+    if target.file is not None:
         if what == "progress" or round_ is not None:
             raise UsageError(
-                f"{target} is a file, which has no rounds: draw its board, heatmap or scores"
+                f"{target.file} is a file, which has no rounds: draw its board, heatmap or scores"
             )
-        held = collection_of(target, runs, problem, n)
-        drawn, told = _figure_of(held, what, suffix, rank, id_), {"from": str(source)}
+        held = target.collection()
+        plugin, drawn = held.problem, _figure_of(held, what, suffix, target)
+        told["from"] = str(target.file)
     else:
-        if n is not None:
+        if target.n is not None:
             raise UsageError("--n goes with a FILE; a RUN is drawn at the size it searches for")
-        opened = open_run(target, runs)
-        plugin = problem_of(opened, problem)
-        drawn = _figure(opened, plugin, what, round_, suffix, (rank, id_))
-        told = {"run": str(opened.path)}
+        opened, plugin = target.opened()
+        drawn = _figure(opened, plugin, what, round_, suffix, target)
+        told["run"] = str(opened.path)
     data = render(drawn, suffix[1:]) if suffix in (".pdf", ".png") else drawn.encode()
     write_file(there, data)
     if as_json:
-        print_json({"file": str(there), **told, "what": what})
+        print_json({"file": str(there), **told, "what": what, "plugin": plugin.plugin})
     else:
         echo(str(there))
+        tell_judge(plugin)
 
 
-def _figure_of(held: Any, what: str, suffix: str, rank: int | None, id_: str | None) -> str:
+def _figure_of(held: Any, what: str, suffix: str, target: Target) -> str:
     """Return a figure of constructions that no run tells of, as SVG, or a board as TikZ."""
     from pipeline.core.score_stats import distribution
     from pipeline.report import figures
@@ -167,7 +158,7 @@ def _figure_of(held: Any, what: str, suffix: str, rank: int | None, id_: str | N
 
     plugin, pool = held.problem, held.pool
     if what == "board":
-        return _board(held, held.pick(rank, id_), suffix)
+        return _board(held, target.pick(held), suffix)
     if what == "scores":
         limits = int(pool.score.min()), int(pool.score.max())
         return figures.histogram_svg(distribution(pool.score), held.where, limits)
@@ -184,12 +175,7 @@ def _board(held: Any, index: int, suffix: str) -> str:
 
 
 def _figure(
-    opened: Any,
-    plugin: Any,
-    what: str,
-    number: int | None,
-    suffix: str,
-    picked: tuple[int | None, str | None],
+    opened: Any, plugin: Any, what: str, number: int | None, suffix: str, target: Target
 ) -> str:
     """Return a figure as SVG, or a board as TikZ."""
     from pipeline.report import figures
@@ -203,7 +189,7 @@ def _figure(
         return figures.histograms_svg(story, found)
     if what == "board":
         held = story.after(found.number)
-        return _board(held, held.pick(*picked), suffix)
+        return _board(held, target.pick(held), suffix)
     label = f"{plugin.name}, n={story.n}: cells used by the best fifth after round {found.number}"
     return _heatmap(plugin, story.n, found.usage, label)
 

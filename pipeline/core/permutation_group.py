@@ -132,7 +132,9 @@ class PermutationGroup:
         """
         everyone = np.arange(self.order, dtype=np.int32)
         right = np.ascontiguousarray(self.product(everyone[:, None], everyone[None, :]).T)
-        cyclic = {_members(self._reach(right[h : h + 1], 0)): h for h in range(self.order - 1, 0, -1)}
+        cyclic = {
+            _members(self._reach(right[h : h + 1], 0)): h for h in range(self.order - 1, 0, -1)
+        }
         known = {(0,)}
         found: list[tuple[Subgroup, list[int]]] = [((0,), [])]
         for subgroup, seeds in found:

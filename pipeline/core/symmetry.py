@@ -7,8 +7,7 @@ from functools import lru_cache
 import numpy as np
 
 from pipeline.core import bitset
-from pipeline.core.bitset import mismatch
-from pipeline.core.bitset import row_points
+from pipeline.core.bitset import mismatch, row_points
 from pipeline.core.jit import is_loaded, njit, suited
 from pipeline.core.permutation_group import PermutationGroup, Subgroup
 from pipeline.errors import UsageError, nearest
