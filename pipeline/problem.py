@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
+from types import MethodType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -503,6 +504,9 @@ def load_problem(spec: str, convention: str | None = None) -> Problem:
             )
     made = found(convention)
     made.plugin = problem_spec(spec) if is_path(spec) else ""
+    if made.plugin and found.known.__module__.startswith("problems."):
+        # What is known of a problem that comes with this program holds for no other.
+        made.known = MethodType(Problem.known, made)
     return made
 
 

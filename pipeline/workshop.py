@@ -200,7 +200,7 @@ class Workshop:
         """Report what tabu searches of the arms go without, at the size searched for."""
         limit = self.config.search.table_bytes
         for note in tabu_notes(self.problem, self.config.n, arms, fields, self.mask, limit):
-            self.report("note", text=note)
+            self.report("detail", text=note)
 
     def explore(
         self,

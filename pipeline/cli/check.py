@@ -35,10 +35,7 @@ def verify(target: Target, all_rounds: bool, as_json: bool) -> None:
     if path is None and target.n is not None:
         raise UsageError("--n goes with a FILE; of a RUN all sizes are checked")
     try:
-        if path is None:
-            lines = _verify_run(target, all_rounds)
-        else:
-            lines = _verify_file(path, target)
+        lines = _verify_file(path, target) if path else _verify_run(target, all_rounds)
     except VerificationError as error:
         if as_json:
             print_json({"valid": False, "error": str(error)})

@@ -24,6 +24,7 @@ _SUFFIXES = (".json", ".jsonl", ".parquet", ".csv", ".txt", ".rle", ".cells")
 
 #: Under which key of click's ``meta`` stands when the command began, by ``time.monotonic``.
 BEGAN = "pipeline.began"
+_QUIET = "pipeline.quiet"
 
 
 def interrupted(error: BaseException) -> bool:
@@ -40,6 +41,30 @@ def runs_option(function: Function) -> Function:
         metavar="DIR",
         help="Where runs lie.  [default: PIPELINE_RUNS, or ./runs]",
     )(function)
+
+
+def quiet_option(function: Function) -> Function:
+    """Add ``--quiet``: nothing is printed on ``progress_console``."""
+
+    def keep(context: click.Context, _option: click.Parameter, quiet: bool) -> None:
+        context.meta[_QUIET] = quiet
+
+    return click.option(
+        "-q",
+        "--quiet",
+        is_flag=True,
+        expose_value=False,
+        callback=keep,
+        help="Print no progress; results, warnings and errors alone.",
+    )(function)
+
+
+def progress_console() -> Any:
+    """Return the console for progress: that of stderr, which --quiet silences."""
+    from pipeline.report.terminal import console
+
+    context = click.get_current_context(silent=True)
+    return console(stderr=True, quiet=bool(context and context.meta.get(_QUIET)))
 
 
 def json_option(function: Function) -> Function:

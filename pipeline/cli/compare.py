@@ -19,6 +19,8 @@ from pipeline.cli.common import (
     parse_sizes,
     print_json,
     problem_option,
+    progress_console,
+    quiet_option,
     runs_option,
     writable,
 )
@@ -54,6 +56,7 @@ _OF_A_PLAN += ("stop_at_target",)
 @click.option("--figure", metavar="FILE.svg", help="Draw the best score over CPU seconds.")
 @click.option("-o", "--output", metavar="FILE.md", help="Write the table as Markdown.")
 @problem_option
+@quiet_option
 @runs_option
 @json_option
 def compare(what: tuple[str, ...], **options: Any) -> None:
@@ -133,7 +136,6 @@ def _from_plan(word: str, options: dict[str, Any]) -> dict[str, Any]:
     """Carry a plan out, or go on with it, and return what came of it."""
     from pipeline.executors.local import cores
     from pipeline.plugins import named_in_data
-    from pipeline.report.terminal import console
     from pipeline.storage.run import runs_root
 
     plan = _plan(word, options)
@@ -147,12 +149,12 @@ def _from_plan(word: str, options: dict[str, Any]) -> dict[str, Any]:
         plan = replace(plan, problem=plugin.plugin)
     cells = plan.cells(plugin)
     folder = runs_root(options["runs"]) / plan.folder(plugin.name)
-    err = console(stderr=True)
+    progress = progress_console()
     if not options["as_json"]:
         echo(str(folder))
     from pipeline.benchmarking.experiment import at_equal_compute, carry_out
 
-    with _Progress(err, plan.cpu_seconds + _START, jobs) as live:
+    with _Progress(progress, plan.cpu_seconds + _START, jobs) as live:
         results, failures = carry_out(cells, folder, plugin, jobs, live.report, live.stopping)
     names = [arm.name for arm in plan.arms]
     cut, _, warnings = at_equal_compute(results, [plan.cpu_seconds for _ in results])

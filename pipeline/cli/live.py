@@ -153,8 +153,11 @@ class Live:
         self._where = name
 
     def _on_note(self, text: str) -> None:
-        self._run.event("note", text=text)
+        self._on_detail(text)
         self._console.print(text, soft_wrap=True, markup=False)
+
+    def _on_detail(self, text: str) -> None:
+        self._run.event("note", text=text)  # which `pipeline show` prints
 
     def _on_stage(self, name: str, total: int, n: int | None = None) -> None:
         self._total = total

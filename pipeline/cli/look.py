@@ -74,13 +74,14 @@ def show(target: Target, as_json: bool) -> None:
     if opened.rounds():
         held = of_run(opened, plugin)
         best = held.described(target.pick(held))
+    notes = [event["text"] for event in opened.events() if event.get("event") == "note"]
+    notes = list(dict.fromkeys(map(str, notes)))
     if as_json:
         rounds = [read_round(opened, plugin, k, opened.config.n)[0] for k in opened.rounds()]
         info = {key: opened.info[key] for key in ("id", "problem", "n", "seed", "identity")}
         sessions = opened.info["sessions"]
-        print_json(
-            {**info, "path": str(opened.path), "sessions": sessions, "rounds": rounds, "best": best}
-        )
+        told = {"sessions": sessions, "rounds": rounds, "notes": notes, "best": best}
+        print_json({**info, "path": str(opened.path), **told})
         return
     out = console()
     out.print(str(opened.path), soft_wrap=True)
@@ -89,6 +90,8 @@ def show(target: Target, as_json: bool) -> None:
         out.print(f"{session['started']}  {command}", soft_wrap=True, markup=False)
         if not session["reproducible"]:
             out.print(f"not reproducible: {session['reason']}", soft_wrap=True, markup=False)
+    for note in notes:
+        out.print(note, soft_wrap=True, markup=False)
     if best is not None:
         print_summary(opened, plugin, best, out)
     else:

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from pipeline.cli.common import BEGAN, echo, interrupted, print_json
+from pipeline.cli.common import BEGAN, echo, interrupted, print_json, progress_console
 
 
 def words() -> list[str]:
@@ -18,9 +18,7 @@ def words() -> list[str]:
 
 def load() -> None:
     """Import what takes a while, and say so."""
-    from pipeline.report.terminal import console
-
-    console(stderr=True).print("loading (the first time also compiling, about ten seconds)")
+    progress_console().print("loading (the first time also compiling, about ten seconds)")
     import pipeline.session  # noqa: F401
 
 
@@ -77,17 +75,17 @@ def play(
     from pipeline.report.terminal import console
     from pipeline.storage.round_files import best_of
 
-    err = console(stderr=True)
+    err, progress = console(stderr=True), progress_console()
     compute = opened.config.compute
     executor = make_executor(compute.workers)
     try:
-        with Live(opened, err) as live:
+        with Live(opened, progress) as live:
             if not quiet:
                 echo(str(opened.path))
             if opened.config.proposer == "model":
                 from pipeline.model.device import describe, prepare
 
-                err.print(f"model on {describe(prepare(compute.device, compute.threads))}")
+                progress.print(f"model on {describe(prepare(compute.device, compute.threads))}")
             told = contextlib.nullcontext(live.report)
             if tensorboard:
                 told = _with_tensorboard(opened, plugin, live, err)

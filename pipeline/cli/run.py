@@ -13,6 +13,7 @@ from pipeline.cli.common import (
     parse_time,
     problem_of,
     problem_option,
+    quiet_option,
     runs_option,
 )
 from pipeline.cli.help import CLASSES, FIELDS, Choice, Words
@@ -59,6 +60,7 @@ _KEPT = "Models to keep: all, or of the last two rounds and of each new best."
 @click.option("--tensorboard", is_flag=True, help="Write each round for TensorBoard, too.")
 @click.option("--keep-models", type=Choice(KEEP), help=f"{_KEPT}  [default: last]")
 @click.option("--print-config", is_flag=True, help="Print the complete configuration and stop.")
+@quiet_option
 @runs_option
 @json_option
 def run(problem: str, file: str | None, settings: tuple[str, ...], **options: Any) -> None:
@@ -96,6 +98,7 @@ def run(problem: str, file: str | None, settings: tuple[str, ...], **options: An
 @click.option("--tensorboard", is_flag=True, help="Write each round for TensorBoard, too.")
 @problem_option
 @click.option("--keep-models", type=Choice(KEEP), help=_KEPT)
+@quiet_option
 @runs_option
 @json_option
 def resume(

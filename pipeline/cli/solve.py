@@ -9,7 +9,14 @@ from typing import Any
 
 import click
 
-from pipeline.cli.common import json_option, parse_time, print_json, writable
+from pipeline.cli.common import (
+    json_option,
+    parse_time,
+    print_json,
+    progress_console,
+    quiet_option,
+    writable,
+)
 from pipeline.cli.help import CLASSES, Words
 from pipeline.errors import UsageError
 
@@ -29,6 +36,7 @@ _LINE_EVERY = 10.0  # seconds between lines where there is no terminal
 @click.option("--all", "all_", is_flag=True, help="Find every set of the largest size, and count.")
 @click.option("--inequivalent", is_flag=True, help="With --all -o: one of each symmetry class.")
 @click.option("-o", "--output", metavar="FILE", help="Write the set as JSON, for `verify`.")
+@quiet_option
 @json_option
 def solve(
     problem: str,
@@ -66,8 +74,8 @@ def solve(
     plugin = load_problem(problem, convention)
     check_objective(plugin, problem, n)
     plugin.ground(n)
-    err = console(stderr=True)
-    err.print("loading (the first time also compiling, about twenty seconds)")
+    progress = progress_console()
+    progress.print("loading (the first time also compiling, about twenty seconds)")
     from pipeline.plugin_check import check_first_use
 
     check_first_use(plugin)
@@ -78,17 +86,17 @@ def solve(
     spec = problem_spec(problem)
     question = Question(spec, plugin.convention, n, symmetry)
     executor = make_executor(workers)
-    with _Progress(err) as progress:
+    with _Progress(progress) as bar:
         try:
             if all_:
                 from pipeline.cli.every import every
 
                 def prove(limit: float) -> Any:
-                    return solve(question, executor, limit, progress.report)
+                    return solve(question, executor, limit, bar.report)
 
-                found, cells = every(plugin, question, seconds, prove, err)
+                found, cells = every(plugin, question, seconds, prove, progress)
             else:
-                answer = solve(question, executor, seconds, progress.report)
+                answer = solve(question, executor, seconds, bar.report)
         finally:
             executor.close()
     if all_:

@@ -162,7 +162,7 @@ class Callback:
 
     def __init__(self, signature: str, function: Callable[..., Any], is_kept: bool = True) -> None:
         """Take a signature in numba's words, and whether its code may be kept."""
-        functools.update_wrapper(self, function)
+        self.__doc__ = function.__doc__
         self.py_func, self._signature, self._is_kept = function, signature, is_kept
 
     @cached_property
