@@ -43,7 +43,7 @@ def inside(name: str, *folders: str) -> bool:
 @pytest.mark.parametrize(
     ("module", "homes"),
     [
-        ("torch", ("pipeline/model/", "pipeline/lab/")),
+        ("torch", ("pipeline/model/", "pipeline/lab/", "pipeline/report/tensorboard.py")),
         ("safetensors", ("pipeline/model/", "pipeline/lab/")),
         ("click", ("pipeline/cli/",)),
         ("rich", ("pipeline/cli/", "pipeline/report/")),
