@@ -110,7 +110,7 @@ class Known:
 
     def __str__(self) -> str:
         """Write it with its source, its date, and whether it is proved."""
-        proved = ", proved to be the most" if self.proved else ""
+        proved = ", proved optimal" if self.proved else ""
         return f"{self.value} ({', '.join(filter(None, [self.source, self.date]))}{proved})"
 
 

@@ -697,7 +697,7 @@ def test_a_target_stops_a_search(tmp_path, cli):
 @pytest.mark.parametrize("sizes", ["6", "5,6"])
 def test_a_target_above_a_proved_value_is_refused_before_anything_runs(tmp_path, cli, sizes):
     found = cli("search", "no-3-in-line", "--n", sizes, "--target", 13, "--runs", tmp_path / "r")
-    refused(found, r"--target 13: 1[02] is proved to be the most for no-3-in-line at n=[56] \(")
+    refused(found, r"--target 13: 1[02] is proved optimal for no-3-in-line at n=[56] \(")
     assert not (tmp_path / "r").exists()
 
 

@@ -50,7 +50,7 @@ def test_what_failed_is_checked_again(asked, file):
 def test_a_plugin_is_always_asked(asked, file, tmp_path):
     mine = tmp_path / "mine.py"
     mine.write_text(
-        "from problems.isosceles import Isosceles as Shipped\n\n\nclass Isosceles(Shipped):\n    pass\n"
+        "from problems.isosceles import Isosceles as Shipped\nclass Isosceles(Shipped):\n    pass\n"
     )
     problem = load_problem(f"{mine}:Isosceles")
     for _ in range(2):

@@ -15,9 +15,9 @@ from pipeline.cli.common import Target, echo, print_json, target_options
 def certificate(target: Target, folder: str, force: bool, as_json: bool) -> None:
     """Write a certificate, with a program that checks it.
 
-    DIR gets a JSON file (points, claim, convention, where it came from, SHA-256) and verify.py,
-    which goes through all triples by the definition and needs nothing but Python 3.8. RUN is a
-    path, a unique prefix of its name, or latest; FILE is whatever `verify` reads.
+    DIR gets a JSON file (points, claim, convention, provenance, SHA-256) and verify.py, which
+    checks every tuple of points against the definition and needs only Python 3.8. RUN is a path, a
+    unique prefix of its name, or latest; FILE is any file that `verify` reads.
     """
     from pipeline.plugins import judge
     from pipeline.publish import certificates
@@ -39,7 +39,7 @@ def certificate(target: Target, folder: str, force: bool, as_json: bool) -> None
     what = f"{plugin.name}, n={found['n']}, {found['score']} points"
     echo(f"{there / name}: {what}, verified{judge(plugin)}")
     if found.get("imported"):
-        echo("it was given with --start or found from what was, and says so: imported")
+        echo("imported: given with --start, or found from what was given; the certificate says so")
     echo(f"check it anywhere: python {checker}")
 
 

@@ -18,8 +18,8 @@ from pipeline.errors import UsageError, VerificationError
 
 
 @click.command()
-@click.option("--all-rounds", is_flag=True, help="Of a RUN: every round, not the last alone.")
-@target_options(n="Of a FILE: the size, and that of what names none.")
+@click.option("--all-rounds", is_flag=True, help="Check every round of a RUN, not only the last.")
+@target_options(n="Size of the constructions in a FILE.")
 def verify(target: Target, all_rounds: bool, as_json: bool) -> None:
     """Check constructions with the independent validator.
 
@@ -124,7 +124,7 @@ def problems(as_json: bool) -> None:
 @runs_option
 @json_option
 def doctor(runs: str | None, as_json: bool) -> None:
-    """Say what this machine has, and what would not work."""
+    """Check this machine: packages, device, memory, disk, kernels."""
     from pipeline.doctor import examine
     from pipeline.storage.run import runs_root
 

@@ -39,7 +39,7 @@ def runs_option(function: Function) -> Function:
         "--runs",
         "runs",
         metavar="DIR",
-        help="Where runs lie.  [default: PIPELINE_RUNS, or ./runs]",
+        help="Directory of the runs.  [default: PIPELINE_RUNS, or ./runs]",
     )(function)
 
 
@@ -78,7 +78,7 @@ def problem_option(function: Function) -> Function:
         "--problem",
         "problem",
         metavar="NAME|FILE.py:CLASS",
-        help="The problem, where FILE names none; a plugin's file runs only if it is named here.",
+        help="The problem, if FILE names none. A plugin file is run only if it is named here.",
     )(function)
 
 

@@ -12,9 +12,9 @@ from pipeline.cli.common import Target, print_json, target_options
 def count(target: Target, as_json: bool) -> None:
     """Count constructions up to symmetry, by score and stabiliser.
 
-    Two are equivalent when a symmetry of the ground set takes one to the other. RUN (a path, a
-    unique prefix of its name, or latest) stands for what its last round kept; FILE is whatever
-    `verify` reads, such as `export` and `solve --all` write.
+    Two are equivalent when a symmetry of the ground set maps one to the other. For a RUN (a path, a
+    unique prefix of its name, or latest) the constructions kept in its last round are counted; FILE
+    is any file that `verify` reads, such as `export` and `solve --all` write.
     """
     from pipeline.core.bitset import first_of_each
     from pipeline.search.equivalence_classes import census

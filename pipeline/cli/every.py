@@ -121,7 +121,9 @@ def print_every(plugin: Any, found: dict[str, Any], out: Any) -> None:
     )
     if found["complete"]:
         cost = f"{found['nodes']:,} nodes, {found['seconds']:.1f} s"
-        out.print(f"all there are, by {found['method']}, {cost}; each verified", markup=False)
+        out.print(
+            f"this is all of them, by {found['method']} ({cost}); each verified", markup=False
+        )
     if found["constructions"]:
         out.print()
         out.print(census_table(found))

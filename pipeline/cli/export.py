@@ -16,13 +16,13 @@ _LISTS, _PICTURES = ("json", "csv", "parquet", "lean-list"), ("svg", "tikz")
     "--format",
     "kind",
     type=click.Choice([*_LISTS, *_PICTURES]),
-    help="svg and tikz draw the best one; the others list them.  [default: json]",
+    help="svg and tikz draw the best; the others list constructions.  [default: json]",
 )
 @click.option(
     "--top", type=click.IntRange(1), default=100, show_default=True, help="How many, best first."
 )
-@click.option("--inequivalent", is_flag=True, help="One of each class under the symmetry group.")
-@click.option("-o", "file", metavar="FILE", help="Where to.  [default: standard output]")
+@click.option("--inequivalent", is_flag=True, help="One construction of each symmetry class.")
+@click.option("-o", "file", metavar="FILE", help="Output file.  [default: standard output]")
 @click.option("--force", is_flag=True, help="Replace FILE.")
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 @target_options(n="The size.  [default: the one searched for]", pick=True, json=False)
@@ -37,10 +37,10 @@ def export(
 ) -> None:
     """Write constructions of a run or a file for other programs.
 
-    Of a run those of its last round. Every one is verified anew, and comes with its score, the
-    round and origin it is from, the order of its stabiliser, and an id that all equivalent ones
-    share; --rank and --id write one alone. RUN is a path, a unique prefix of its name, or latest;
-    FILE is whatever `verify` reads.
+    For a run: those of its last round. Each is verified again and comes with its score, round,
+    origin, the order of its stabiliser, and an id shared by all equivalent ones. --rank and --id
+    write only one. RUN is a path, a unique prefix of its name, or latest; FILE is any file that
+    `verify` reads.
     """
     from pipeline.errors import UsageError
     from pipeline.report import exporting

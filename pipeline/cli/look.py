@@ -14,8 +14,8 @@ from pipeline.cli.common import Target, echo, json_option, print_json, runs_opti
 def ls(runs: str | None, as_json: bool) -> None:
     """List the runs, oldest first.
 
-    With state, rounds, best score, time played and size on the disk. A run is running, done (its
-    budget is used or its target reached), stopped (`pipeline resume` goes on with it) or damaged.
+    The columns are state, rounds, best score, running time and size on disk. A run is running, done
+    (its budget is used or its target reached), stopped (`pipeline resume` continues it) or damaged.
     """
     from pipeline.storage.listing import UNBOUNDED, listing
     from pipeline.storage.run import runs_root
@@ -95,7 +95,7 @@ def show(target: Target, as_json: bool) -> None:
     if best is not None:
         print_summary(opened, plugin, best, out)
     else:
-        out.print(f"no finished round yet; play it with: pipeline resume {opened.name}")
+        out.print(f"no finished round yet; run it with: pipeline resume {opened.name}")
 
 
 @click.command()
@@ -104,7 +104,8 @@ def show(target: Target, as_json: bool) -> None:
 def hist(target: Target, round_: int | None, as_json: bool) -> None:
     """Draw the histogram of the scores of a round.
 
-    Failures have bars of their own. RUN is a path, a unique prefix of its name, or latest.
+    Invalid samples and those of a wrong format have their own bars. RUN is a path, a unique prefix
+    of its name, or latest.
     """
     from pipeline.errors import UsageError
     from pipeline.report.terminal import console, histogram, parts, statistics_table
@@ -135,9 +136,9 @@ def hist(target: Target, round_: int | None, as_json: bool) -> None:
 def best(target: Target, convention: str | None, as_json: bool) -> None:
     """Show the best construction of a run, a file or a problem.
 
-    It is verified anew. RUN is a path, a unique prefix of its name, or latest; FILE is whatever
-    `verify` reads. A word that is the name of a problem means the problem, all of whose runs are
-    looked through, and needs --n.
+    The construction is verified again. RUN is a path, a unique prefix of its name, or latest; FILE
+    is any file that `verify` reads. With the name of a problem, and --n, all its runs are searched
+    for the best.
     """
     from pipeline.errors import UsageError
     from pipeline.report.terminal import console
@@ -250,7 +251,7 @@ def _place(found: dict[str, Any]) -> str:
     if known is None:
         return "no best known value on record for this size"
     words = filter(None, [found["best_known_source"], found["best_known_date"]])
-    proved = ", proved to be the most" if found["best_known_proved"] else ""
+    proved = ", proved optimal" if found["best_known_proved"] else ""
     source = f"{known} ({', '.join(words)}{proved})"
     if score > known:
         return f"{score - known} above the best known, {source}"
@@ -261,10 +262,10 @@ def _origin(found: dict[str, Any]) -> str:
     words = {
         "seed": "local search alone",
         "search": "local search",
-        "model": "search on a sample of the model",
-        "proposal": "search on a proposal made without a model",
+        "model": "search from a sample of the model",
+        "proposal": "search from a candidate made without a model",
     }
     if found["origin"] == "import":
-        return "imported: it was in the file given with --start"
-    descent = ", which goes back to the file given with --start" if found["imported"] else ""
+        return "imported: from the file given with --start"
+    descent = ", starting from the file given with --start" if found["imported"] else ""
     return f"found in round {found['round']} by {words[found['origin']]}{descent}"

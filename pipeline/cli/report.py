@@ -28,7 +28,7 @@ _SUFFIXES = (".svg", ".pdf", ".png", ".tex")
 
 @click.command()
 @click.argument("targets", metavar="FILE|RUN...", nargs=-1, required=True)
-@click.option("-o", "file", metavar="FILE", help="Where to.  [default: report.html in the run]")
+@click.option("-o", "file", metavar="FILE", help="Output file.  [default: report.html in the run]")
 @click.option("--n", type=int, help="Of a FILE: which size, and that of what names none.")
 @click.option("--force", is_flag=True, help="Replace FILE.")
 @click.option("--open", "open_", is_flag=True, help="Open it in a browser.")
@@ -47,10 +47,10 @@ def report(
 ) -> None:
     """Make a page of a run, or one that compares several.
 
-    One HTML file that needs no network: rounds, boards, progress, model, pool, and how to repeat
-    it. Several runs of one problem and size are laid over each other, by default in
-    comparison.html where runs lie. RUN is a path, a unique prefix of its name, or latest. Of a
-    FILE, whatever `verify` reads, the page shows boards and scores; it needs -o.
+    One HTML file that needs no network: rounds, boards, progress, model, pool, and how to reproduce
+    it. Several runs of one problem and size are overlaid, by default in comparison.html in the
+    directory of the runs. RUN is a path, a unique prefix of its name, or latest. For
+    a FILE that `verify` reads, the page shows boards and scores, and -o is required.
     """
     from pipeline.report.gathering import Story
     from pipeline.report.page import comparison_page, file_page, run_page
@@ -59,11 +59,13 @@ def report(
     there = None if file is None else writable("-o", Path(file), force)
     sources, opened = [word for word in targets if as_file(word) is not None], []
     if sources and len(targets) > 1:
-        raise UsageError(f"{sources[0]} is a file, which has no progress to compare; name it alone")
+        raise UsageError(
+            f"{sources[0]} is a file, which has no progress to compare; give only that one"
+        )
     if sources and there is None:
         raise UsageError(f"{sources[0]} is a file: say where its page goes, as in -o report.html")
     if n is not None and not sources:
-        raise UsageError("--n goes with a FILE; a RUN is told at the size it searches for")
+        raise UsageError("--n goes with a FILE; a RUN is shown at the size it searches for")
     if not sources:
         opened = [open_run(name, runs) for name in targets]
     if there is None:
@@ -87,7 +89,7 @@ def report(
         echo(str(there))
         tell_judge(plugin)
     if open_ and not webbrowser.open(there.resolve().as_uri()):
-        echo("no browser was found; open the file in one yourself", err=True)
+        echo("no browser found; open the file yourself", err=True)
 
 
 @click.command()
@@ -95,22 +97,22 @@ def report(
     "--what",
     type=click.Choice(_WHAT),
     required=True,
-    help="Scores of a round, progress, the best board, or how often cells are used.",
+    help="Scores of a round, progress, the best construction, or how often each cell is used.",
 )
 @click.option("--round", "round_", type=int, help="Of a RUN: the round.  [default: the last]")
 @click.option(
     "-o", "file", metavar="FILE", required=True, help="A .svg, .pdf or .png; a board also .tex."
 )
 @click.option("--force", is_flag=True, help="Replace FILE.")
-@target_options(n="Of a FILE: the size, and that of what names none.", pick=True)
+@target_options(n="Size of the constructions in a FILE.", pick=True)
 def plot(
     target: Target, what: str, round_: int | None, file: str, force: bool, as_json: bool
 ) -> None:
     """Draw one figure of a run or a file, for a paper.
 
-    The suffix of the FILE after -o says in which format; .pdf and .png need matplotlib. RUN is a
-    path, a unique prefix of its name, or latest; FILE is whatever `verify` reads. --rank and --id
-    pick the board to draw.
+    The suffix of the output file sets the format; .pdf and .png need matplotlib. RUN is a path, a
+    unique prefix of its name, or latest; FILE is any file that `verify` reads. --rank and --id pick
+    the board to draw.
     """
     from pipeline.report.rendering import check_renderer, render
     from pipeline.storage.run import write_file
@@ -198,7 +200,7 @@ def _heatmap(plugin: Any, n: int, used: Any, label: str) -> str:
     from pipeline.report.board import heatmap_svg
 
     most = float(used.max())
-    drawn = heatmap_svg(plugin.ground(n).coords, used, most, f"{label}, {most:.0%} at most")
+    drawn = heatmap_svg(plugin.ground(n).coords, used, most, f"{label}, maximum {most:.0%}")
     if drawn is None:
         raise UsageError(
             f"--what heatmap: the elements of {plugin.name} have no board to be drawn on; use "

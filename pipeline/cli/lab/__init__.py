@@ -37,7 +37,7 @@ def scale_option(function: Any) -> Any:
         "--scale",
         type=Choice(("small", "lecture")),
         default="small",
-        help="small: a minute or two on a core; lecture: as large as the lecture's, hours.  "
+        help="small: a minute or two on one core; lecture: as in the lecture, hours.  "
         "[default: small]",
     )(function)
 
@@ -46,7 +46,7 @@ def scale_option(function: Any) -> Any:
 @scale_option
 @json_option
 def list_(scale: str, as_json: bool) -> None:
-    """List the tasks and what the lecture says of them."""
+    """List the tasks and what the lecture says about them."""
     from pipeline.lab.registry import entries
 
     found = entries(scale)
@@ -71,27 +71,29 @@ def list_(scale: str, as_json: bool) -> None:
 @click.argument("task")
 @scale_option
 @click.option("--rule", help="Of five-rules: 1 to 5, or all.  [default: all]")
-@click.option("--lengths", default="30:40", help="Of the strings of a rule.  [default: 30:40]")
+@click.option(
+    "--lengths", default="30:40", help="Lengths of the strings of a rule.  [default: 30:40]"
+)
 @click.option("--seed", default=0, help="The rng seed.  [default: 0]")
 @click.option("--steps", type=int, help="Optimiser steps.")
-@click.option("--batch", type=int, help="Strings a step.")
-@click.option("--strings", type=int, help="Of the dataset; 0: fresh ones at every step.")
-@click.option("--samples", type=int, help="Strings the trained model writes.")
-@click.option("--learning-rate", type=float, help="Its peak.")
-@click.option("--weight-decay", type=float, help="On the matrices.")
-@click.option("--parameters", help="A model of about so many, as 27k or 1.5M.")
-@click.option("--checkpoints", help="Steps whose models are kept, as 1000,15000.")
+@click.option("--batch", type=int, help="Strings per step.")
+@click.option("--strings", type=int, help="Strings in the dataset; 0: new ones at every step.")
+@click.option("--samples", type=int, help="Strings to sample from the trained model.")
+@click.option("--learning-rate", type=float, help="Peak learning rate.")
+@click.option("--weight-decay", type=float, help="Weight decay of the matrices.")
+@click.option("--parameters", help="Size of the model, as 27k or 1.5M parameters.")
+@click.option("--checkpoints", help="Steps at which the model is kept, as 1000,15000.")
 @click.option(
-    "--device", type=Choice(DEVICES), help="Of the model.  [default: cpu; auto at lecture]"
+    "--device", type=Choice(DEVICES), help="Device of the model.  [default: cpu; auto at lecture]"
 )
 @runs_option
 @json_option
 def run(task: str, **options: Any) -> None:
-    """Train the GPT on a task, and count how often it obeys the rule.
+    """Train the GPT on a task, and count how often its samples obey the rule.
 
     TASK is a name (see `pipeline lab list`), a rule as s[3]=s[-1], or a file as my-rule.py with
-    lengths = 20, 30, generate(rng) and check(s). Ends with the success rate beside the lecture's;
-    the run's folder holds curves, samples, models and page.html.
+    lengths = 20, 30, generate(rng) and check(s). It ends with the success rate beside the
+    lecture's; the run's directory holds curves, samples, models and page.html.
     """
     entry = values.find(task, options["scale"], options["lengths"])
     labels = values.labels(entry, options["rule"])
@@ -106,21 +108,23 @@ def run(task: str, **options: Any) -> None:
 @click.argument("task")
 @scale_option
 @click.option("--rule", help="Of five-rules: 1 to 5, or all.  [default: all]")
-@click.option("--lengths", default="30:40", help="Of the strings of a rule.  [default: 30:40]")
+@click.option(
+    "--lengths", default="30:40", help="Lengths of the strings of a rule.  [default: 30:40]"
+)
 @click.option("--weight-decay", "decays", help="Values, as 0,0.01,0.1.")
 @click.option("--learning-rate", "rates", help="Values, as 0.001,0.003.")
 @click.option("--parameters", "sizes", help="Values, as 5k,27k.")
 @click.option("--seeds", default=1, help="How many rng seeds, from 0.  [default: 1]")
 @click.option("--steps", type=int, help="Optimiser steps.")
 @click.option(
-    "--device", type=Choice(DEVICES), help="Of the model.  [default: cpu; auto at lecture]"
+    "--device", type=Choice(DEVICES), help="Device of the model.  [default: cpu; auto at lecture]"
 )
 @runs_option
 @json_option
 def sweep(task: str, decays: str | None, rates: str | None, sizes: str | None, **options: Any):
     """Train over several values and rng seeds, and print a table.
 
-    What is finished is not done again.
+    Finished runs are not repeated.
     """
     from itertools import product
 
@@ -154,18 +158,20 @@ def sweep(task: str, decays: str | None, rates: str | None, sizes: str | None, *
 @lab.command("all")
 @scale_option
 @click.option("--seed", default=0, help="The rng seed.  [default: 0]")
-@click.option("--only", help="These tasks alone, as equal-13-22,gcd.")
-@click.option("-o", "out", metavar="FILE", help="Write it there too, with how it was made.")
+@click.option("--only", help="Only these tasks, as equal-13-22,gcd.")
 @click.option(
-    "--device", type=Choice(DEVICES), help="Of the model.  [default: cpu; auto at lecture]"
+    "-o", "out", metavar="FILE", help="Also write the table to FILE, with how it was made."
+)
+@click.option(
+    "--device", type=Choice(DEVICES), help="Device of the model.  [default: cpu; auto at lecture]"
 )
 @runs_option
 @json_option
 def all_(out: str | None, only: str | None, **options: Any) -> None:
-    """Run every task, and print what came beside the lecture's.
+    """Run every task, and print the results beside the lecture's.
 
-    What is finished is not done again, so that a table that was stopped goes on. It is printed in
-    Markdown, with --json as JSON.
+    Finished runs are not repeated, so a stopped table continues. It is printed as Markdown, with
+    --json as JSON.
     """
     from pipeline.errors import nearest
     from pipeline.lab.registry import entries
@@ -200,11 +206,11 @@ def all_(out: str | None, only: str | None, **options: Any) -> None:
 
 @lab.command()
 @click.argument("run_", metavar="RUN")
-@click.option("--string", help="One string; by default the mean over 200 of the task's.")
-@click.option("--steps", help="Steps whose models were kept, as 1000,15000.  [default: all]")
-@click.option("--position", type=int, help="The position whose writing is shown over the steps.")
+@click.option("--string", help="One string.  [default: the mean over 200 of the task]")
+@click.option("--steps", help="Steps of kept models, as 1000,15000.  [default: all]")
+@click.option("--position", type=int, help="The output position to show over the steps.")
 @click.option("--cell", help="Of a board task, as 5,4 (row, column): drawn on the board.")
-@click.option("--file", metavar="FILE.py", help="A task of your own runs only if named here.")
+@click.option("--file", metavar="FILE.py", help="Your own task is run only if it is named here.")
 @runs_option
 @json_option
 def attention(
@@ -217,10 +223,10 @@ def attention(
     runs: str | None,
     as_json: bool,
 ) -> None:
-    """Draw what each layer and head of a lab run looks at.
+    """Draw what each layer and head of a lab run attends to.
 
-    RUN is a path, a unique prefix of its name, or latest. Pictures go to its folder and into its
-    page.html.
+    RUN is a path, a unique prefix of its name, or latest. Pictures are written to its directory and
+    into its page.html.
     """
     from pipeline.lab.folder import find_lab_run
     from pipeline.storage.run import runs_root

@@ -98,7 +98,7 @@ def perform(
                     draw(run, live.report)
         except (Interrupted, KeyboardInterrupt):
             where = f"; {late.log.path} holds what there was" if late.log is not None else ""
-            err.print(f"stopped{where}. What is finished is kept.", soft_wrap=True)
+            err.print(f"stopped{where}. Finished runs are kept.", soft_wrap=True)
             sys.exit(130)
         if not (run.path / "page.html").exists() or pictures:
             put(run.path / "page.html", page(run).encode())
