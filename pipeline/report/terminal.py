@@ -125,8 +125,9 @@ def console(stderr: bool = False, quiet: bool = False) -> Console:
         quiet: print nothing.
     """
     file = drawable(sys.stderr if stderr else sys.stdout)
-    plain = {"highlight": False, "markup": False, "emoji": False}
-    made = _Console(file=file, stderr=stderr, quiet=quiet, **plain)
+    made = _Console(
+        file=file, stderr=stderr, quiet=quiet, highlight=False, markup=False, emoji=False
+    )
     if not made.is_terminal:
         made.width = 100
     return made
