@@ -52,6 +52,9 @@ class Callbacks:
     def on_note(self, text: str) -> None:
         """Something that the user should know, in one line."""
 
+    def on_detail(self, text: str) -> None:
+        """Something for those who look closely, in one line: a log keeps it."""
+
     def on_round(self, state: "State", seconds: float, cpu: float) -> None:
         """A round was committed, after so many seconds; the run has used so many CPU seconds."""
 
@@ -101,6 +104,10 @@ class CallbackList(Callbacks):
     def on_note(self, text: str) -> None:
         for listener in self.listeners:
             listener.on_note(text)
+
+    def on_detail(self, text: str) -> None:
+        for listener in self.listeners:
+            listener.on_detail(text)
 
     def on_round(self, state: "State", seconds: float, cpu: float) -> None:
         for listener in self.listeners:

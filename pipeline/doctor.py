@@ -4,17 +4,20 @@ import importlib.metadata
 import os
 import platform
 import shutil
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from pipeline import __version__
-from pipeline.core.jit import FOLDER
+from pipeline.core import jit
 from pipeline.core.memory import memory_bytes, readable
 from pipeline.executors import cores
-from pipeline.model.device import describe, pick_device
 from pipeline.plugins import load_problem, problem_names
 
+#: Asked in a process of its own: torch takes a while to import, and one that crashes is a finding.
+_DEVICE = "from pipeline.model import device; print(device.describe(device.pick_device('auto')))"
 _PACKAGES = ("torch", "numpy", "numba", "pyarrow", "click", "rich", "safetensors")
 
 
@@ -24,6 +27,9 @@ def examine(root: Path) -> list[dict[str, Any]]:
     Args:
         root: the folder of runs, which need not exist yet.
     """
+    with _asking(_DEVICE) as device:
+        problems = [_check(name) for name in problem_names()]
+        model = _model(device)
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in _PACKAGES)
     free = shutil.disk_usage(_existing(root)).free
     findings = [
@@ -31,12 +37,12 @@ def examine(root: Path) -> list[dict[str, Any]]:
         _finding("packages", versions),
         _finding("machine", f"{platform.system()} {platform.machine()}, {cores()} cores usable"),
         _finding("memory", readable(memory_bytes())),
-        _finding("model runs on", describe(pick_device("auto"))),
+        model,
         _finding("disk", f"{readable(free)} free for {root}", free > 200e6),
         _writable(f"runs in {root}", _existing(root)),
         _compiled(),
     ]
-    return findings + [_check(name) for name in problem_names()]
+    return findings + problems
 
 
 def _finding(what: str, found: str, ok: bool = True) -> dict[str, Any]:
@@ -51,6 +57,23 @@ def _existing(path: Path) -> Path:
     return path
 
 
+def _asking(program: str) -> "subprocess.Popen[str]":
+    """Begin a Python process with this package, whatever else is called so."""
+    here = str(Path(__file__).resolve().parent.parent)
+    program = f"import sys; sys.path.insert(0, {here!r}); {program}"
+    pipe = subprocess.PIPE
+    command = [sys.executable, "-P", "-c", program]
+    return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True)
+
+
+def _model(device: "subprocess.Popen[str]") -> dict[str, Any]:
+    told, wrong = device.communicate()
+    if device.returncode == 0:
+        return _finding("model runs on", told.strip())
+    reason = (wrong.strip().splitlines() or [f"exit code {device.returncode}"])[-1]
+    return _finding("model", f"torch cannot be imported: {reason}; install it again", False)
+
+
 def _writable(what: str, folder: Path) -> dict[str, Any]:
     try:
         with tempfile.TemporaryFile(dir=folder):
@@ -61,7 +84,7 @@ def _writable(what: str, folder: Path) -> dict[str, Any]:
 
 def _compiled() -> dict[str, Any]:
     what = "compiled kernels"
-    if FOLDER.is_dir() and os.access(FOLDER, os.W_OK):
+    if os.access(jit.folder(), os.W_OK):
         return _finding(what, "kept between sessions")
     return _finding(
         what, "not kept: every start compiles anew; set NUMBA_CACHE_DIR to a writable folder", False

@@ -1,5 +1,6 @@
 """Errors people meet: one line each that names the fix, and the exit code that goes with it."""
 
+import reprlib
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -35,3 +36,14 @@ def nearest(word: str, known: Iterable[str]) -> str:
     if close:
         return f"; did you mean {close[0]!r}?"
     return f"; known: {', '.join(known)}" if known else ""
+
+
+def short(value: object) -> str:
+    """Write a value that a file gave, however long or deep it is."""
+    writer = reprlib.Repr()
+    writer.maxstring = writer.maxlong = writer.maxother = 80
+    writer.maxlist = writer.maxtuple = writer.maxdict = 20
+    try:
+        return writer.repr(value)
+    except ValueError:  # Python writes no number of more than 4,300 digits
+        return "a number of thousands of digits"

@@ -14,7 +14,6 @@ import signal
 import subprocess
 import sys
 import traceback
-import types
 from collections.abc import Callable, Iterator
 from itertools import combinations
 from math import comb
@@ -23,8 +22,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pipeline.core import bitset
-from pipeline.core.jit import FOLDER
+from pipeline.core import bitset, jit
 from pipeline.errors import PipelineError, UsageError, VerificationError
 from pipeline.plugin_files import place_in_plugin
 from pipeline.plugins import digest_of, load_problem, problem_spec
@@ -101,7 +99,7 @@ def check_first_use(problem: Problem) -> None:
     if not problem.plugin:
         return
     name, class_name = digest_of(problem), problem.plugin.rpartition(":")[2]
-    passed = FOLDER / "plugins" / f"{name}-{class_name}-{problem.convention}"
+    passed = jit.folder() / "plugins" / f"{name}-{class_name}-{problem.convention}"
     if passed.is_file():
         return
     for found in check_plugin(problem.plugin, problem.convention, quick=True):
@@ -293,8 +291,8 @@ class _Watched(np.ndarray):
 
 def _bounds(problem: Problem, sizes: tuple[int, ...]) -> None:
     """Run hook and checker as plain Python on random sets: arrays are guarded there."""
-    hook = _plain(problem.hook._pyfunc)
-    check = _plain(problem.checker._pyfunc)
+    hook = jit.plain(problem.hook.py_func)
+    check = jit.plain(problem.checker.py_func)
     rng = np.random.default_rng(1)
     for n in sizes:
         coords = _watched(problem.ground(n).coords)
@@ -330,20 +328,3 @@ def _guarded(what: str, function: Callable[..., Any], *given: Any) -> None:
         ) from error
     except Exception:  # noqa: BLE001 - what numba knows and Python does not is none of our business
         return
-
-
-def _plain(function: Callable[..., Any], seen: dict[Any, Any] | None = None) -> Any:
-    """Return a function as plain Python, together with the compiled ones that it calls."""
-    seen = {} if seen is None else seen
-    if function in seen:
-        return seen[function]
-    names = dict(function.__globals__)
-    made = types.FunctionType(
-        function.__code__, names, function.__name__, function.__defaults__, function.__closure__
-    )
-    seen[function] = made
-    for name in function.__code__.co_names:
-        inner = getattr(names.get(name), "py_func", None)
-        if inner is not None:
-            names[name] = _plain(inner, seen)
-    return made

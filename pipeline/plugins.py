@@ -11,11 +11,11 @@ import sys
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
+from types import MethodType
 from typing import Any
 
-from numba.core.ccallback import CFunc
-
 from pipeline import plugin_files
+from pipeline.core.jit import Callback
 from pipeline.errors import PipelineError, RunError, UsageError, nearest
 from pipeline.plugin_files import one_line, run_file
 from pipeline.problem import Problem
@@ -142,6 +142,16 @@ def problem_names() -> list[str]:
     return sorted(_entry_points())
 
 
+def is_shipped(problem: Problem) -> bool:
+    """Tell whether a problem comes with this program, whatever others call themselves."""
+    kind = type(problem)
+    place = f"{kind.__module__}:{kind.__qualname__}"
+    ours = any(
+        p.value == place and p.value.startswith("problems.") for p in _entry_points().values()
+    )
+    return ours and not problem.plugin
+
+
 def problem_spec(spec: str) -> str:
     """Return a spec that means the same from any working directory (paths made absolute)."""
     if ":" not in spec:
@@ -171,13 +181,16 @@ def load_problem(spec: str, convention: str | None = None) -> Problem:
         if not hasattr(found, attribute):
             raise UsageError(f"{spec} lacks the attribute {attribute!r}")
     for attribute, decorator in (("hook", "blocking_hook"), ("checker", "checker")):
-        if not isinstance(getattr(found, attribute), CFunc):
+        if not isinstance(getattr(found, attribute), Callback):
             raise UsageError(
                 f"the {attribute} of {spec} is not compiled; put @{decorator} of pipeline.problem "
                 "over the function"
             )
     made = found(convention)
     made.plugin = problem_spec(spec) if is_path(spec) else ""
+    if made.plugin and found.known.__module__.startswith("problems."):
+        # What is known of a problem that comes with this program holds for no other.
+        made.known = MethodType(Problem.known, made)
     return made
 
 
@@ -224,6 +237,9 @@ def _load_file(spec: str) -> Any:
         raise UsageError(f"no such file: {path}")
     try:
         loaded = run_file(file)
+        for value in vars(loaded).values():
+            if isinstance(value, Callback):
+                _ = value.compiled  # so that what cannot be compiled is told of at once
     except SyntaxError as error:
         where = error.filename or path
         raise PipelineError(f"{where}, line {error.lineno}: {error.msg}") from error

@@ -5,25 +5,20 @@ import sys
 import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numba
 import numpy as np
-from numba import types
 
+from pipeline.core import bitset, jit
 from pipeline.core.bitset import mismatch, popcounts, row_points
 from pipeline.core.ground_set import GroundSet
-from pipeline.core.jit import inlined, kept, njit
+from pipeline.core.jit import Callback, inlined, njit
 from pipeline.core.memory import memory_bytes, readable
 from pipeline.errors import PipelineError, UsageError, nearest
 from pipeline.plugin_files import has_neighbours, one_line, place_in_plugin
-
-_I32 = types.Array(types.int32, 1, "C")
-_U8 = types.Array(types.uint8, 1, "C")
-_COORDS = types.Array(types.int32, 2, "C")
 
 #: Decorator for small functions that a plugin's hook and checker call; they share its file.
 helper = inlined
@@ -31,23 +26,25 @@ helper = inlined
 #: How many flat int32 tables a problem may hand to its hook.
 TABLES = 4
 
-HOOK_SIGNATURE = types.void(
-    types.int64,  # v, the element that joins or leaves
-    _I32,  # members, the elements of the set, v not among them
-    types.int64,  # size, how many of `members` count
-    _U8,  # inside (m,), 1 for a member
-    _I32,  # slot (m + 1,), where the count of element u is kept; slot[m] is a bin
-    _I32,  # counts
-    types.int64,  # delta, what to add
-    _COORDS,  # coords (m, d)
-    types.UniTuple(_I32, TABLES),
+# In numba's words: int32[::1] is an array in C order.
+_HOOK_SIGNATURE = (
+    "void("
+    "int64, "  # v, the element that joins or leaves
+    "int32[::1], "  # members, the elements of the set, v not among them
+    "int64, "  # size, how many of `members` count
+    "uint8[::1], "  # inside (m,), 1 for a member
+    "int32[::1], "  # slot (m + 1,), where the count of element u is kept; slot[m] is a bin
+    "int32[::1], "  # counts
+    "int64, "  # delta, what to add
+    "int32[:,::1], "  # coords (m, d)
+    f"UniTuple(int32[::1], {TABLES}))"
 )
-
-CHECKER_SIGNATURE = types.int64(
-    _I32,  # points, the elements of the construction, ascending
-    types.int64,  # size, how many of `points` count
-    _COORDS,  # coords (m, d)
-    _I32,  # witness, filled with the elements of one violation
+_CHECKER_SIGNATURE = (
+    "int64("
+    "int32[::1], "  # points, the elements of the construction, ascending
+    "int64, "  # size, how many of `points` count
+    "int32[:,::1], "  # coords (m, d)
+    "int32[::1])"  # witness, filled with the elements of one violation
 )
 
 
@@ -64,7 +61,7 @@ def blocking_hook(function: Callable[..., None]) -> Any:
     ``slot[m]`` is a bin: writing there is harmless, so a walk over a padded grid may map the
     outside to element m.
     """
-    return _compiled(HOOK_SIGNATURE, function)
+    return _callback(_HOOK_SIGNATURE, function)
 
 
 def checker(function: Callable[..., int]) -> Any:
@@ -74,17 +71,13 @@ def checker(function: Callable[..., int]) -> Any:
     if they hold no forbidden configuration; otherwise it writes the elements of one to
     ``witness`` (room for 16) and returns how many. It shares nothing with the hook.
     """
-    return _compiled(CHECKER_SIGNATURE, function)
+    return _callback(_CHECKER_SIGNATURE, function)
 
 
-def _compiled(signature: Any, function: Callable[..., Any]) -> Any:
-    """Compile a callback, its code kept if numba has one file to stamp it by."""
-
-    def compile(function: Callable[..., Any], **options: Any) -> Any:
-        return numba.cfunc(signature, **options)(function)
-
+def _callback(signature: str, function: Callable[..., Any]) -> Callback:
+    """Make a callback, its code kept if numba has one file to stamp it by."""
     has_source = Path(function.__code__.co_filename).is_file() and not has_neighbours()
-    return kept(compile, function) if has_source else compile(function)
+    return Callback(signature, function, has_source)
 
 
 @dataclass(frozen=True)
@@ -112,7 +105,7 @@ class Known:
 
     def __str__(self) -> str:
         """Write it with its source, its date, and whether it is proved."""
-        proved = ", proved to be the most" if self.proved else ""
+        proved = ", proved optimal" if self.proved else ""
         return f"{self.value} ({', '.join(filter(None, [self.source, self.date]))}{proved})"
 
 
@@ -270,8 +263,12 @@ class Problem(ABC):
             inside = cells[:, -1] >> ground.m % 8 == 0
         if not inside.all():
             cells = cells * inside[:, None]
+        if not jit.pays(self._steps(popcounts(cells))):
+            with suppress(*NOT_PLAIN):
+                rows = (bitset.points(row, ground.m) for row in cells)
+                return inside & [not self._violation(row, ground.coords) for row in rows]
         with crashes_raised(f"the checker of {self.name}"):
-            return inside & _validate(self.checker, cells, ground.m, ground.coords)
+            return inside & _validate(self.checker.compiled, cells, ground.m, ground.coords)
 
     def score(self, cells: np.ndarray, n: int) -> np.ndarray:
         """Return the score of each construction, int32 ``(B,)``, from raw cells: its size.
@@ -294,11 +291,35 @@ class Problem(ABC):
 
     def witness(self, points: np.ndarray, n: int) -> tuple[int, ...] | None:
         """Return the elements of one violation among ``points`` (element indices), or None."""
+        points, coords = np.sort(np.asarray(points, dtype=np.int32)), self.ground(n).coords
+        if not jit.pays(self._steps(np.array([len(points)]))):
+            with suppress(*NOT_PLAIN):
+                return self._violation(points, coords) or None
         found = np.zeros(16, np.int32)
-        points = np.sort(np.asarray(points, dtype=np.int32))
         with crashes_raised(f"the checker of {self.name}"):
-            size = _check_points(self.checker, points, self.ground(n).coords, found)
-        return tuple(int(v) for v in found[:size]) if size else None
+            size = _check_points(self.checker.compiled, points, coords, found)
+        return tuple(found[:size].tolist()) or None
+
+    def _steps(self, sizes: np.ndarray) -> float:
+        """Estimate the steps that the checker takes for sets of some sizes."""
+        return float((sizes.astype(np.float64) ** (self.arity - 1)).sum())
+
+    def _violation(self, points: np.ndarray, coords: np.ndarray) -> tuple[int, ...]:
+        """Return the elements of one violation, by the checker as plain Python.
+
+        The numbers it is given are Python's: as exact as those of compiled code, and never wrap.
+
+        Raises:
+            Exception: one of NOT_PLAIN, where the checker runs as compiled code alone, or fails.
+        """
+        found = np.zeros(16, np.int32)
+        given = points.astype(object), len(points), coords.astype(object), found
+        size = jit.plain(self.checker.py_func)(*given)
+        return tuple(found[:size].tolist())
+
+
+#: What code raises that only numba runs.
+NOT_PLAIN = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 
 def _table(name: str, given: Any) -> np.ndarray:

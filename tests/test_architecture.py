@@ -53,7 +53,7 @@ def inside(name: str, *folders: str) -> bool:
 @pytest.mark.parametrize(
     ("module", "homes"),
     [
-        ("torch", ("pipeline/model/", "pipeline/lab/")),
+        ("torch", ("pipeline/model/", "pipeline/lab/", "pipeline/report/tensorboard.py")),
         ("safetensors", ("pipeline/model/", "pipeline/lab/")),
         ("click", ("pipeline/cli/",)),
         ("rich", ("pipeline/cli/", "pipeline/report/")),
@@ -213,10 +213,23 @@ def test_the_lab_lists_its_tasks_without_torch():
     late("torch,numba,matplotlib", "lab", "list")
 
 
-def test_listing_runs_loads_neither_torch_nor_numba(played):
-    late("torch,numba", "ls", "--runs", played.parent)
+_READING = {
+    "ls": ["--runs", ".."],
+    "show": ["."],
+    "hist": ["."],
+    "best": ["."],
+    "count": ["."],
+    "verify": ["."],
+    "export": [".", "-o", "made.csv", "--format", "csv"],
+    "plot": [".", "--what", "board", "-o", "made.svg"],
+    "report": ["."],
+    "certificate": [".", "-o", "made"],
+    "records": ["--runs", ".."],
+    "problems": [],
+}
 
 
-@pytest.mark.parametrize("command", ["ls", "show", "hist", "best", "verify"])
-def test_looking_at_a_run_never_loads_torch(command, played):
-    late("torch", command, *(["--runs", played.parent] if command == "ls" else [played]))
+@pytest.mark.parametrize("command", _READING)
+def test_what_only_reads_loads_neither_torch_nor_numba(command, played, monkeypatch):
+    monkeypatch.chdir(played)
+    late("torch,numba", command, *_READING[command])

@@ -331,6 +331,25 @@ def test_doctor_fails_where_something_is_wrong(cli, monkeypatch):
     assert json.loads(cli("doctor", "--json").out)["ok"] is False
 
 
+def test_quiet_leaves_results_and_errors_alone(cli, tmp_path):
+    words = ["run", "isosceles", "--n", 6, *TINY, "--rounds", 1, "--runs", tmp_path]
+    quiet = cli(*words, "--quiet")
+    assert (quiet.code, quiet.err) == (0, "")
+    assert "verified" in quiet.out
+    assert "round 1" in cli(*words).err
+    assert cli("solve", "isosceles", "--n", 4, "--workers", 1, "-q").err == ""
+    refused = cli("solve", "isosceles", "--n", 0, "-q")
+    assert refused.code == 2
+    assert "n must be at least 1" in refused.err
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_prints_a_script_that_asks_this_program(shell, cli):
+    found = cli("completion", shell)
+    assert (found.code, found.err) == (0, "")
+    assert f"_PIPELINE_COMPLETE={shell}_complete" in found.out
+
+
 def test_version_and_help(cli):
     assert __version__ in cli("--version").out
     assert cli("-h").code == 0

@@ -433,8 +433,8 @@ def test_solve_draws_the_set_and_says_what_is_proved_how(cli):
     assert found.code == 0
     assert found.out.count("●") == 9
     assert re.search(
-        r"isosceles \(flat-forbidden\), n=6: 9 points is the most there can be; proved by this "
-        r"program's exhaustive search, [\d,]+ nodes, symmetry broken, \d+\.\d s\n",
+        r"isosceles \(flat-forbidden\), n=6: maximum: 9 points, proved by this "
+        r"program's exhaustive search \([\d,]+ nodes, symmetry broken, \d+\.\d s\)\n",
         found.out,
     )
     assert "equal to the best known, 9" in found.out
@@ -457,14 +457,14 @@ def test_solve_writes_what_verify_reads(cli, tmp_path):
 
 def test_solve_with_a_symmetry_claims_no_more_than_that(cli):
     found = cli("solve", "isosceles", "--n", 6, "--symmetry", "both-mirrors", "--workers", 1)
-    assert "points is the most there can be with the symmetry both-mirrors; proved" in found.out
+    assert "maximum with the symmetry both-mirrors: " in found.out
     assert "best known without a symmetry: 9" in found.out
 
 
 def test_solve_stopped_by_the_clock_gives_bounds(cli):
     found = cli("solve", "isosceles", "--n", 15, "--time", "1", "--workers", 1)
     assert found.code == 0
-    assert re.search(r"between \d+ and \d+ points is the most .* stopped when the time", found.out)
+    assert re.search(r"maximum: \d+ to \d+ points; .* stopped when the time", found.out)
 
 
 @pytest.mark.parametrize(

@@ -152,7 +152,7 @@ def test_a_plugin_that_fails_is_refused_at_its_first_use(command, plugin, cli, t
 
 def test_a_plugin_is_checked_once_and_again_when_its_file_changes(plugin, monkeypatch, tmp_path):
     asked = []
-    monkeypatch.setattr(plugin_check, "FOLDER", tmp_path / "cache")
+    monkeypatch.setattr(plugin_check.jit, "folder", lambda: tmp_path / "cache")
     monkeypatch.setattr(plugin_check, "check_plugin", lambda *a, **k: asked.append(a) or iter(()))
     spec = plugin()
     for _ in range(2):

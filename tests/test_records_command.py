@@ -151,6 +151,18 @@ def test_a_plugin_from_a_file_has_its_table(cli, tmp_path):
     assert {r["held"] for r in found["rows"]} == {""}
 
 
+@pytest.mark.parametrize("own", ["pass", "title = 'mine'"])
+def test_a_plugin_gets_nothing_of_the_problem_whose_name_it_takes(own, cli, tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "from problems.isosceles import Isosceles as Shipped\n\n\n"
+        f"class Isosceles(Shipped):\n    {own}\n"
+    )
+    (first, second) = tables(cli, f"{file}:Isosceles", "--runs", tmp_path, "--n", "2:20")
+    assert first["problem"] == second["problem"] == "isosceles"
+    assert first["rows"] == second["rows"] == []
+
+
 def test_it_works_from_any_folder(cli, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert row(cli, 26)["held"] == "record"
@@ -186,6 +198,20 @@ def test_a_run_that_is_damaged_is_left_out_and_named(played, cli):
     assert done.code == 0
     assert "left out:" in done.err
     assert "stats.json is damaged" in done.err
+
+
+def test_a_run_that_is_damaged_is_not_counted_among_those_looked_through(played, cli):
+    twin = Path(shutil.copytree(played, played.with_name(f"{played.name}-twin")))
+    words = ("best", "isosceles", "--n", 6, "--runs", played.parent)
+    assert "best of 2 runs of isosceles" in cli(*words).out
+    for name in ("stats.json", "n6.parquet"):  # seen at once, and when it is opened
+        there = twin / "rounds" / "0002" / name
+        kept = there.read_bytes()
+        there.write_bytes(kept[:-1])
+        told = cli(*words)
+        there.write_bytes(kept)
+        assert "best of the one run of isosceles" in told.out
+        assert "left out:" in told.err
 
 
 @pytest.mark.parametrize(

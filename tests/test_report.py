@@ -619,20 +619,25 @@ def test_tensorboard_gets_what_the_rounds_say_and_the_run_stays_the_same(played,
     assert contents(run) == contents(played)
 
     def read() -> dict:
-        log = events.EventAccumulator(str(run / "tensorboard"), {"tensors": 0, "images": 0})
+        sizes = {"scalars": 0, "histograms": 0, "images": 0}
+        log = events.EventAccumulator(str(run / "tensorboard"), sizes)
         log.Reload()
-        tags = log.Tags()["tensors"]
         assert [image.step for image in log.Images("best")] == [0, 1, 2]
-        return {
-            tag: {e.step: list(e.tensor_proto.float_val) for e in log.Tensors(tag)} for tag in tags
-        }
+        told = {tag: {e.step: e.value for e in log.Scalars(tag)} for tag in log.Tags()["scalars"]}
+        for event in log.Histograms("scores/kept"):
+            bars = zip(
+                event.histogram_value.bucket_limit, event.histogram_value.bucket, strict=True
+            )
+            told |= {("bars", event.step): {str(int(end)): n for end, n in bars if n}}
+        return told
 
     told = read()
     for number in range(3):
         stats = Run(run).stats(number)
-        assert told["scores/kept/max"][number] == [stats["pool"]["6"]["max"]]
+        assert told["scores/kept/max"][number] == stats["pool"]["6"]["max"]
+        assert told["bars", number] == stats["pool"]["6"]["histogram"]
         if number:
-            assert told["samples/validity"][number] == pytest.approx([stats["validity"]])
+            assert told["samples/validity"][number] == pytest.approx(stats["validity"])
     # Taken up again with nothing left to play: the log is made anew, and says the same.
     assert cli("resume", run, "--tensorboard").code == 0
     assert len(list((run / "tensorboard").iterdir())) == 1

@@ -5,48 +5,25 @@ from typing import Any
 
 import click
 
-from pipeline.cli.common import (
-    collection_of,
-    echo,
-    json_option,
-    pick_options,
-    print_json,
-    problem_option,
-    runs_option,
-)
+from pipeline.cli.common import Target, echo, print_json, target_options
 
 
 @click.command()
-@click.argument("target", metavar="FILE|RUN")
-@click.option("-o", "folder", metavar="FOLDER", required=True, help="Where to; may hold others.")
-@click.option("--n", type=int, help="Which size.  [default: the one searched for]")
+@click.option("-o", "folder", metavar="DIR", required=True, help="The directory to write to.")
 @click.option("--force", is_flag=True, help="Replace the certificate of this size.")
-@pick_options
-@problem_option
-@runs_option
-@json_option
-def certificate(
-    target: str,
-    folder: str,
-    n: int | None,
-    force: bool,
-    rank: int | None,
-    id_: str | None,
-    problem: str | None,
-    runs: str | None,
-    as_json: bool,
-) -> None:
+@target_options(n="The size.  [default: the one searched for]", pick=True)
+def certificate(target: Target, folder: str, force: bool, as_json: bool) -> None:
     """Write a certificate, with a program that checks it.
 
-    FOLDER gets a JSON file (points, claim, convention, where it came from, SHA-256) and verify.py,
-    which goes through all triples by the definition and needs nothing but Python 3.8. RUN is a
-    path, a unique prefix of its name, or latest; FILE is whatever `verify` reads.
+    DIR gets a JSON file (points, claim, convention, provenance, SHA-256) and verify.py, which
+    checks every tuple of points against the definition and needs only Python 3.8. RUN is a path, a
+    unique prefix of its name, or latest; FILE is any file that `verify` reads.
     """
     from pipeline.plugins import judge
     from pipeline.publish import certificates
 
-    held = collection_of(target, runs, problem, n)
-    plugin, found = held.problem, held.described(held.pick(rank, id_))
+    held = target.collection()
+    plugin, found = held.problem, held.described(target.pick(held))
     provenance = _of_file(held.file) if held.run is None else _of_run(held.run, found)
     name = certificates.file_name(found, plugin.name)
     files = {
@@ -62,7 +39,7 @@ def certificate(
     what = f"{plugin.name}, n={found['n']}, {found['score']} points"
     echo(f"{there / name}: {what}, verified{judge(plugin)}")
     if found.get("imported"):
-        echo("it was given with --start or found from what was, and says so: imported")
+        echo("imported: given with --start, or found from what was given; the certificate says so")
     echo(f"check it anywhere: python {checker}")
 
 

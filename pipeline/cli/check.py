@@ -6,34 +6,21 @@ from typing import Any
 import click
 
 from pipeline.cli.common import (
-    as_file,
+    Target,
     echo,
     json_option,
     named_problem,
-    open_run,
     print_json,
-    problem_of,
-    problem_option,
     runs_option,
+    target_options,
 )
 from pipeline.errors import UsageError, VerificationError
 
 
 @click.command()
-@click.argument("target", metavar="FILE|RUN")
-@click.option("--all-rounds", is_flag=True, help="Of a RUN: every round, not the last alone.")
-@click.option("--n", type=int, help="Of a FILE: which size, and that of what names none.")
-@problem_option
-@runs_option
-@json_option
-def verify(
-    target: str,
-    all_rounds: bool,
-    n: int | None,
-    problem: str | None,
-    runs: str | None,
-    as_json: bool,
-) -> None:
+@click.option("--all-rounds", is_flag=True, help="Check every round of a RUN, not only the last.")
+@target_options(n="Size of the constructions in a FILE.")
+def verify(target: Target, all_rounds: bool, as_json: bool) -> None:
     """Check constructions with the independent validator.
 
     FILE is JSON ({"problem": "isosceles", "n": 8, "points": [[row, column], ...]}, 0-based; one
@@ -42,16 +29,13 @@ def verify(
     prefix, or latest, of which the last round is checked. Exit code 3, with the points of a
     violation, when one does not hold.
     """
-    path = as_file(target)
+    path = target.file
     if path is not None and all_rounds:
-        raise UsageError(f"--all-rounds goes with a RUN; {target} is a file")
-    if path is None and n is not None:
+        raise UsageError(f"--all-rounds goes with a RUN; {path} is a file")
+    if path is None and target.n is not None:
         raise UsageError("--n goes with a FILE; of a RUN all sizes are checked")
     try:
-        if path is None:
-            lines = _verify_run(target, runs, problem, all_rounds)
-        else:
-            lines = _verify_file(path, problem, n)
+        lines = _verify_file(path, target) if path else _verify_run(target, all_rounds)
     except VerificationError as error:
         if as_json:
             print_json({"valid": False, "error": str(error)})
@@ -75,11 +59,11 @@ def _descent(line: dict[str, Any]) -> str:
     return f"; {many}imported, or found from what was imported"
 
 
-def _verify_file(path: Path, problem: str | None, n: int | None) -> list[dict[str, Any]]:
+def _verify_file(path: Path, target: Target) -> list[dict[str, Any]]:
     from pipeline.storage.collection import of_file
     from pipeline.storage.construction_files import is_parquet, read_constructions
 
-    named = named_problem(problem)
+    named, n = named_problem(target.problem), target.n
     if is_parquet(path):
         (found,) = of_file(path, named, n)
         return [_told(str(path), found.problem) | _of_population(found.pool)]
@@ -99,13 +83,10 @@ def _told(where: str, plugin: Any) -> dict[str, Any]:
     return about | {"plugin": plugin.plugin}
 
 
-def _verify_run(
-    target: str, runs: str | None, problem: str | None, all_rounds: bool
-) -> list[dict[str, Any]]:
+def _verify_run(target: Target, all_rounds: bool) -> list[dict[str, Any]]:
     from pipeline.storage.round_files import verify_run
 
-    opened = open_run(target, runs)
-    plugin = problem_of(opened, problem)
+    opened, plugin = target.opened()
     last = opened.last_round()
     return [
         _told(opened.name, plugin) | {"round": number} | _of_population(pool)
@@ -143,7 +124,7 @@ def problems(as_json: bool) -> None:
 @runs_option
 @json_option
 def doctor(runs: str | None, as_json: bool) -> None:
-    """Say what this machine has, and what would not work."""
+    """Check this machine: packages, device, memory, disk, kernels."""
     from pipeline.doctor import examine
     from pipeline.storage.finding import runs_root
 

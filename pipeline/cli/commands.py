@@ -13,6 +13,7 @@ from pipeline.cli.certificate import certificate
 from pipeline.cli.check import doctor, problems, verify
 from pipeline.cli.common import BEGAN, interrupted
 from pipeline.cli.compare import compare
+from pipeline.cli.completion import completion
 from pipeline.cli.count import count
 from pipeline.cli.export import export
 from pipeline.cli.help import Sections
@@ -58,7 +59,7 @@ _SECTIONS = {
     "Look": ("ls", "show", "best", "hist", "watch", "count"),
     "Check": ("verify", "check", "problems", "doctor"),
     "Publish": ("report", "plot", "export", "certificate", "records"),
-    "Tidy up": ("rm", "prune"),
+    "Tidy up": ("rm", "prune", "completion"),
     "Experiments": ("lab",),
 }
 
@@ -98,6 +99,7 @@ _READING = (
     prune,
     problems,
     doctor,
+    completion,
 )
 for _command in (run, search, solve, compare, resume, lab, *_READING):
     cli.add_command(_command)

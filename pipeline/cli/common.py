@@ -1,7 +1,9 @@
 """Options and helpers that several commands share."""
 
+import functools
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,6 +24,7 @@ _SUFFIXES = (".json", ".jsonl", ".parquet", ".csv", ".txt", ".rle", ".cells")
 
 #: Under which key of click's ``meta`` stands when the command began, by ``time.monotonic``.
 BEGAN = "pipeline.began"
+_QUIET = "pipeline.quiet"
 
 
 def interrupted(error: BaseException) -> bool:
@@ -36,8 +39,32 @@ def runs_option(function: Function) -> Function:
         "--runs",
         "runs",
         metavar="DIR",
-        help="Where runs lie.  [default: PIPELINE_RUNS, or ./runs]",
+        help="Directory of the runs.  [default: PIPELINE_RUNS, or ./runs]",
     )(function)
+
+
+def quiet_option(function: Function) -> Function:
+    """Add ``--quiet``: nothing is printed on ``progress_console``."""
+
+    def keep(context: click.Context, _option: click.Parameter, quiet: bool) -> None:
+        context.meta[_QUIET] = quiet
+
+    return click.option(
+        "-q",
+        "--quiet",
+        is_flag=True,
+        expose_value=False,
+        callback=keep,
+        help="Print no progress; results, warnings and errors alone.",
+    )(function)
+
+
+def progress_console() -> Any:
+    """Return the console for progress: that of stderr, which --quiet silences."""
+    from pipeline.report.terminal import console
+
+    context = click.get_current_context(silent=True)
+    return console(stderr=True, quiet=bool(context and context.meta.get(_QUIET)))
 
 
 def json_option(function: Function) -> Function:
@@ -51,19 +78,118 @@ def problem_option(function: Function) -> Function:
         "--problem",
         "problem",
         metavar="NAME|FILE.py:CLASS",
-        help="The problem, where FILE names none; a plugin's file runs only if it is named here.",
+        help="The problem, if FILE names none. A plugin file is run only if it is named here.",
     )(function)
 
 
-def pick_options(function: Function) -> Function:
-    """Add ``--rank`` and ``--id``, which pick one construction."""
-    rank = click.option("--rank", type=int, metavar="K", help="The K-th best.  [default: the best]")
-    return rank(click.option("--id", "id_", metavar="ID", help="The one with this id.")(function))
+@dataclass(frozen=True)
+class Target:
+    """What a command line names to look at: a run or a file, and which construction of it.
+
+    Attributes:
+        word: the RUN or FILE.
+        rank: the K-th best construction is meant; None for the best.
+        id: the construction with this id is meant; None for the best.
+    """
+
+    word: str
+    runs: str | None = None
+    problem: str | None = None
+    n: int | None = None
+    rank: int | None = None
+    id: str | None = None
+
+    @functools.cached_property
+    def file(self) -> Path | None:
+        """The FILE; None where the word names a RUN."""
+        return as_file(self.word)
+
+    def opened(self) -> tuple[Any, Any]:
+        """Return the run and its problem."""
+        run = open_run(self.word, self.runs)
+        return run, problem_of(run, self.problem)
+
+    def collections(self) -> list[Any]:
+        """Return the constructions of a run's last round, or of a file, by problem and size."""
+        from pipeline.storage.collection import of_file, of_run
+
+        if self.file is not None:
+            return of_file(self.file, named_problem(self.problem), self.n)
+        return [of_run(*self.opened(), self.n)]
+
+    def collection(self) -> Any:
+        """Return the constructions of one problem and size.
+
+        Raises:
+            UsageError: a file has several sizes or problems, and it is not said which.
+        """
+        found = self.collections()
+        if len(found) > 1:
+            kinds = ", ".join(f"{one.problem.name} n={one.n}" for one in found[:5])
+            raise UsageError(
+                f"{self.word} holds several kinds ({kinds}); choose with --n and --problem"
+            )
+        return found[0]
+
+    @property
+    def is_picked(self) -> bool:
+        """Whether one construction is named."""
+        return self.rank is not None or self.id is not None
+
+    def pick(self, held: Any) -> int:
+        """Return the index of the construction that is meant, among those of a collection."""
+        return held.pick(self.rank, self.id)
+
+
+def target_options(
+    metavar: str = "FILE|RUN", *, n: str = "", pick: bool = False, json: bool = True
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Add the argument that names a run or a file, and the options that go with it.
+
+    The command is given a ``Target``, its first argument.
+
+    Args:
+        n: the help of ``--n``; empty for none.
+        pick: add ``--rank`` and ``--id``.
+        json: add ``--json``.
+    """
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def command(word: str, runs: str | None, problem: str | None, **others: Any) -> Any:
+            picked = {"n": others.pop("n", None), "rank": others.pop("rank", None)}
+            return function(
+                Target(word, runs, problem, id=others.pop("id", None), **picked), **others
+            )
+
+        if json:
+            command = json_option(command)
+        command = problem_option(runs_option(command))
+        if pick:
+            command = click.option("--id", metavar="ID", help="The construction with this id.")(
+                command
+            )
+            command = click.option(
+                "--rank", type=int, metavar="K", help="The K-th best.  [default: the best]"
+            )(command)
+        if n:
+            command = click.option("--n", type=int, help=n)(command)
+        return click.argument("word", metavar=metavar)(command)
+
+    return decorate
 
 
 def echo(text: str, err: bool = False) -> None:
     """Print a line, made safe for a terminal."""
     click.echo(printable(text), err=err)
+
+
+def tell_judge(problem: Any) -> None:
+    """Say on stderr which file verified what was written, where a plugin did."""
+    from pipeline.plugins import judge
+
+    if problem.plugin:
+        echo(f"verified{judge(problem)}", err=True)
 
 
 def print_json(data: dict[str, Any]) -> None:
@@ -112,25 +238,6 @@ def named_problem(problem: str | None) -> Any:
     from pipeline.storage.construction_files import Named
 
     return None if problem is None else Named(load_problem(problem), problem_spec(problem))
-
-
-def collection_of(target: str, runs: str | None, problem: str | None, n: int | None) -> Any:
-    """Return the constructions of a RUN's last round, or of a FILE, of one problem and size.
-
-    Raises:
-        UsageError: a file has several sizes or problems, and it is not said which.
-    """
-    from pipeline.storage.collection import of_file, of_run
-
-    path = as_file(target)
-    if path is None:
-        opened = open_run(target, runs)
-        return of_run(opened, problem_of(opened, problem), n)
-    found = of_file(path, named_problem(problem), n)
-    if len(found) > 1:
-        kinds = ", ".join(f"{one.problem.name} n={one.n}" for one in found[:5])
-        raise UsageError(f"{target} holds several kinds ({kinds}); choose with --n and --problem")
-    return found[0]
 
 
 def parse_sizes(text: str, option: str = "--sizes") -> list[int]:

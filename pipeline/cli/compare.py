@@ -19,6 +19,8 @@ from pipeline.cli.common import (
     print_json,
     problem_of,
     problem_option,
+    progress_console,
+    quiet_option,
     runs_option,
     writable,
 )
@@ -56,6 +58,7 @@ _OF_A_PLAN += ("stop_at_target",)
 @click.option("--figure", metavar="FILE.svg", help="Draw the best score over CPU seconds.")
 @click.option("-o", "--output", metavar="FILE.md", help="Write the table as Markdown.")
 @problem_option
+@quiet_option
 @runs_option
 @json_option
 def compare(what: tuple[str, ...], **options: Any) -> None:
@@ -137,7 +140,6 @@ def _of_plan(word: str, options: dict[str, Any]) -> "Comparison":
     """Carry a plan out, or go on with it, and compare its arms."""
     from pipeline.executors import cores
     from pipeline.plugins import named_in_data
-    from pipeline.report.terminal import console
     from pipeline.storage.finding import runs_root
 
     plan = _plan(word, options)
@@ -156,7 +158,7 @@ def _of_plan(word: str, options: dict[str, Any]) -> "Comparison":
     from pipeline.benchmarking.comparison import run_plan
     from pipeline.cli.compare_progress import Progress
 
-    with Progress(console(stderr=True), plan.cpu_seconds, jobs) as progress:
+    with Progress(progress_console(), plan.cpu_seconds, jobs) as progress:
         return run_plan(plan, plugin, folder, jobs, progress, progress.stopping)
 
 

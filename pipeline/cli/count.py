@@ -1,48 +1,37 @@
 """Counting up to symmetry: the command count, and how a census is printed."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import click
 
-from pipeline.cli.common import (
-    as_file,
-    collection_of,
-    json_option,
-    named_problem,
-    print_json,
-    problem_option,
-    runs_option,
-)
+from pipeline.cli.common import Target, print_json, target_options
 
 
 @click.command()
-@click.argument("target", metavar="FILE|RUN")
-@click.option("--n", type=int, help="Which size.  [default, of a run: the one searched for]")
-@problem_option
-@runs_option
-@json_option
-def count(target: str, n: int | None, problem: str | None, runs: str | None, as_json: bool) -> None:
+@target_options(n="The size.  [default, of a run: the one searched for]")
+def count(target: Target, as_json: bool) -> None:
     """Count constructions up to symmetry, by score and stabiliser.
 
-    Two are equivalent when a symmetry of the ground set takes one to the other. RUN (a path, a
-    unique prefix of its name, or latest) stands for what its last round kept; FILE is whatever
-    `verify` reads, such as `export` and `solve --all` write.
+    Two are equivalent when a symmetry of the ground set maps one to the other. For a RUN (a path, a
+    unique prefix of its name, or latest) the constructions kept in its last round are counted; FILE
+    is any file that `verify` reads, such as `export` and `solve --all` write.
     """
+    from pipeline.core.bitset import first_of_each
     from pipeline.search.equivalence_classes import equivalence_classes
 
-    groups = _groups(target, n, problem, runs)
     sizes = []
-    for plugin, size, cells, scores in groups:
-        ground = plugin.ground(size)
+    for held in target.collections():
+        plugin, ground = held.problem, held.problem.ground(held.n)
+        pool = held.pool.take(first_of_each(held.pool.cells))
         counts = [
-            {"score": score} | equivalence_classes(cells[scores == score], ground).as_json()
-            for score in sorted(set(scores.tolist()), reverse=True)
+            {"score": score}
+            | equivalence_classes(pool.cells[pool.score == score], ground).as_json()
+            for score in sorted(pool.counts(), reverse=True)
         ]
-        row = {"problem": plugin.name, "convention": plugin.convention, "n": size}
-        sizes.append(row | {"scores": counts})
+        row = {"problem": plugin.name, "convention": plugin.convention, "plugin": plugin.plugin}
+        sizes.append(row | {"n": held.n, "scores": counts})
     if as_json:
-        print_json({"where": target, "sizes": sizes})
+        print_json({"where": target.word, "sizes": sizes})
         return
     from pipeline.report.terminal import console
 
@@ -50,25 +39,12 @@ def count(target: str, n: int | None, problem: str | None, runs: str | None, as_
         _print(row, console())
 
 
-def _groups(target: str, n: int | None, problem: str | None, runs: str | None) -> Iterator[Any]:
-    """Yield (problem, size, cells, scores) of what is to be counted, no set twice."""
-    from pipeline.core.bitset import first_of_each
-    from pipeline.storage.collection import of_file
-
-    path = as_file(target)
-    if path is None:
-        found = [collection_of(target, runs, problem, n)]
-    else:
-        found = of_file(path, named_problem(problem), n)
-    for one in found:
-        pool = one.pool.take(first_of_each(one.pool.cells))
-        yield one.problem, one.n, pool.cells, pool.score
-
-
 def _print(row: dict[str, Any], out: Any) -> None:
     from rich.table import Table
 
-    out.print(f"{row['problem']} ({row['convention']}), n={row['n']}", markup=False)
+    by = f", verified by {row['plugin']}" if row["plugin"] else ""
+    what = f"{row['problem']} ({row['convention']}), n={row['n']}{by}"
+    out.print(what, soft_wrap=True, markup=False)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("score", "constructions", "inequivalent"):
         table.add_column(name, justify="right")

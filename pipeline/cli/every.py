@@ -17,14 +17,14 @@ _LINE_EVERY = 10.0  # seconds between lines about how far it is
 
 
 def every(
-    plugin: Any, question: Any, seconds: float, prove: Callable[[float], Any], err: Any
+    plugin: Any, question: Any, seconds: float, prove: Callable[[float], Any], out: Any
 ) -> tuple[dict[str, Any], np.ndarray]:
     """Find all largest sets, and return what there is to say of them and their packed cells.
 
     Args:
         seconds: stop after so many.
         prove: finds the largest size in so many seconds, where no quotas tell it.
-        err: the console of stderr.
+        out: the console for progress.
 
     Raises:
         PipelineError: the largest size was not found in time.
@@ -40,7 +40,7 @@ def every(
             now = time.monotonic()
             if now - said > _LINE_EVERY and not complete:
                 said = now
-                err.print(f"{sum(map(len, parts)):,} sets so far, {nodes:,} nodes")
+                out.print(f"{sum(map(len, parts)):,} sets so far, {nodes:,} nodes")
             if now - began > seconds:
                 break
     except KeyboardInterrupt:
@@ -121,7 +121,9 @@ def print_every(plugin: Any, found: dict[str, Any], out: Any) -> None:
     )
     if found["complete"]:
         cost = f"{found['nodes']:,} nodes, {found['seconds']:.1f} s"
-        out.print(f"all there are, by {found['method']}, {cost}; each verified", markup=False)
+        out.print(
+            f"this is all of them, by {found['method']} ({cost}); each verified", markup=False
+        )
     if found["constructions"]:
         out.print()
         out.print(census_table(found))

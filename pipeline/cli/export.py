@@ -5,57 +5,42 @@ from typing import Any
 
 import click
 
-from pipeline.cli.common import (
-    collection_of,
-    pick_options,
-    problem_option,
-    runs_option,
-    writable,
-)
+from pipeline.cli.common import Target, target_options, tell_judge, writable
 from pipeline.storage import files
 
 _LISTS, _PICTURES = ("json", "csv", "parquet", "lean-list"), ("svg", "tikz")
 
 
 @click.command()
-@click.argument("target", metavar="FILE|RUN")
 @click.option(
     "--format",
     "kind",
     type=click.Choice([*_LISTS, *_PICTURES]),
-    help="svg and tikz draw the best one; the others list them.  [default: json]",
+    help="svg and tikz draw the best; the others list constructions.  [default: json]",
 )
-@click.option("--n", type=int, help="Which size.  [default: the one searched for]")
 @click.option(
     "--top", type=click.IntRange(1), default=100, show_default=True, help="How many, best first."
 )
-@click.option("--inequivalent", is_flag=True, help="One of each class under the symmetry group.")
-@click.option("-o", "file", metavar="FILE", help="Where to.  [default: standard output]")
+@click.option("--inequivalent", is_flag=True, help="One construction of each symmetry class.")
+@click.option("-o", "file", metavar="FILE", help="Output file.  [default: standard output]")
 @click.option("--force", is_flag=True, help="Replace FILE.")
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
-@pick_options
-@problem_option
-@runs_option
+@target_options(n="The size.  [default: the one searched for]", pick=True, json=False)
 def export(
-    target: str,
+    target: Target,
     kind: str | None,
-    n: int | None,
     top: int,
     inequivalent: bool,
     file: str | None,
     force: bool,
     as_json: bool,
-    rank: int | None,
-    id_: str | None,
-    problem: str | None,
-    runs: str | None,
 ) -> None:
     """Write constructions of a run or a file for other programs.
 
-    Of a run those of its last round. Every one is verified anew, and comes with its score, the
-    round and origin it is from, the order of its stabiliser, and an id that all equivalent ones
-    share; --rank and --id write one alone. RUN is a path, a unique prefix of its name, or latest;
-    FILE is whatever `verify` reads.
+    For a run: those of its last round. Each is verified again and comes with its score, round,
+    origin, the order of its stabiliser, and an id shared by all equivalent ones. --rank and --id
+    write only one. RUN is a path, a unique prefix of its name, or latest; FILE is any file that
+    `verify` reads.
     """
     from pipeline.errors import UsageError
     from pipeline.report import exporting
@@ -67,11 +52,11 @@ def export(
     if kind == "parquet" and file is None:
         raise UsageError("--format parquet: needs a file; add -o FILE.parquet")
     there = None if file is None else writable("-o", Path(file), force)
-    held = collection_of(target, runs, problem, n)
+    held = target.collection()
     plugin, pool = held.problem, held.pool
-    if rank is not None or id_ is not None or kind in _PICTURES:
+    if target.is_picked or kind in _PICTURES:
         # The one drawn is the one that `pipeline best` shows.
-        pool = pool.take([held.pick(rank, id_)])
+        pool = pool.take([target.pick(held)])
     else:
         pool = (_one_of_each(plugin, pool) if inequivalent else pool).top(top)
     text = ""
@@ -85,6 +70,7 @@ def export(
             "tikz": lambda: exporting.to_tikz(rows[0], coords),
         }
         text = write[kind]()
+    tell_judge(plugin)
     if there is None:
         click.echo(text.encode(), nl=False)  # as a file: UTF-8, whatever the terminal's
         return

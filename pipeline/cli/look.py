@@ -5,17 +5,7 @@ from typing import Any
 
 import click
 
-from pipeline.cli.common import (
-    collection_of,
-    echo,
-    json_option,
-    open_run,
-    pick_options,
-    print_json,
-    problem_of,
-    problem_option,
-    runs_option,
-)
+from pipeline.cli.common import Target, echo, json_option, print_json, runs_option, target_options
 
 
 @click.command()
@@ -24,8 +14,8 @@ from pipeline.cli.common import (
 def ls(runs: str | None, as_json: bool) -> None:
     """List the runs, oldest first.
 
-    With state, rounds, best score, time played and size on the disk. A run is running, done (its
-    budget is used or its target reached), stopped (`pipeline resume` goes on with it) or damaged.
+    The columns are state, rounds, best score, running time and size on disk. A run is running, done
+    (its budget is used or its target reached), stopped (`pipeline resume` continues it) or damaged.
     """
     from pipeline.storage.finding import runs_root
     from pipeline.storage.listing import UNBOUNDED, listing
@@ -68,19 +58,8 @@ def ls(runs: str | None, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("run_", metavar="RUN")
-@pick_options
-@problem_option
-@runs_option
-@json_option
-def show(
-    run_: str,
-    rank: int | None,
-    id_: str | None,
-    problem: str | None,
-    runs: str | None,
-    as_json: bool,
-) -> None:
+@target_options("RUN", pick=True)
+def show(target: Target, as_json: bool) -> None:
     """Show a run: its command, its rounds, its best construction.
 
     --rank and --id pick another construction. RUN is a path, a unique prefix of its name, or
@@ -90,18 +69,19 @@ def show(
     from pipeline.storage.collection import of_run
     from pipeline.storage.round_files import read_round
 
-    opened = open_run(run_, runs)
-    plugin, best = problem_of(opened, problem), None
+    opened, plugin = target.opened()
+    best = None
     if opened.rounds():
         held = of_run(opened, plugin)
-        best = held.described(held.pick(rank, id_))
+        best = held.described(target.pick(held))
+    notes = [event["text"] for event in opened.events() if event.get("event") == "note"]
+    notes = list(dict.fromkeys(map(str, notes)))
     if as_json:
         rounds = [read_round(opened, plugin, k, opened.config.n)[0] for k in opened.rounds()]
         info = {key: opened.info[key] for key in ("id", "problem", "n", "seed", "identity")}
         sessions = opened.info["sessions"]
-        print_json(
-            {**info, "path": str(opened.path), "sessions": sessions, "rounds": rounds, "best": best}
-        )
+        told = {"sessions": sessions, "rounds": rounds, "notes": notes, "best": best}
+        print_json({**info, "path": str(opened.path), **told})
         return
     out = console()
     out.print(str(opened.path), soft_wrap=True)
@@ -110,39 +90,31 @@ def show(
         out.print(f"{session['started']}  {command}", soft_wrap=True, markup=False)
         if not session["reproducible"]:
             out.print(f"not reproducible: {session['reason']}", soft_wrap=True, markup=False)
+    for note in notes:
+        out.print(note, soft_wrap=True, markup=False)
     if best is not None:
         print_summary(opened, plugin, best, out)
     else:
-        out.print(f"no finished round yet; play it with: pipeline resume {opened.name}")
+        out.print(f"no finished round yet; run it with: pipeline resume {opened.name}")
 
 
 @click.command()
-@click.argument("run_", metavar="RUN")
-@click.option("--round", "round_", type=int, help="Which round.  [default: the last]")
-@click.option("--n", type=int, help="Which size.  [default: the one searched for]")
-@problem_option
-@runs_option
-@json_option
-def hist(
-    run_: str,
-    round_: int | None,
-    n: int | None,
-    problem: str | None,
-    runs: str | None,
-    as_json: bool,
-) -> None:
+@click.option("--round", "round_", type=int, help="The round.  [default: the last]")
+@target_options("RUN", n="The size.  [default: the one searched for]")
+def hist(target: Target, round_: int | None, as_json: bool) -> None:
     """Draw the histogram of the scores of a round.
 
-    Failures have bars of their own. RUN is a path, a unique prefix of its name, or latest.
+    Invalid samples and those of a wrong format have their own bars. RUN is a path, a unique prefix
+    of its name, or latest.
     """
     from pipeline.errors import UsageError
     from pipeline.report.terminal import console, histogram, parts, statistics_table
     from pipeline.storage.round_files import read_round
 
-    opened = open_run(run_, runs)
+    opened, plugin = target.opened()
     number = opened.last_round() if round_ is None else round_
-    size = opened.config.n if n is None else n
-    stats, _ = read_round(opened, problem_of(opened, problem), number, size)
+    size = opened.config.n if target.n is None else target.n
+    stats, _ = read_round(opened, plugin, number, size)
     found = parts(stats, size)
     if not found:
         there = ", ".join(stats["pool"])
@@ -157,57 +129,52 @@ def hist(
 
 
 @click.command()
-@click.argument("what", metavar="FILE|RUN|PROBLEM")
-@click.option("--n", type=int, help="Which size.  [default, of a run: the one searched for]")
 @click.option("--convention", help="Of a PROBLEM: one of its conventions.  [default: its first]")
-@pick_options
-@problem_option
-@runs_option
-@json_option
-def best(
-    what: str,
-    n: int | None,
-    convention: str | None,
-    rank: int | None,
-    id_: str | None,
-    problem: str | None,
-    runs: str | None,
-    as_json: bool,
-) -> None:
+@target_options(
+    "FILE|RUN|PROBLEM", n="The size.  [default, of a run: the one searched for]", pick=True
+)
+def best(target: Target, convention: str | None, as_json: bool) -> None:
     """Show the best construction of a run, a file or a problem.
 
-    It is verified anew. RUN is a path, a unique prefix of its name, or latest; FILE is whatever
-    `verify` reads. A word that is the name of a problem means the problem, all of whose runs are
-    looked through, and needs --n.
+    The construction is verified again. RUN is a path, a unique prefix of its name, or latest; FILE
+    is any file that `verify` reads. With the name of a problem, and --n, all its runs are searched
+    for the best.
     """
     from pipeline.errors import UsageError
     from pipeline.report.terminal import console
 
-    err = console(stderr=True)
-    if not _is_problem(what):
-        if convention is not None:
-            raise UsageError("--convention goes with a PROBLEM; a run has its own")
-        held = collection_of(what, runs, problem, n)
-        found = held.described(held.pick(rank, id_))
-        if held.run is not None:
-            found |= {"run": held.run.name, "path": str(held.run.path)}
-        if as_json:
-            print_json(found)
-        else:
-            print_best(held.problem, found, console())
+    if _is_problem(target.word):
+        if target.is_picked or target.problem is not None:
+            raise UsageError("--rank, --id and --problem go with a RUN or FILE, not with a PROBLEM")
+        _best_of_problem(target, convention, as_json)
         return
-    if rank is not None or id_ is not None or problem is not None:
-        raise UsageError("--rank, --id and --problem go with a RUN or FILE, not with a PROBLEM")
+    if convention is not None:
+        raise UsageError("--convention goes with a PROBLEM; a run has its own")
+    held = target.collection()
+    found = held.described(target.pick(held))
+    if held.run is not None:
+        found |= {"run": held.run.name, "path": str(held.run.path)}
+    if as_json:
+        print_json(found)
+    else:
+        print_best(held.problem, found, console())
+
+
+def _best_of_problem(target: Target, convention: str | None, as_json: bool) -> None:
+    """Print the best construction of a problem in all its runs."""
+    from pipeline.errors import UsageError
     from pipeline.plugins import load_problem
     from pipeline.publish.records import best_over_runs
+    from pipeline.report.terminal import console
     from pipeline.storage.finding import runs_root
 
+    what, n, err = target.word, target.n, console(stderr=True)
     if n is None:
         raise UsageError(
             f"{what} is a problem: name a size, as in: pipeline best {what} --n 16; for one run "
             f"write more of its name, as in: pipeline best {what}-n16 (see: pipeline ls)"
         )
-    root, plugin = runs_root(runs), load_problem(what, convention)
+    root, plugin = runs_root(target.runs), load_problem(what, convention)
     plugin.ground(n)
     for path in (root / what, Path(what)):
         if (path / "run.json").is_file():
@@ -284,7 +251,7 @@ def _place(found: dict[str, Any]) -> str:
     if known is None:
         return "no best known value on record for this size"
     words = filter(None, [found["best_known_source"], found["best_known_date"]])
-    proved = ", proved to be the most" if found["best_known_proved"] else ""
+    proved = ", proved optimal" if found["best_known_proved"] else ""
     source = f"{known} ({', '.join(words)}{proved})"
     if score > known:
         return f"{score - known} above the best known, {source}"
@@ -295,9 +262,9 @@ def _origin(found: dict[str, Any]) -> str:
     words = {
         "seed": "local search alone",
         "search": "local search",
-        "generator": "search on a candidate",
+        "generator": "search from a candidate",
     }
     if found["origin"] == "import":
-        return "imported: it was in the file given with --start"
-    descent = ", which goes back to the file given with --start" if found["imported"] else ""
+        return "imported: from the file given with --start"
+    descent = ", starting from the file given with --start" if found["imported"] else ""
     return f"found in round {found['round']} by {words[found['origin']]}{descent}"

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from pipeline.cli.common import BEGAN, echo, interrupted, print_json
+from pipeline.cli.common import BEGAN, echo, interrupted, print_json, progress_console
 
 
 def words() -> list[str]:
@@ -18,9 +18,7 @@ def words() -> list[str]:
 
 def load() -> None:
     """Import what takes a while, and say so."""
-    from pipeline.report.terminal import console
-
-    console(stderr=True).print("loading (the first time also compiling, about ten seconds)")
+    progress_console().print("loading (the first time also compiling, about ten seconds)")
     import pipeline.assembly  # noqa: F401
 
 
@@ -118,17 +116,17 @@ def play(
     from pipeline.storage.event_log import EventLog
     from pipeline.storage.round_files import best_of
 
-    err = console(stderr=True)
+    err, progress = console(stderr=True), progress_console()
     compute, rounds = opened.config.compute, opened.config.budget.rounds
     executor = parts.engine.runner.executor
     try:
-        with Live(err, rounds) as live:
+        with Live(progress, rounds) as live:
             if not quiet:
                 echo(str(opened.path))
             if opened.config.has_model:
                 from pipeline.model.device import describe, prepare
 
-                err.print(f"model on {describe(prepare(compute.device, compute.threads))}")
+                progress.print(f"model on {describe(prepare(compute.device, compute.threads))}")
             parts.callbacks.listeners += [EventLog(opened, rounds), BestFiles(opened, plugin), live]
             if tensorboard:
                 parts.callbacks.listeners += _tensorboard(opened, plugin, err)

@@ -9,15 +9,14 @@ from pipeline.cli.common import echo, json_option, print_json
 
 @click.command()
 @click.argument("problem", metavar="FILE.py:CLASS")
-@click.option("--n", type=int, help="The one size to check at.  [default: some small ones]")
+@click.option("--n", type=int, help="Check only this size.  [default: some small ones]")
 @click.option("--convention", help="One of the problem's conventions.  [default: its first]")
 @json_option
 def check(problem: str, n: int | None, convention: str | None, as_json: bool) -> None:
-    """Check that the parts of a problem of your own agree.
+    """Check that the parts of your own problem agree.
 
-    Hook, checker, symmetries, tables and definition are held against each other: the quick part of
-    the contract, on small and random sets, in a process of its own, which may die; pytest is not
-    needed. Exit code 3 where a check fails.
+    Hook, checker, symmetries, tables and definition are compared on small and random sets: the
+    quick part of the contract, in a separate process, without pytest. Exit code 3 if a check fails.
     """
     from pipeline.plugin_check import check_plugin
     from pipeline.report.terminal import console

@@ -11,7 +11,7 @@ from pipeline.cli.common import json_option, parse_sizes, print_json, runs_optio
 
 @click.command()
 @click.argument("problem", required=False)
-@click.option("--n", "sizes", help="These sizes alone, as 20:34 or 20,24.  [default: all]")
+@click.option("--n", "sizes", help="Only these sizes, as 20:34 or 20,24.  [default: all]")
 @click.option("--convention", help="One of the problem's conventions.  [default: each in turn]")
 @runs_option
 @json_option
@@ -20,10 +20,10 @@ def records(
 ) -> None:
     """List the best known values, with their sources, beside ours.
 
-    Ours are the certificates that come with this program (records/), and whatever the runs on this
-    disk hold that is better. What was given to a run with --start, or found from it, is not ours:
-    where it is above ours it stands in a column of its own. PROBLEM is a name (see `pipeline
-    problems`) or a plugin, as in ./mine.py:MyProblem; without it all that are installed.
+    Ours are the certificates that come with this program (records/), and anything better in the
+    runs on this disk. What was given to a run with --start, or found from it, is not ours: if it is
+    better than ours, it has its own column. PROBLEM is a name (see `pipeline
+    problems`) or a plugin, as in ./mine.py:MyProblem; without it, all installed problems.
     """
     from pipeline.errors import UsageError
     from pipeline.plugins import load_problem, problem_names
@@ -44,7 +44,7 @@ def records(
                 err.print(f"left out: {line}", soft_wrap=True, markup=False)
             tables.append((plugin, rows))
     if here is None:
-        err.print("this installation came without records/: ours are those of the runs alone")
+        err.print("this installation came without records/: ours are from the runs only")
     if as_json:
         print_json(
             {
@@ -74,7 +74,7 @@ def _print(plugin: Any, rows: Sequence[Any], here: Path | None, out: Any) -> Non
     convention = f" ({plugin.convention})" if len(plugin.conventions) > 1 else ""
     out.print(f"{plugin.name}{convention}: {plugin.title}", markup=False)
     if not rows:
-        out.print("nothing is known of these sizes", markup=False)
+        out.print("nothing is known for these sizes", markup=False)
         return
     sources = {text: i for i, text in enumerate(dict.fromkeys(_source(r) for r in rows), start=1)}
     sources.pop("", None)
@@ -104,7 +104,7 @@ def _print(plugin: Any, rows: Sequence[Any], here: Path | None, out: Any) -> Non
     for text, i in sources.items():
         out.print(f"[{i}] {text}", markup=False)
     if foreign:
-        text = "imported: given to a run with --start, or found from what was; not counted as ours"
+        text = "imported: given with --start, or found from what was given; not counted as ours"
         out.print(text, soft_wrap=True, markup=False)
     if here is not None and any(row.held == "record" for row in rows):
         out.print(f"records: certificates in {here}", soft_wrap=True, markup=False)

@@ -13,6 +13,7 @@ from pipeline.cli.common import (
     parse_time,
     problem_of,
     problem_option,
+    quiet_option,
     runs_option,
 )
 from pipeline.cli.help import CLASSES, WEIGHTS, Choice, Words
@@ -63,6 +64,7 @@ _KEPT = "Models to keep: all, or of the last two rounds and of each new best."
 @click.option("--tensorboard", is_flag=True, help="Write each round for TensorBoard, too.")
 @click.option("--keep-models", type=Choice(KEEP), help=f"{_KEPT}  [default: last]")
 @click.option("--print-config", is_flag=True, help="Print the complete configuration and stop.")
+@quiet_option
 @runs_option
 @json_option
 def run(problem: str, file: str | None, settings: tuple[str, ...], **options: Any) -> None:
@@ -103,6 +105,7 @@ def run(problem: str, file: str | None, settings: tuple[str, ...], **options: An
     "--generator", help="The run's own generator, as ./mine.py:Mine; data never loads code."
 )
 @click.option("--keep-models", type=Choice(KEEP), help=_KEPT)
+@quiet_option
 @runs_option
 @json_option
 def resume(

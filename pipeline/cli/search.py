@@ -7,7 +7,14 @@ from typing import Any
 
 import click
 
-from pipeline.cli.common import existing_file, json_option, parse_sizes, print_json, runs_option
+from pipeline.cli.common import (
+    existing_file,
+    json_option,
+    parse_sizes,
+    print_json,
+    quiet_option,
+    runs_option,
+)
 from pipeline.cli.help import CLASSES, METHODS, WEIGHTS, Words
 from pipeline.cli.play import begin, finish, play
 from pipeline.cli.run import configure
@@ -46,6 +53,7 @@ _TIME = "60"
 @click.option("--table", is_flag=True, help="Print a table beside the best known, no boards.")
 @click.option("--config", "file", metavar="FILE", help="A TOML file; the options go over it.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any key of a config.")
+@quiet_option
 @runs_option
 @json_option
 def search(

@@ -8,7 +8,14 @@ from typing import Any
 
 import click
 
-from pipeline.cli.common import json_option, parse_time, print_json, writable
+from pipeline.cli.common import (
+    json_option,
+    parse_time,
+    print_json,
+    progress_console,
+    quiet_option,
+    writable,
+)
 from pipeline.cli.help import CLASSES, Words
 from pipeline.errors import UsageError
 
@@ -19,15 +26,20 @@ _LINE_EVERY = 10.0  # seconds between lines where there is no terminal
 @click.command()
 @click.argument("problem")
 @click.option("--n", type=int, help="The size, such as the side of the grid.")
-@click.option("--time", "time_", help="Stop with bounds after 90, 2m or 1h.  [default: never]")
+@click.option(
+    "--time", "time_", help="Stop with bounds after this time, as 90, 2m or 1h.  [default: never]"
+)
 @click.option(
     "--symmetry", type=Words(CLASSES), default="trivial", help="Only sets with this symmetry."
 )
 @click.option("--convention", help="A convention of the problem; see `pipeline problems`.")
 @click.option("--workers", type=int, default=0, help="Processes.  [default: one for each core]")
 @click.option("--all", "all_", is_flag=True, help="Find every set of the largest size, and count.")
-@click.option("--inequivalent", is_flag=True, help="With --all -o: one of each symmetry class.")
+@click.option(
+    "--inequivalent", is_flag=True, help="With --all and -o: one set of each symmetry class."
+)
 @click.option("-o", "--output", metavar="FILE", help="Write the set as JSON, for `verify`.")
+@quiet_option
 @json_option
 def solve(
     problem: str,
@@ -41,14 +53,14 @@ def solve(
     output: str | None,
     as_json: bool,
 ) -> None:
-    """Find the largest set, and prove that there is no larger one.
+    """Find the largest set, and prove that it is the largest.
 
     PROBLEM is a name (see `pipeline problems`) or a plugin, as in ./mine.py:MyProblem. Stopped by
-    --time or Ctrl-C (exit code 130), it says between which bounds the largest size lies.
+    --time or Ctrl-C (exit code 130), it prints bounds on the largest size.
 
-    With --all it finds every set of that size, counts them up to symmetry and says which
-    symmetries they have; where a problem has quotas (two points to a row, say), all sets that meet
-    them. Feasible at small n alone: no symmetry is broken, on one core.
+    --all finds every set of that size, counts them up to symmetry and lists their stabilisers; if a
+    problem has degree constraints (such as two points in each row), every set that meets them. This
+    is feasible only for small n: it breaks no symmetry and uses one core.
     """
     if n is None:
         raise UsageError(f"name a size, as in: pipeline solve {problem} --n 8")
@@ -66,8 +78,8 @@ def solve(
     plugin = load_problem(problem, convention)
     check_objective(plugin, problem, n)
     plugin.ground(n)
-    err = console(stderr=True)
-    err.print("loading (the first time also compiling, about twenty seconds)")
+    progress = progress_console()
+    progress.print("loading (the first time also compiling, about twenty seconds)")
     from pipeline.plugin_check import check_first_use
 
     check_first_use(plugin)
@@ -78,17 +90,17 @@ def solve(
     spec = problem_spec(problem)
     question = Question(spec, plugin.convention, n, symmetry)
     executor = make_executor(workers)
-    with _Progress(err) as progress:
+    with _Progress(progress) as bar:
         try:
             if all_:
                 from pipeline.cli.every import every
 
                 def prove(limit: float) -> Any:
-                    return solve(question, executor, limit, progress.report)
+                    return solve(question, executor, limit, bar.report)
 
-                found, cells = every(plugin, question, seconds, prove, err)
+                found, cells = every(plugin, question, seconds, prove, progress)
             else:
-                answer = solve(question, executor, seconds, progress.report)
+                answer = solve(question, executor, seconds, bar.report)
         finally:
             executor.close()
     if all_:
@@ -178,14 +190,14 @@ def claim_text(answer: Any, symmetry: str) -> str:
     cost += ", symmetry broken" if answer.broken else ""
     if answer.proved:
         return (
-            f"{answer.lower} {unit} is the most there can be{among}; proved by this program's "
-            f"exhaustive search, {cost}, {answer.seconds:.1f} s"
+            f"maximum{among}: {answer.lower} {unit}, proved by this program's exhaustive search "
+            f"({cost}, {answer.seconds:.1f} s)"
         )
     how = "at Ctrl-C" if answer.interrupted else "when the time was up"
     return (
-        f"between {answer.lower} and {answer.upper} points is the most there can be{among}; "
-        f"{answer.lower} verified, bounds of this program's exhaustive search, {cost}, stopped "
-        f"{how} after {answer.seconds:.1f} s"
+        f"maximum{among}: {answer.lower} to {answer.upper} points; {answer.lower} verified, "
+        f"bounds from this program's exhaustive search ({cost}), stopped {how} after "
+        f"{answer.seconds:.1f} s"
     )
 
 

@@ -25,7 +25,7 @@ _yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 def rm(runs_named: tuple[str, ...], yes: bool, runs: str | None, as_json: bool) -> None:
     """Delete runs, damaged ones too.
 
-    Says how large each is and asks first. A run that goes on is refused. RUN is a path, a unique
+    Shows the size of each and asks first. A running run is refused. RUN is a path, a unique
     prefix of its name, or latest.
     """
     paths = _folders(runs_named, runs)
@@ -45,13 +45,13 @@ def rm(runs_named: tuple[str, ...], yes: bool, runs: str | None, as_json: bool) 
 
 @click.command()
 @click.argument("runs_named", metavar="RUN...", nargs=-1)
-@click.option("--all", "all_", is_flag=True, help="All runs; those that go on are left alone.")
+@click.option("--all", "all_", is_flag=True, help="All runs, except those that are running.")
 @click.option(
     "--keep-models",
     type=click.Choice(["last", "none"]),
     default="last",
     show_default=True,
-    help="Those of the last two rounds and of each new best, or none.",
+    help="Models to keep: of the last two rounds and of each new best, or none.",
 )
 @_yes_option
 @runs_option
@@ -66,8 +66,9 @@ def prune(
 ) -> None:
     """Delete models of old rounds.
 
-    Constructions and statistics all stay. Says how much that frees and asks first. Without any
-    model a run can only go on from round 0. RUN is a path, a unique prefix of its name, or latest.
+    Constructions and statistics are kept. Shows how much that frees and asks first. Without any
+    model a run can only continue from round 0. RUN is a path, a unique prefix of its name, or
+    latest.
     """
     from pipeline.storage.finding import all_runs, runs_root
     from pipeline.storage.pruning import prunable
@@ -158,7 +159,7 @@ def _ask(question: str, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise UsageError("nobody is there to ask; add --yes to delete what is listed")
+        raise UsageError("there is no terminal to ask at; add --yes to delete what is listed")
     click.confirm(question, abort=True, err=True)
 
 

@@ -18,9 +18,9 @@ _EVERY = 0.5  # seconds between two looks
 def watch(run_: str, runs: str | None, as_json: bool) -> None:
     """Watch a run from another terminal.
 
-    Reads the run's log and touches nothing. It ends when the run does, or when the process that
-    held it is gone or has given no sign for a minute, and says which; or at Ctrl-C. RUN is a path,
-    a unique prefix of its name, or latest. With --json each event is a line, as it happens.
+    Reads the run's log and changes nothing. It ends when the run ends, when the process of the run
+    is gone or silent for a minute, or at Ctrl-C. RUN is a path,
+    a unique prefix of its name, or latest. --json prints each event as a line.
     """
     from rich.live import Live
 

@@ -34,7 +34,7 @@ from pipeline.config.sections import (
     StoreConfig,
     TrainConfig,
 )
-from pipeline.config.values import short
+from pipeline.errors import short
 
 __all__ = [
     "DEVICES",

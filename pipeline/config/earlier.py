@@ -5,8 +5,7 @@ from typing import Any
 
 from pipeline.config.files import config_from, flat
 from pipeline.config.sections import Config
-from pipeline.config.values import short
-from pipeline.errors import UsageError
+from pipeline.errors import UsageError, short
 
 #: Where the keys of runs of format 1 went: an empty name for those that are gone.
 _EARLIER = {

@@ -8,9 +8,9 @@ import msgspec
 from msgspec.structs import replace
 
 from pipeline.config.sections import Config, deciding
-from pipeline.config.values import Section, complaint, fields, is_section, short
+from pipeline.config.values import Section, complaint, fields, is_section
 from pipeline.core.untrusted import read_bytes
-from pipeline.errors import PipelineError, UsageError, nearest
+from pipeline.errors import PipelineError, UsageError, nearest, short
 
 
 def as_dict(config: Section) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from typing import Annotated, Any, ClassVar, Literal, get_args
 import msgspec
 from msgspec.structs import force_setattr
 
-from pipeline.config.values import Section, expert, key, short
-from pipeline.errors import UsageError, nearest
+from pipeline.config.values import Section, expert, key
+from pipeline.errors import UsageError, nearest, short
 
 #: Generators that train a model. Without one the settings of the model play no part.
 MODELS = ("gpt", "vision")

@@ -1,6 +1,5 @@
 """Values of a configuration: their types, ranges and units, and the error for any other."""
 
-import reprlib
 from functools import cache
 from typing import Any, ClassVar, Literal, TypeGuard, get_args, get_origin
 
@@ -8,7 +7,7 @@ import msgspec
 from msgspec.structs import FieldInfo, force_setattr
 from msgspec.structs import fields as _fields
 
-from pipeline.errors import UsageError, nearest
+from pipeline.errors import UsageError, nearest, short
 
 _WORDS = {int: "a whole number", float: "a number", str: "a string", bool: "true or false"}
 _LISTS = {int: "a list of whole numbers", str: "a list of strings"}
@@ -126,14 +125,3 @@ def _is_valid(kind: Any, value: Any) -> bool:
     except msgspec.ValidationError:
         return False
     return True
-
-
-def short(value: object) -> str:
-    """Write a value that a file gave, however long or deep it is."""
-    writer = reprlib.Repr()
-    writer.maxstring = writer.maxlong = writer.maxother = 80
-    writer.maxlist = writer.maxtuple = writer.maxdict = 20
-    try:
-        return writer.repr(value)
-    except ValueError:  # Python writes no number of more than 4,300 digits
-        return "a number of thousands of digits"

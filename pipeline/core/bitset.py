@@ -139,7 +139,10 @@ def first_of_each(cells: np.ndarray) -> np.ndarray:
         ValueError: not a uint8 matrix.
     """
     cells = _matrix(cells)
-    return _first_of_each(cells, _hashes(cells))
+    _, first, which = np.unique(_hashes(cells), return_index=True, return_inverse=True)
+    if (cells[first[which]] != cells).any():  # two rows have one hash
+        _, first = np.unique(cells, axis=0, return_index=True)
+    return np.sort(first)
 
 
 def _matrix(cells: np.ndarray) -> np.ndarray:
@@ -148,51 +151,16 @@ def _matrix(cells: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(cells)
 
 
-@njit
-def _hashes(cells):
-    """O(B * bytes); uint64 arithmetic wraps by design.
-
-    Words are put together from bytes, not viewed, so the byte order of the machine has no say.
-    """
-    hashes = np.empty(cells.shape[0], np.uint64)
-    count = cells.shape[1]
-    for i in range(cells.shape[0]):
-        state = np.uint64(count)
-        for begin in range(0, count, 8):
-            word = np.uint64(0)
-            for j in range(begin, min(begin + 8, count)):
-                word |= np.uint64(cells[i, j]) << np.uint64(8 * (j - begin))
-            state = (state ^ word) + _INCREMENT
-            state = (state ^ (state >> np.uint64(30))) * _MULTIPLY_1
-            state = (state ^ (state >> np.uint64(27))) * _MULTIPLY_2
-            state ^= state >> np.uint64(31)
-        hashes[i] = state if state != np.uint64(0) else np.uint64(1)
-    return hashes
-
-
-@njit
-def _first_of_each(cells, hashes):
-    """Expected O(B * bytes): open addressing in a table at most half full."""
-    size = 1
-    while size < 2 * cells.shape[0]:
-        size *= 2
-    table = np.full(size, -1, np.int64)
-    firsts = np.empty(cells.shape[0], np.int64)
-    count = 0
-    for i in range(cells.shape[0]):
-        slot = np.int64(hashes[i] & np.uint64(size - 1))
-        while table[slot] >= 0:
-            other = table[slot]
-            same = hashes[other] == hashes[i]
-            j = 0
-            while same and j < cells.shape[1]:
-                same = cells[other, j] == cells[i, j]
-                j += 1
-            if same:
-                break
-            slot = (slot + 1) & (size - 1)
-        if table[slot] < 0:
-            table[slot] = i
-            firsts[count] = i
-            count += 1
-    return firsts[:count].copy()
+def _hashes(cells: np.ndarray) -> np.ndarray:
+    """O(B * bytes); uint64 arithmetic wraps by design. The byte order of the machine has no say."""
+    size, count = cells.shape
+    words = np.zeros((size, -(-count // 8) * 8), np.uint8)
+    words[:, :count] = cells
+    state = np.full(size, count, np.uint64)
+    for word in words.view("<u8").T:
+        state = (state ^ word) + _INCREMENT
+        state = (state ^ (state >> np.uint64(30))) * _MULTIPLY_1
+        state = (state ^ (state >> np.uint64(27))) * _MULTIPLY_2
+        state ^= state >> np.uint64(31)
+    state[state == 0] = 1
+    return state

@@ -6,11 +6,14 @@ from functools import lru_cache
 import numpy as np
 
 from pipeline.core import bitset
-from pipeline.core.bitset import mismatch
+from pipeline.core.bitset import mismatch, row_points
 from pipeline.core.ground_set import GroundSet
-from pipeline.core.jit import njit
+from pipeline.core.jit import is_loaded, njit, suited
 from pipeline.core.permutation_group import PermutationGroup, Subgroup
 from pipeline.errors import UsageError, nearest
+
+#: Up to so many bytes of images NumPy is done before numba is imported.
+_NUMPY_BYTES = 4_000_000
 
 
 @dataclass(frozen=True)
@@ -128,7 +131,9 @@ def canonical(cells: np.ndarray, ground: GroundSet) -> np.ndarray:
         ValueError: ``cells`` does not fit the ground set.
     """
     cells = bitset.checked(cells, ground.m)
-    return _least_images(cells, np.ascontiguousarray(ground.group))
+    work = cells.size * len(ground.group)
+    least = _least_images if is_loaded() or work > _NUMPY_BYTES else _least_images_in_numpy
+    return least(cells, np.ascontiguousarray(ground.group))
 
 
 def apply(cells: np.ndarray, ground: GroundSet, index: int | np.ndarray) -> np.ndarray:
@@ -148,7 +153,7 @@ def apply(cells: np.ndarray, ground: GroundSet, index: int | np.ndarray) -> np.n
         expected = f"0 .. {len(ground.group) - 1}"
         raise mismatch("index", expected, f"{index.min()} .. {index.max()}")
     each = np.ascontiguousarray(np.broadcast_to(index, len(cells)), np.int64).copy()
-    return _images(cells, np.ascontiguousarray(ground.group), each)
+    return suited(_images, cells.size)(cells, np.ascontiguousarray(ground.group), each)
 
 
 def stabiliser(row: np.ndarray, ground: GroundSet) -> tuple[int, ...]:
@@ -214,7 +219,9 @@ def classes_of(cells: np.ndarray, ground: GroundSet) -> np.ndarray:
         ValueError: ``cells`` does not fit the ground set.
     """
     cells = bitset.checked(cells, ground.m)
-    fixed = _fixing(cells, np.ascontiguousarray(ground.group))
+    fixed = suited(_fixing, cells.size * len(ground.group))(
+        cells, np.ascontiguousarray(ground.group)
+    )
     found = np.full(len(cells), -1)
     for i, cls in reversed(list(enumerate(symmetry_classes(ground)))):
         for conjugate in _permutations(ground).conjugates(cls.elements):
@@ -249,7 +256,7 @@ def _least_images(cells, group):
     points = np.empty(group.shape[1], np.int64)
     image = np.zeros(cells.shape[1], np.uint8)
     for b in range(cells.shape[0]):
-        count = bitset.row_points(cells[b], points)
+        count = row_points(cells[b], points)
         for i in range(1, group.shape[0]):
             for k in range(count):
                 v = group[i, points[k]]
@@ -264,20 +271,33 @@ def _least_images(cells, group):
     return least
 
 
+def _least_images_in_numpy(cells: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """The same without numba; O(B g m)."""
+    m, least, every = group.shape[1], cells, np.arange(len(cells))
+    members = bitset.unpack(cells, m)
+    for permutation in group[1:]:
+        image = bitset.pack(members[:, np.argsort(permutation)])
+        first = np.argmax(image != least, axis=1)  # 0 where no byte differs
+        smaller = image[every, first] < least[every, first]
+        least = np.where(smaller[:, None], image, least)
+    return least
+
+
 @njit
 def _images(cells, group, index):
     """O(B (points + bytes))."""
     images = np.zeros_like(cells)
     points = np.empty(group.shape[1], np.int64)
     for b in range(cells.shape[0]):
-        for k in range(bitset.row_points(cells[b], points)):
+        for k in range(row_points(cells[b], points)):
             v = group[index[b], points[k]]
             images[b, v >> 3] |= np.uint8(1 << (v & 7))
     return images
 
 
 def _count_fixing(cells: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    return _fixing(cells, np.ascontiguousarray(rows)).sum(axis=1, dtype=np.int32)
+    fixing = suited(_fixing, cells.size * len(rows))
+    return fixing(cells, np.ascontiguousarray(rows)).sum(axis=1, dtype=np.int32)
 
 
 @njit
@@ -286,7 +306,7 @@ def _fixing(cells, rows):
     fixed = np.zeros((cells.shape[0], rows.shape[0]), np.bool_)
     points = np.empty(rows.shape[1], np.int64)
     for b in range(cells.shape[0]):
-        count = bitset.row_points(cells[b], points)
+        count = row_points(cells[b], points)
         for i in range(rows.shape[0]):
             k = 0
             while k < count:

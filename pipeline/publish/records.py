@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipeline.errors import PipelineError, RunError, VerificationError
-from pipeline.plugins import problem_spec
+from pipeline.plugins import is_shipped, problem_spec
 from pipeline.problem import Problem
 from pipeline.publish import certificates
+from pipeline.storage import verdicts
 from pipeline.storage.construction_files import read_constructions
 from pipeline.storage.finding import all_runs
 from pipeline.storage.round_files import best_of, load_pool
@@ -25,13 +26,14 @@ class Found(NamedTuple):
     run: Run
 
 
-class Survey(NamedTuple):
+@dataclass
+class Survey:
     """What the runs of a problem have found.
 
     Attributes:
         found: by size, best first; of equal ones that of the oldest run.
         own: the same of what was not imported, nor found from what was.
-        runs: how many runs of the problem there are.
+        runs: how many runs of the problem there are, damaged ones left out.
         damaged: what is wrong with those that cannot be read, a line each.
     """
 
@@ -59,6 +61,7 @@ class Survey(NamedTuple):
             except PipelineError as error:
                 if str(error) not in self.damaged:
                     self.damaged.append(str(error))
+                    self.runs -= 1
         return None
 
 
@@ -116,9 +119,9 @@ def survey(problem: Problem, spec: str, root: Path) -> Survey:
             run = Run(path)
             if run.config.problem != spec or not _same_convention(run, problem):
                 continue
-            count += 1
             bests = run.bests()
             alone = bests if run.start() is None else _alone(run, problem)
+            count += 1
         except PipelineError as error:
             damaged.append(str(error))
             continue
@@ -150,17 +153,19 @@ def own(problem: Problem) -> Iterator[tuple[int, int, Path]]:
 
     One that says that it was imported, or found from what was, is not our own and left out.
 
+    A plugin has none, whatever it calls itself.
+
     Raises:
         PipelineError: one cannot be read.
         VerificationError: one does not hold what it claims, or was changed.
     """
-    here = folder()
+    here = folder() if is_shipped(problem) else None
     stem = certificates.file_name({"convention": problem.convention, "n": 0}, problem.name)
     for file in sorted(here.glob(f"*/{stem.removesuffix('000.json')}*.json")) if here else []:
         if not certificates.is_untouched(file.read_bytes()):
             raise VerificationError(f"{file}: its SHA-256 does not fit; restore the file")
         for one in read_constructions(file):
-            one.check()
+            verdicts.once(problem, [file], one.check)
             if not one.imported:
                 yield one.n, one.score(), file
 

@@ -1,4 +1,4 @@
-"""All that a stored run has to tell, gathered for pictures: nothing is played again.
+"""All that a stored run has to tell, gathered for pictures: nothing is recomputed.
 
 Scores come from the pools in its rounds, each verified anew.
 """
@@ -33,7 +33,7 @@ _STARTED = "%Y-%m-%dT%H:%M:%S%z"
 
 
 class Moment(NamedTuple):
-    """How long a run had been played when something happened, its sessions one after another."""
+    """How long a run had been running when something happened, its sessions one after another."""
 
     seconds: float
     cpu: float | None

@@ -4,9 +4,7 @@ It is made from the run's own rounds alone, so it can be thrown away and made ag
 that a run promises depends on it.
 """
 
-import importlib
 import importlib.util
-import io
 from collections.abc import Callable
 from typing import Any
 
@@ -31,6 +29,8 @@ _COUNTS = {
     "rediscovered": "rediscovered",
     "kept_from_search": "search",
 }
+_LOSSES = {"loss": "loss/training", "holdout_loss": "loss/held out"}
+_STATISTICS = ("mean", "median", "top20", "max", "invalid", "wrong_format")
 
 
 def check_tensorboard() -> None:
@@ -62,31 +62,36 @@ class TensorBoard(Callbacks):
             RunError: a round is damaged.
         """
         check_tensorboard()
-        from tensorboard.summary.writer.event_file_writer import EventFileWriter
+        from torch.utils.tensorboard import SummaryWriter
 
         self._run, self._problem, self._lost = run, problem, lost
         folder = run.path / FOLDER
         for old in folder.glob("events.out.tfevents.*"):
             old.unlink()
-        self._writer: Any = EventFileWriter(str(folder))
+        self._writer: Any = SummaryWriter(str(folder))
         for number in run.rounds():
             self.add(number)
 
     def add(self, number: int) -> None:
         """Write one round."""
-        events = _proto("event_pb2")
-        n = self._run.config.n
+        n, log = self._run.config.n, self._writer
         stats, _ = read_round(self._run, self._problem, number, n)
         moment = (self._run.folder(number) / "stats.json").stat().st_mtime
-        made = [s for name, part in parts(stats, n) for s in _of_scores(f"scores/{name}", part)]
-        made += [_scalar(f"samples/{key}", stats[key]) for key in _RATES if key in stats]
-        made += [_scalar(f"kept/{name}", stats[k]) for k, name in _COUNTS.items() if k in stats]
-        made += self._losses(stats)
-        drawn = self._board(number)
-        made += [] if drawn is None else [drawn]
-        for summary in made:
-            self._writer.add_event(events.Event(wall_time=moment, step=number, summary=summary))
-        self._writer.flush()
+        values = {f"samples/{key}": stats[key] for key in _RATES if key in stats}
+        values |= {f"kept/{name}": stats[key] for key, name in _COUNTS.items() if key in stats}
+        values |= {name: stats.get("train", {}).get(key) for key, name in _LOSSES.items()}
+        for name, part in parts(stats, n):
+            values |= {f"scores/{name}/{key}": part[key] for key in _STATISTICS}
+            if part["histogram"]:
+                tag, at = f"scores/{name}", {"global_step": number, "walltime": moment}
+                log.add_histogram_raw(tag, **_bars(part), **at)
+        for tag, value in values.items():
+            if value is not None:
+                log.add_scalar(tag, value, number, moment)
+        board = self._board(number)
+        if board is not None:
+            log.add_image("best", board, number, moment, dataformats="HW")
+        log.flush()
 
     def on_round(self, state: State, seconds: float, cpu: float) -> None:
         """Write a committed round."""
@@ -108,17 +113,8 @@ class TensorBoard(Callbacks):
             self._writer.close()
             self._writer = None
 
-    def _losses(self, stats: dict[str, Any]) -> list[Any]:
-        told = stats.get("train", {})
-        names = {"loss": "loss/training", "holdout_loss": "loss/held out"}
-        return [
-            _scalar(name, told[key]) for key, name in names.items() if told.get(key) is not None
-        ]
-
-    def _board(self, number: int) -> Any:
-        """Return a picture of the best after a round, None where there is none."""
-        from PIL import Image
-
+    def _board(self, number: int) -> np.ndarray | None:
+        """Return a picture of the best after a round, uint8 (height, width); None without any."""
         n = self._run.config.n
         places = layout(self._problem.ground(n).coords)
         pool = load_pool(self._run, self._problem, number, n)
@@ -132,42 +128,23 @@ class TensorBoard(Callbacks):
         cell = max(_PIXELS // max(rows, columns), 2)
         shades = shades.repeat(cell, axis=0).repeat(cell, axis=1)
         shades[::cell] = shades[:, ::cell] = 255  # lines between cells
-        data = io.BytesIO()
-        Image.fromarray(shades).save(data, format="png")
-        summary = _proto("summary_pb2").Summary
-        image = summary.Image(
-            height=shades.shape[0],
-            width=shades.shape[1],
-            colorspace=1,
-            encoded_image_string=data.getvalue(),
-        )
-        return summary(value=[summary.Value(tag="best", image=image)])
+        return shades
 
 
-def _of_scores(tag: str, found: Distribution) -> list[Any]:
-    """Return the four statistics, the failures, and a histogram with a bar for each score."""
-    from tensorboard.plugins.histogram import metadata
-    from tensorboard.util import tensor_util
-
-    keys = ("mean", "median", "top20", "max", "invalid", "wrong_format")
-    values = {key: found[key] for key in keys}
-    made = [_scalar(f"{tag}/{key}", v) for key, v in values.items() if v is not None]
-    if found["histogram"]:
-        bars = [(int(s) - 0.5, int(s) + 0.5, count) for s, count in found["histogram"].items()]
-        tensor = tensor_util.make_tensor_proto(np.array(bars, np.float64), dtype=np.float64)
-        about = metadata.create_summary_metadata(display_name=None, description=None)
-        summary = _proto("summary_pb2").Summary
-        value = summary.Value(tag=tag, metadata=about, tensor=tensor)
-        made.append(summary(value=[value]))
-    return made
-
-
-def _proto(name: str) -> Any:
-    """Return a module of protocol buffers, whose classes no type checker can see."""
-    return importlib.import_module(f"tensorboard.compat.proto.{name}")
-
-
-def _scalar(tag: str, value: float) -> Any:
-    from tensorboard.plugins.scalar import summary_v2
-
-    return summary_v2.scalar_pb(tag, float(value))
+def _bars(found: Distribution) -> dict[str, Any]:
+    """Return a histogram with a bar for each score, as ``add_histogram_raw`` takes it."""
+    bars = sorted((int(score), count) for score, count in found["histogram"].items())
+    buckets: dict[float, int] = {}  # counts, by upper end
+    for score, count in bars:
+        if buckets and score - 0.5 not in buckets:
+            buckets[score - 0.5] = 0  # a gap
+        buckets[score + 0.5] = count
+    return {
+        "min": bars[0][0] - 0.5,
+        "max": bars[-1][0] + 0.5,
+        "num": sum(count for _, count in bars),
+        "sum": sum(score * count for score, count in bars),
+        "sum_squares": sum(score**2 * count for score, count in bars),
+        "bucket_limits": list(buckets),
+        "bucket_counts": list(buckets.values()),
+    }

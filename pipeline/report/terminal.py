@@ -118,10 +118,16 @@ def histogram(found: Distribution, what: str, title: str, width: int = 80) -> Te
     return text
 
 
-def console(stderr: bool = False) -> Console:
-    """Return a console that honours NO_COLOR and wraps nothing where there is no terminal."""
+def console(stderr: bool = False, quiet: bool = False) -> Console:
+    """Return a console that honours NO_COLOR and wraps nothing where there is no terminal.
+
+    Args:
+        quiet: print nothing.
+    """
     file = drawable(sys.stderr if stderr else sys.stdout)
-    made = _Console(file=file, stderr=stderr, highlight=False, markup=False, emoji=False)
+    made = _Console(
+        file=file, stderr=stderr, quiet=quiet, highlight=False, markup=False, emoji=False
+    )
     if not made.is_terminal:
         made.width = 100
     return made

@@ -1,12 +1,16 @@
 """What a few chosen elements block together, asked of a problem's own hook."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
+from pipeline.core import jit
 from pipeline.core.jit import njit
-from pipeline.problem import Problem, crashes_raised
+from pipeline.problem import NOT_PLAIN, Problem, crashes_raised
+
+_STEPS = 4  # of a hook, for each member and unit of n
 
 
 def blocked_by(problem: Problem, n: int, sets: Sequence[Sequence[int]]) -> list[list[int]]:
@@ -21,14 +25,30 @@ def blocked_by(problem: Problem, n: int, sets: Sequence[Sequence[int]]) -> list[
     rows = np.ascontiguousarray(sets, dtype=np.int32)
     if not rows.size:
         return [[] for _ in sets]
+    if not jit.pays(rows.size * _STEPS * n):
+        with suppress(*NOT_PLAIN):
+            return list(_plainly(problem, n, rows))
     ground = problem.ground(n)
-    given = (problem.hook, ground.coords, problem.hook_tables(n), rows)
+    given = (problem.hook.compiled, ground.coords, problem.hook_tables(n), rows)
     start = np.zeros(len(rows) + 1, np.int64)
     with crashes_raised(f"the hook of {problem.name}"):
         _list_blocked(*given, start, np.zeros(0, np.int32))
         elements = np.zeros(start[-1], np.int32)
         _list_blocked(*given, start, elements)
     return [part.tolist() for part in np.split(elements, start[1:-1])]
+
+
+def _plainly(problem: Problem, n: int, rows: np.ndarray) -> Iterator[list[int]]:
+    """Yield what each row blocks, by the hook as plain Python."""
+    hook, coords = jit.plain(problem.hook.py_func), problem.ground(n).coords
+    m, coords = len(coords), coords.astype(object)
+    tables = tuple(table.astype(object) for table in problem.hook_tables(n))
+    for row in rows.astype(object):
+        inside, counts = np.zeros(m, np.uint8), np.zeros(m + 1, np.int32)
+        for size, v in enumerate(row):
+            hook(v, row, size, inside, np.arange(m + 1), counts, 1, coords, tables)
+            inside[v] = 1
+        yield np.flatnonzero(counts[:m] > 0).tolist()
 
 
 @njit

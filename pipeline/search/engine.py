@@ -86,6 +86,8 @@ class Engine:
             tasks.append(
                 self.runner.task(n, self.symmetry, _METHODS[search.improve], cells, rng, search, 1)
             )
+        for note in self.explorer.notes():
+            self.runner.callbacks.on_detail(note)
         self.runner.warm_up(tasks, self.selection)
         clock = self.runner.clock
         clock.start(0.0 if jit.kept_files() > self._compiled else clock.seconds())

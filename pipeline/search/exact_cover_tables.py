@@ -83,7 +83,7 @@ def cover_tables(problem: Problem, n: int, symmetry: str, limit: int = 1 << 30) 
 
     # Every choice has a bit at least.
     refuse_above_limit(choices * choices * (choices // 8 + 2))
-    hook = (problem.hook, ground.coords, problem.hook_tables(n))
+    hook = (problem.hook.compiled, ground.coords, problem.hook_tables(n))
     hostile = np.zeros((choices, choices), np.uint8)
     with crashes_raised(f"the hook of {problem.name}"):
         _hostile(*hook, start, elements, np.append(of, np.int32(choices)), hostile)

@@ -211,7 +211,7 @@ def with_tables(space: Space, arity: int, limit: int = 1 << 30) -> Space | None:
     one = np.arange(choices, dtype=np.int32)
     nothing = np.zeros(0, np.int32)
     return space._replace(
-        hook=table_hook,
+        hook=table_hook.compiled,
         start=np.arange(choices + 1, dtype=np.int32),
         elements=one,
         slot=np.arange(choices + 1, dtype=np.int32),

@@ -35,7 +35,7 @@ def make_space(
             lies within the mask.
     """
     ground = problem.ground(n)
-    hook, tables = problem.hook, problem.hook_tables(n)
+    hook, tables = problem.hook.compiled, problem.hook_tables(n)
     cls = symmetry or symmetry_classes(ground)[0]
     parts = orbits(ground, cls)
     exact = problem.arity <= 3 or cls.order == 1
@@ -146,7 +146,7 @@ def usable_orbits(
 def _free_orbits(problem: Problem, n: int, cls: SymmetryClass) -> np.ndarray:
     ground, parts = problem.ground(n), orbits(problem.ground(n), cls)
     bad, _ = orbit_pairs(
-        problem.hook,
+        problem.hook.compiled,
         ground.coords,
         problem.hook_tables(n),
         parts.start,

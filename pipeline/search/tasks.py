@@ -166,7 +166,7 @@ def _from_starts(
     """
     rng, starts = task.rng.copy(), np.ascontiguousarray(task.cells).copy()
     complete_many(orbits_, rng, starts)
-    if task.method == "neighbourhood" and space.hook is not table_hook:
+    if task.method == "neighbourhood" and space.hook is not table_hook.compiled:
         triples = _problem(task.problem, task.convention).arity <= 3
         cells = starts.copy()
         neighbourhood_many(orbits_, rng, cells, task.bound, _HANDFUL, _NODES, triples)

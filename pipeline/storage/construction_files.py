@@ -10,10 +10,10 @@ import numpy as np
 
 from pipeline.core.bitset import from_points, points, popcounts
 from pipeline.core.population import Population
-from pipeline.errors import PipelineError, UsageError, VerificationError
+from pipeline.errors import PipelineError, UsageError, VerificationError, short
 from pipeline.plugins import is_of, is_path, load_problem, named_in_data
 from pipeline.problem import Problem
-from pipeline.storage.construction_readers import Given, on_board, read_text, short
+from pipeline.storage.construction_readers import Given, on_board, read_text
 
 #: Elements of the ground sets of one file: these in any case, and so many more for each point.
 _ELEMENTS, _EACH = 262_144, 1000

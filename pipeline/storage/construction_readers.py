@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, short
 
 #: Bytes of a text that are read; more constructions fit into Parquet.
 _LARGEST = 64_000_000
@@ -76,15 +76,6 @@ def read_text(path: Path) -> Iterator[Given]:
 def on_board(rows: Sequence[Sequence[int]]) -> list[list[int]]:
     """Return the coordinates of what is set in a matrix."""
     return [[i, j] for i, row in enumerate(rows) for j, cell in enumerate(row) if cell]
-
-
-def short(value: Any) -> str:
-    """Write a value in a message."""
-    try:
-        text = json.dumps(value)
-    except (RecursionError, ValueError, TypeError):
-        return f"a {type(value).__name__}"
-    return text if len(text) <= 40 else text[:37] + "..."
 
 
 def _text(path: Path) -> str:

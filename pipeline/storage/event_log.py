@@ -50,6 +50,9 @@ class EventLog(Callbacks):
     def on_note(self, text: str) -> None:
         self._log.event("note", text=text)
 
+    def on_detail(self, text: str) -> None:
+        self._log.event("note", text=text)  # which `pipeline show` prints
+
     def on_round(self, state: State, seconds: float, cpu: float) -> None:
         best = state.stats["pool"][str(state.n)]["max"]
         self._log.event("round", number=state.round, seconds=round(seconds, 3), best=best)

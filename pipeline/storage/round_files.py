@@ -17,6 +17,7 @@ from pipeline.core.symmetry import canonical
 from pipeline.errors import PipelineError, RunError, VerificationError
 from pipeline.problem import Problem
 from pipeline.search.weights import LEARNED
+from pipeline.storage import verdicts
 from pipeline.storage.construction_files import Construction, as_json
 from pipeline.storage.run import Run
 
@@ -29,8 +30,13 @@ def load_pool(run: Run, problem: Problem, number: int, n: int) -> Population:
             round keeps: see ``check_pool``.
     """
     pool, where = _read_pool(run, problem, number, n)
-    try:
+
+    def check() -> None:
         check_pool(problem, pool, number, str(where))
+
+    try:
+        verdicts.once(problem, [where], check)
+        _check_rounds(pool, number, str(where))  # which the bytes alone do not say
     except VerificationError as error:
         raise RunError(f"{error}; {run.way_out(number)}") from error
     return pool
@@ -82,7 +88,9 @@ def read_round(run: Run, problem: Problem, number: int, n: int) -> tuple[dict[st
         if pool is not None and n == stats["n"] and "kept_from_search" in stats:
             _check_kept(stats, pool, number)
         if "sampled" in stats and (run.folder(number) / "samples.parquet").exists():
-            _check_samples(problem, stats, load_samples(run, problem, number))
+            samples = load_samples(run, problem, number)
+            paths = [run.folder(number) / name for name in ("samples.parquet", "stats.json")]
+            verdicts.once(problem, paths, lambda: _check_samples(problem, stats, samples))
     except ValueError as error:
         path = run.folder(number) / "stats.json"
         raise run.damaged(path, number, f"is not what the round did ({error})") from error
@@ -210,6 +218,10 @@ def check_pool(problem: Problem, pool: Population, number: int, where: str) -> N
         row = int(np.setdiff1d(np.arange(len(pool)), first)[0])
         twin = int(np.flatnonzero((forms == forms[row]).all(axis=1))[0])
         raise VerificationError(f"{where}, row {row}: equivalent to row {twin}")
+    _check_rounds(pool, number, where)
+
+
+def _check_rounds(pool: Population, number: int, where: str) -> None:
     for row in np.flatnonzero((pool.round < 0) | (pool.round > number))[:1]:
         raise VerificationError(
             f"{where}, row {row}: says it is of round {pool.round[row]}, kept by round {number}"

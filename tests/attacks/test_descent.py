@@ -42,7 +42,7 @@ def begun(tmp_path, cli):
         *("--runs", tmp_path / "runs"),
     )
     assert found.code == 0
-    assert "imported: it was in the file given with --start" in found.out
+    assert "imported: from the file given with --start" in found.out
     return only_run(tmp_path / "runs")
 
 

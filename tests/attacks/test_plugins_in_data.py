@@ -142,3 +142,22 @@ def test_a_moved_plugin_serves_the_searches_of_a_run_that_names_another_file(
     plugin.write_text("raise SystemExit('the file that the run names was run')\n")
     found = cli("show", data["run"], "--problem", f"{kept}:{CLASS}")
     assert (found.code, ran()) == (0, True)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("count", "FILE"),
+        ("export", "FILE", "--format", "csv"),
+        ("plot", "FILE", "--what", "scores", "-o", "scores.svg"),
+        ("report", "FILE", "-o", "page.html"),
+        ("best", "FILE"),
+        ("verify", "FILE"),
+    ],
+)
+def test_where_a_plugin_judged_the_output_names_it(words, data, plugin, cli, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    command = [str(data["json"]) if word == "FILE" else word for word in words]
+    told = cli(*command, "--problem", f"{plugin}:{CLASS}")
+    assert told.code == 0, told.err
+    assert f"by {plugin}:{CLASS}" in told.out + told.err

@@ -1,0 +1,90 @@
+"""What came of lab runs, as text and tables."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from pipeline.cli.common import print_json
+
+
+def finish(runs: Sequence[Any], as_json: bool) -> None:
+    """Print what came of runs: a line each, errors told apart, some of what was written."""
+    from pipeline.lab.work import percent, rows_of
+
+    rows = [row for run in runs for row in rows_of(run)]
+    if as_json:
+        print_json({"runs": [str(run.path) for run in runs], "rows": rows})
+        return
+    from rich.table import Table
+
+    from pipeline.report.terminal import console
+
+    out = console()
+    for run in runs:
+        for row in (run.found or {}).get("rows", []):
+            out.print(f"{row['name']}: {row['measured']}", style="bold", markup=False)
+            for text in row.get("samples", [])[:2]:
+                out.print(text, markup=False, soft_wrap=True)
+        for text, good in (run.found or {}).get("samples", [])[: 10 if len(runs) == 1 else 3]:
+            out.print(f"{'ok' if good else 'no'}  {text}", markup=False, soft_wrap=True)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("task", "measured", "chance", "the lecture"):
+        table.add_column(name)
+    for row in rows:
+        chance = "-" if row["chance"] is None else percent(row["chance"])
+        table.add_row(row["name"], row["measured"], chance, row["lecture"])
+    out.print(table)
+    for row in rows:
+        for title in ("forced", "errors"):
+            told = [
+                f"{k} {v:.2f}" if "in each" in k else f"{k} {percent(v)}"
+                for k, v in row.get(title, {}).items()
+            ]
+            if told:
+                what = "where the rule decides" if title == "forced" else "of what was written"
+                out.print(f"{row['name']}, {what}: {', '.join(told)}", markup=False)
+    if rows[0]["scale"] == "small":
+        out.print("scale small: shorter than the lecture's training; see --scale lecture")
+    for run in runs:
+        out.print(str(run.path / "page.html"), soft_wrap=True, markup=False)
+
+
+def swept(place: dict[str, Any], runs: Sequence[Any]) -> dict[str, Any]:
+    """Return a row of the table of a sweep: what the rng seeds of one setting came to."""
+    rates = [run.found["success"] for run in runs]
+    decided = [run.found["forced"]["decided"] for run in runs if "decided" in run.found["forced"]]
+    return {
+        **place,
+        "seeds": len(rates),
+        "mean": sum(rates) / len(rates),
+        "lowest": min(rates),
+        "highest": max(rates),
+        "decided": sum(decided) / len(decided) if decided else None,
+        "parameters": runs[0].found["parameters"],
+        "runs": [run.path.name for run in runs],
+    }
+
+
+def print_sweep(rows: Sequence[dict[str, Any]]) -> None:
+    """Print the table of a sweep."""
+    from rich.table import Table
+
+    from pipeline.lab.work import percent
+    from pipeline.report.terminal import console
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    names = [name for name in rows[0] if name not in ("runs",)]
+    for name in names:
+        table.add_column(name.replace("_", " "), justify="left" if name == "task" else "right")
+    for row in rows:
+        cells: Iterable[str] = (
+            "-"
+            if row[name] is None
+            else percent(row[name])
+            if name in ("mean", "lowest", "highest", "decided")
+            else f"{row[name]:,}"
+            if name == "parameters"
+            else str(row[name])
+            for name in names
+        )
+        table.add_row(*cells)
+    console().print(table)

@@ -1,0 +1,85 @@
+"""What the words of a lab command mean: tasks, parts, steps, numbers."""
+
+from typing import Any
+
+from pipeline.errors import UsageError
+
+
+def find(spec: str, scale: str, lengths: str) -> Any:
+    """Return the entry that TASK names."""
+    from pipeline.lab import registry
+
+    return registry.find(spec, scale, length_range(lengths))
+
+
+def length_range(text: str) -> tuple[int, int]:
+    """Read ``30:40`` or ``30``."""
+    low, colon, high = text.partition(":")
+    try:
+        return int(low), int(high if colon else low)
+    except ValueError:
+        raise UsageError(f"--lengths {text}: write them as 30:40") from None
+
+
+def labels(entry: Any, rule: str | None) -> list[str]:
+    """Return the parts of a task that are meant; [""] for a task of one part."""
+    from pipeline.errors import nearest
+
+    labels = [*(entry.tasks or {"": None})]
+    if rule in (None, "all"):
+        return labels
+    if rule not in labels or labels == [""]:
+        known = nearest(str(rule), labels) if labels != [""] else "; leave it out"
+        raise UsageError(f"--rule {rule}: {entry.name} has none of that name{known}")
+    return [str(rule)]
+
+
+def name_of(entry: Any, label: str) -> str:
+    """Return how to call a part of a task."""
+    return f"{entry.name} {label}".strip()
+
+
+def steps(text: str | None) -> list[int]:
+    """Read steps as ``1000,15000``; none for no text."""
+    if not text:
+        return []
+    try:
+        found = sorted({int(part) for part in text.split(",")})
+    except ValueError:
+        found = [0]
+    if found[0] < 1:
+        raise UsageError(f"{text}: write steps as 1000,15000")
+    return found
+
+
+def numbers(option: str, text: str | None) -> list[float]:
+    """Read numbers as ``0,0.01,0.1``; none for no text."""
+    if text is None:
+        return []
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise UsageError(f"{option} {text}: write numbers as 0,0.01,0.1") from None
+
+
+def count(text: str) -> int:
+    """Read a number of parameters as ``27k`` or ``1.5M``."""
+    unit = {"k": 1e3, "K": 1e3, "m": 1e6, "M": 1e6}.get(text[-1:], 0)
+    try:
+        count = float(text[:-1]) * unit if unit else float(text)
+    except ValueError:
+        count = 0
+    if not 500 <= count <= 1e8:
+        raise UsageError(f"--parameters {text}: write 500 to 100M, as 27k or 1.5M")
+    return round(count)
+
+
+def cell(text: str | None) -> tuple[int, int] | None:
+    """Read row and column as ``5,4``."""
+    if text is None:
+        return None
+    try:
+        row, column = map(int, text.split(","))
+    except ValueError:
+        raise UsageError(f"--cell {text}: write row and column as 5,4") from None
+    return row, column
