@@ -23,6 +23,8 @@ from torch.nn import functional as F
 
 from pipeline.config import TrainConfig
 from pipeline.core.bitset import width as bytes_of
+from pipeline.engine.greedy import greedy_many
+from pipeline.engine.space import make_space
 from pipeline.generators.token_mask import TokenMask
 from pipeline.model.device import describe, peak_flops, prepare
 from pipeline.model.gpt import GPT, Block, GPTConfig
@@ -30,8 +32,6 @@ from pipeline.model.sample import sample
 from pipeline.model.tokens import EOS, PAD, make_encoder
 from pipeline.model.train import train
 from pipeline.plugins import load_problem
-from pipeline.search.greedy import greedy_many
-from pipeline.search.space import make_space
 
 N, SIZES, LAYERS, LENGTH = 16, range(12, 17), 4, 34
 HEADS = {64: 4, 256: 8}

@@ -18,9 +18,9 @@ from numba import njit
 from pipeline.core.bitset import width
 from pipeline.core.population import Population
 from pipeline.core.symmetry import find_class
+from pipeline.engine.greedy import greedy_many
+from pipeline.engine.space import make_space
 from pipeline.plugins import load_problem
-from pipeline.search.greedy import greedy_many
-from pipeline.search.space import make_space
 
 #: Measured on a 2-core machine like the one of RESULTS.md: the strongest peer's own class.
 PEER = {16: 9_800, 32: 4_800, 64: 830}

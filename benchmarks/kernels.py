@@ -21,12 +21,12 @@ from statistics import median
 import numpy as np
 
 from pipeline.core.symmetry import find_class
+from pipeline.engine.exact_cover import cover
+from pipeline.engine.pair_tables import with_tables
+from pipeline.engine.space import make_space
+from pipeline.engine.state import new_state
+from pipeline.engine.tabu import Tabu, tabu
 from pipeline.plugins import load_problem
-from pipeline.search.exact_cover import cover
-from pipeline.search.pair_tables import with_tables
-from pipeline.search.space import make_space
-from pipeline.search.state import new_state
-from pipeline.search.tabu import Tabu, tabu
 
 ROUNDS, SECONDS = 5, 2
 #: Isosceles: n and the size a tabu search begins at.

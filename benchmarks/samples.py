@@ -22,12 +22,12 @@ from pipeline.config import config_from
 from pipeline.core.bitset import pack, popcounts, width
 from pipeline.core.population import Population
 from pipeline.core.symmetry import canonical
+from pipeline.engine.exact_cover import cover
+from pipeline.engine.learned_weights import learned_weights
+from pipeline.engine.tasks import Task, run_task
+from pipeline.engine.weights import make_weights
 from pipeline.executors import Serial
 from pipeline.plugins import load_problem
-from pipeline.search.exact_cover import cover
-from pipeline.search.learned_weights import learned_weights
-from pipeline.search.tasks import Task, run_task
-from pipeline.search.weights import make_weights
 from pipeline.state import State
 
 NODES = 100_000

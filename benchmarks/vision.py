@@ -26,6 +26,7 @@ from pipeline.callbacks import Callbacks
 from pipeline.config import Config, config_from
 from pipeline.core import streams
 from pipeline.core.population import Population
+from pipeline.engine.tasks import Task, run_task
 from pipeline.executors import Serial
 from pipeline.generators.gpt import GPTGenerator
 from pipeline.generators.model import ModelGenerator
@@ -34,7 +35,6 @@ from pipeline.generators.vision import VisionGenerator
 from pipeline.model.masked_decoding import example, next_loss
 from pipeline.model.tokens import EOS, PAD
 from pipeline.plugins import load_problem
-from pipeline.search.tasks import Task, run_task
 
 PROBLEM = load_problem("isosceles")
 CASES: dict[str, dict[str, Any]] = {

@@ -190,8 +190,8 @@ def solve(
         UsageError: an unknown class, n too small, or a problem whose score is not the size.
     """
     from pipeline.core.bitset import points
+    from pipeline.engine.exact import Question, solve
     from pipeline.problem import check_objective
-    from pipeline.search.exact import Question, solve
 
     made = _problem(problem)
     check_objective(made, _spec(made), n)

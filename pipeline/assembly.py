@@ -8,13 +8,13 @@ import numpy as np
 from pipeline import loop
 from pipeline.callbacks import CallbackList
 from pipeline.config import Config
+from pipeline.engine.engine import Engine
 from pipeline.executors import Executor
 from pipeline.footprint import check_memory
 from pipeline.generators.base import Generator
 from pipeline.generators.registry import make_generator
 from pipeline.loop import Store
 from pipeline.problem import Problem
-from pipeline.search.engine import Engine
 from pipeline.state import State
 from pipeline.stopping import AnyOf, Clock, StoppingRule, TimeLimit, make_stop
 

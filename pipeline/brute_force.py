@@ -9,9 +9,9 @@ import numpy as np
 
 from pipeline.core import bitset
 from pipeline.core.ground_set import GroundSet
+from pipeline.engine.greedy import greedy_many
+from pipeline.engine.space import make_space
 from pipeline.problem import Problem
-from pipeline.search.greedy import greedy_many
-from pipeline.search.space import make_space
 
 #: Takes n and coordinates of points, and tells whether they hold nothing forbidden.
 Oracle = Callable[[int, list[tuple[int, ...]]], bool]

@@ -96,8 +96,8 @@ def _check(name: str) -> dict[str, Any]:
     import numpy as np
 
     from pipeline.core.bitset import width
-    from pipeline.search.greedy import greedy_many
-    from pipeline.search.space import make_space
+    from pipeline.engine.greedy import greedy_many
+    from pipeline.engine.space import make_space
 
     problem = load_problem(name)
     n = 5

@@ -6,8 +6,8 @@ from typing import Protocol
 from pipeline import round_stats
 from pipeline.callbacks import CallbackList
 from pipeline.core.population import Population
+from pipeline.engine.engine import Engine
 from pipeline.generators.base import Generator
-from pipeline.search.engine import Engine
 from pipeline.state import State, assess
 from pipeline.stopping import StoppingRule, TimeLimit, TimeUp
 

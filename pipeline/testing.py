@@ -16,13 +16,9 @@ from pipeline.core.symmetry import (
     orbits,
     symmetry_classes,
 )
-from pipeline.errors import UsageError
-from pipeline.model.tokens import ENCODERS, ORDERS, PAD, make_encoder
-from pipeline.plugins import load_problem
-from pipeline.problem import Problem
-from pipeline.search.greedy import complete_many, greedy_many, repair
-from pipeline.search.space import make_space, usable_classes
-from pipeline.search.state import (
+from pipeline.engine.greedy import complete_many, greedy_many, repair
+from pipeline.engine.space import make_space, usable_classes
+from pipeline.engine.state import (
     VIOLATIONS,
     Space,
     State,
@@ -32,6 +28,10 @@ from pipeline.search.state import (
     leave,
     new_state,
 )
+from pipeline.errors import UsageError
+from pipeline.model.tokens import ENCODERS, ORDERS, PAD, make_encoder
+from pipeline.plugins import load_problem
+from pipeline.problem import Problem
 
 _STEPS, _CHOICES = 30, 8
 

@@ -94,17 +94,17 @@ def test_nothing_is_pickled(module):
 #: For each file or folder, what it must not import.
 LOWER = {
     "pipeline/core/": [
-        *("problem", "search", "model", "generators", "loop", "storage", "config"),
+        *("problem", "engine", "model", "generators", "loop", "storage", "config"),
         *("executors", "publish", "benchmarking", "report", "cli", "lab"),
     ],
-    "pipeline/problem.py": ["plugins", "search", "model", "loop", "storage", "config"],
-    "pipeline/plugins.py": ["search", "model", "loop", "config"],
-    "pipeline/config/": ["problem", "search", "model", "loop", "storage"],
-    "pipeline/search/": [
+    "pipeline/problem.py": ["plugins", "engine", "model", "loop", "storage", "config"],
+    "pipeline/plugins.py": ["engine", "model", "loop", "config"],
+    "pipeline/config/": ["problem", "engine", "model", "loop", "storage"],
+    "pipeline/engine/": [
         *("model", "generators", "loop", "storage", "publish", "benchmarking", "report", "cli"),
     ],
     "pipeline/generators/": ["loop", "storage", "publish", "benchmarking", "report", "cli", "lab"],
-    "pipeline/model/": ["search", "loop", "storage", "cli", "problem"],
+    "pipeline/model/": ["engine", "loop", "storage", "cli", "problem"],
     "pipeline/loop.py": ["storage", "cli", "report"],
     "pipeline/state.py": ["model", "generators", "loop", "storage", "cli", "report"],
     "pipeline/selection.py": ["model", "generators", "loop", "storage", "cli", "report"],

@@ -10,10 +10,10 @@ import pytest
 
 from pipeline.core import bitset
 from pipeline.core.symmetry import apply, stabiliser_names
+from pipeline.engine.equivalence_classes import equivalence_classes
+from pipeline.engine.exact import Question, every
+from pipeline.engine.exact_cover import Found, cover_all
 from pipeline.plugins import load_problem
-from pipeline.search.equivalence_classes import equivalence_classes
-from pipeline.search.exact import Question, every
-from pipeline.search.exact_cover import Found, cover_all
 
 PLUGINS = Path(__file__).resolve().parent / "plugins"
 FOUR_CYCLE = f"{PLUGINS / 'four_cycle_free.py'}:FourCycleFree"
@@ -157,7 +157,7 @@ def test_stopped_by_ctrl_c_it_keeps_what_it_has(cli, monkeypatch, tmp_path):
         yield Found(cells, 10, False, cells[0])
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pipeline.search.exact_cover.sweep", stopped)
+    monkeypatch.setattr("pipeline.engine.exact_cover.sweep", stopped)
     file = tmp_path / "three.json"
     found = cli("solve", "no-3-in-line", "--n", 5, "--all", "-o", file)
     assert (found.code, "stopped at Ctrl-C" in found.out) == (130, True)

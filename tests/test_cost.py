@@ -13,11 +13,11 @@ from pipeline.config import config_from
 from pipeline.core.bitset import width
 from pipeline.core.jit import inlined, njit
 from pipeline.core.population import Population
+from pipeline.engine.array_accesses import BudgetSpentError, Meter
+from pipeline.engine.cost import CHEAP, FEWEST, scaled, scaled_rows, step_cost, task_cost
+from pipeline.engine.engine import Engine
 from pipeline.executors import Serial, never
 from pipeline.plugins import load_problem
-from pipeline.search.array_accesses import BudgetSpentError, Meter
-from pipeline.search.cost import CHEAP, FEWEST, scaled, scaled_rows, step_cost, task_cost
-from pipeline.search.engine import Engine
 from problems.isosceles import Isosceles
 
 SPHERES = f"{Path(__file__).parent}/plugins/no_five_on_a_sphere.py:NoFiveOnASphere"
@@ -102,7 +102,7 @@ def test_costs_are_of_the_order_that_was_measured(spec, n, measured):
 def test_another_process_counts_the_same():
     script = (
         "import sys; from pipeline.plugins import load_problem\n"
-        "from pipeline.search.cost import step_cost\n"
+        "from pipeline.engine.cost import step_cost\n"
         f"print([step_cost(load_problem(p), n) for p, n in {CASES!r}])"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)

@@ -12,11 +12,11 @@ from pipeline.core import bitset
 from pipeline.core.bitset import first_of_each
 from pipeline.core.ground_set import GroundSet
 from pipeline.core.symmetry import canonical, find_class, invariant, symmetry_classes
+from pipeline.engine.exact_cover import cover, cover_all
+from pipeline.engine.exact_cover_tables import cover_tables
 from pipeline.errors import UsageError
 from pipeline.plugins import load_problem
 from pipeline.problem import DegreeConstraints, Problem, blocking_hook, checker
-from pipeline.search.exact_cover import cover, cover_all
-from pipeline.search.exact_cover_tables import cover_tables
 from problems.grid import square_grid
 from problems.no_three_in_line import NoThreeInLine
 

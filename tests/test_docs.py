@@ -12,9 +12,9 @@ from documented import ROOT, SMALL_RUN, commands, every_command, files, play
 
 from pipeline.cli.commands import cli as program
 from pipeline.config.describe import keys
+from pipeline.engine.exact import Question, solve
 from pipeline.executors import Serial
 from pipeline.plugins import load_problem
-from pipeline.search.exact import Question, solve
 
 DOCS = ROOT / "docs"
 PAGES = {path.stem: path.read_text(encoding="utf-8") for path in sorted(DOCS.glob("*.md"))}

@@ -15,16 +15,13 @@ import pytest
 
 from pipeline.core.bitset import from_points, pack, popcounts, unpack, width
 from pipeline.core.symmetry import find_class, invariant
-from pipeline.errors import UsageError
-from pipeline.executors import Serial, make_executor
-from pipeline.plugins import load_problem
-from pipeline.search import exact
-from pipeline.search.branch_and_bound import complete_best, search
-from pipeline.search.exact import Question, solve
-from pipeline.search.greedy import complete_many, greedy_many, saturate
-from pipeline.search.large_neighbourhood import neighbourhood_many
-from pipeline.search.pair_tables import with_tables
-from pipeline.search.pieces import (
+from pipeline.engine import exact
+from pipeline.engine.branch_and_bound import complete_best, search
+from pipeline.engine.exact import Question, solve
+from pipeline.engine.greedy import complete_many, greedy_many, saturate
+from pipeline.engine.large_neighbourhood import neighbourhood_many
+from pipeline.engine.pair_tables import with_tables
+from pipeline.engine.pieces import (
     Piece,
     PieceTask,
     bits_of,
@@ -33,10 +30,13 @@ from pipeline.search.pieces import (
     search_pieces,
     split,
 )
-from pipeline.search.rng import below
-from pipeline.search.search_tree import new_tree
-from pipeline.search.space import make_space, usable_classes
-from pipeline.search.state import clear, conflicts_added, leave, new_state
+from pipeline.engine.rng import below
+from pipeline.engine.search_tree import new_tree
+from pipeline.engine.space import make_space, usable_classes
+from pipeline.engine.state import clear, conflicts_added, leave, new_state
+from pipeline.errors import UsageError
+from pipeline.executors import Serial, make_executor
+from pipeline.plugins import load_problem
 
 PLUGINS = Path(__file__).parent / "plugins"
 FOUR_CYCLE = f"{PLUGINS / 'four_cycle_free.py'}:FourCycleFree"
@@ -244,7 +244,7 @@ def test_an_interrupted_search_leaves_no_trace(spec, n, value, monkeypatch):
             raise KeyboardInterrupt
         return search(space, state, tree, min(nodes, 50))
 
-    monkeypatch.setattr("pipeline.search.pieces.search", interrupted)
+    monkeypatch.setattr("pipeline.engine.pieces.search", interrupted)
     answer = solve(question, Serial())
     assert answer.interrupted
     assert answer.lower <= value <= answer.upper

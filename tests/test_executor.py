@@ -15,10 +15,10 @@ import pytest
 
 from pipeline.core.bitset import width
 from pipeline.core.streams import integer, state
+from pipeline.engine.tasks import Task, run_task
 from pipeline.errors import PipelineError
 from pipeline.executors import Processes, Serial, cores, make_executor
 from pipeline.plugins import load_problem
-from pipeline.search.tasks import Task, run_task
 from pipeline.stopping import Clock
 
 

@@ -21,13 +21,13 @@ from pipeline.core import bitset, streams
 from pipeline.core.ground_set import GroundSet
 from pipeline.core.population import Population
 from pipeline.core.symmetry import find_class, orbits
+from pipeline.engine.explore import Explorer
+from pipeline.engine.portfolio import Arm, make_arms
+from pipeline.engine.space import choice_of, make_space, usable_classes
+from pipeline.engine.tasks import Task, run_task
+from pipeline.engine.weights import make_mask, make_weights, of_choices, restricted
 from pipeline.errors import RunError, UsageError
 from pipeline.plugins import load_problem
-from pipeline.search.explore import Explorer
-from pipeline.search.portfolio import Arm, make_arms
-from pipeline.search.space import choice_of, make_space, usable_classes
-from pipeline.search.tasks import Task, run_task
-from pipeline.search.weights import make_mask, make_weights, of_choices, restricted
 from pipeline.storage import inputs
 
 PLUGINS = Path(__file__).parent / "plugins"

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.core import bitset, jit, permutation_group, symmetry
+from pipeline.engine import blocking
 from pipeline.plugins import load_problem
 from pipeline.problem import Problem, checker
-from pipeline.search import blocking
 from problems.grid import square_grid
 from problems.isosceles import Isosceles, block
 
@@ -21,7 +21,7 @@ PROBLEMS = [("isosceles", "flat-forbidden"), ("isosceles", "flat-allowed"), ("no
 def test_importing_problems_and_kernels_compiles_nothing():
     code = (
         "import sys, problems.isosceles, problems.no_three_in_line\n"
-        "import pipeline.search.kernels, pipeline.search.tabu, pipeline.storage.collection\n"
+        "import pipeline.engine.kernels, pipeline.engine.tabu, pipeline.storage.collection\n"
         "assert 'numba' not in sys.modules\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

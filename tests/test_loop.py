@@ -20,11 +20,11 @@ from pipeline.core.bitset import ids
 from pipeline.core.population import ORIGINS, Population
 from pipeline.core.score_stats import distribution
 from pipeline.core.symmetry import canonical
+from pipeline.engine.tasks import Task
 from pipeline.errors import PipelineError, UsageError
 from pipeline.executors import Processes, Serial, never
 from pipeline.plugins import load_problem
 from pipeline.problem import Problem
-from pipeline.search.tasks import Task
 from pipeline.state import State
 
 TINY: dict[str, Any] = {

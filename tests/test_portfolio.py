@@ -22,13 +22,13 @@ from loops import FEW_STEPS, Loop, Told, configured, rounds_of, same, written_an
 from pipeline.config import Config
 from pipeline.core.population import ORIGINS, Population
 from pipeline.core.symmetry import canonical, find_class, orbits
+from pipeline.engine.portfolio import BATCH, Arm, Portfolio, core_size, make_arms, tabu_notes
+from pipeline.engine.runner import TaskRunner
+from pipeline.engine.space import make_space, usable_classes
+from pipeline.engine.weights import make_weights
 from pipeline.errors import UsageError
 from pipeline.executors import Processes
 from pipeline.plugins import load_problem
-from pipeline.search.portfolio import BATCH, Arm, Portfolio, core_size, make_arms, tabu_notes
-from pipeline.search.runner import TaskRunner
-from pipeline.search.space import make_space, usable_classes
-from pipeline.search.weights import make_weights
 from pipeline.state import State
 from pipeline.stopping import Clock
 from pipeline.storage.construction_files import at_larger_size

@@ -10,12 +10,12 @@ from numba import njit
 from pipeline.core import bitset
 from pipeline.core.bitset import first_of_each, pack
 from pipeline.core.symmetry import canonical, orbits, symmetry_classes
+from pipeline.engine.greedy import greedy_many
+from pipeline.engine.space import make_space
+from pipeline.engine.state import CHOICES, VIOLATIONS, conflicts_added, join, leave, new_state
 from pipeline.errors import PipelineError, UsageError
 from pipeline.plugins import load_problem, problem_names
 from pipeline.problem import Problem, checker
-from pipeline.search.greedy import greedy_many
-from pipeline.search.space import make_space
-from pipeline.search.state import CHOICES, VIOLATIONS, conflicts_added, join, leave, new_state
 from problems.isosceles import FLAT_ALLOWED, FLAT_FORBIDDEN, Isosceles
 
 PLUGINS = Path(__file__).parent / "plugins"

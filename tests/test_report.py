@@ -22,13 +22,13 @@ from pipeline.core.bitset import from_points, unpack
 from pipeline.core.population import Population
 from pipeline.core.score_stats import distribution
 from pipeline.core.symmetry import class_name, find_class, symmetry_classes
+from pipeline.engine.blocking import blocked_by
 from pipeline.plugins import load_problem
 from pipeline.report import figures
 from pipeline.report.board import board_svg, layout, mirrors
 from pipeline.report.curves import Chart, curves_svg, plain, ticks
 from pipeline.report.gathering import Story
 from pipeline.report.rendering import render
-from pipeline.search.blocking import blocked_by
 from pipeline.storage.run import Run
 
 PLUGINS = Path(__file__).parent / "plugins"

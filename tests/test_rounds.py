@@ -21,16 +21,16 @@ from pipeline.core.bitset import pack, popcounts, unpack
 from pipeline.core.ground_set import GroundSet
 from pipeline.core.population import ORIGINS
 from pipeline.core.symmetry import canonical, orbits, symmetry_classes
+from pipeline.engine.greedy import complete_many
+from pipeline.engine.learned_weights import learned_weights
+from pipeline.engine.portfolio import BATCH
+from pipeline.engine.runner import TaskRunner
+from pipeline.engine.space import make_space, usable_classes
+from pipeline.engine.tasks import Task, run_task
 from pipeline.errors import UsageError
 from pipeline.executors import Processes
 from pipeline.loop import Memory
 from pipeline.plugins import load_problem
-from pipeline.search.greedy import complete_many
-from pipeline.search.learned_weights import learned_weights
-from pipeline.search.portfolio import BATCH
-from pipeline.search.runner import TaskRunner
-from pipeline.search.space import make_space, usable_classes
-from pipeline.search.tasks import Task, run_task
 from pipeline.state import assess
 from pipeline.stopping import Clock, TimeLimit
 

@@ -12,15 +12,10 @@ from hypothesis import strategies as st
 
 from pipeline.core import bitset, streams
 from pipeline.core.symmetry import find_class, invariant, orbits
-from pipeline.errors import PipelineError, UsageError
-from pipeline.generators.token_mask import TokenMask
-from pipeline.model.tokens import EOS, make_encoder
-from pipeline.plugins import load_problem
-from pipeline.problem import blocking_hook
-from pipeline.search.anneal import anneal, anneal_many
-from pipeline.search.greedy import complete_many, greedy_many, repair, repair_many, saturate
-from pipeline.search.space import make_space, usable_classes
-from pipeline.search.state import (
+from pipeline.engine.anneal import anneal, anneal_many
+from pipeline.engine.greedy import complete_many, greedy_many, repair, repair_many, saturate
+from pipeline.engine.space import make_space, usable_classes
+from pipeline.engine.state import (
     CHOICES,
     SIZE,
     VIOLATIONS,
@@ -30,7 +25,12 @@ from pipeline.search.state import (
     leave,
     new_state,
 )
-from pipeline.search.tasks import NO_TARGET, Task, run_task
+from pipeline.engine.tasks import NO_TARGET, Task, run_task
+from pipeline.errors import PipelineError, UsageError
+from pipeline.generators.token_mask import TokenMask
+from pipeline.model.tokens import EOS, make_encoder
+from pipeline.plugins import load_problem
+from pipeline.problem import blocking_hook
 from problems.isosceles import FLAT_ALLOWED, FLAT_FORBIDDEN, Isosceles
 
 PLUGINS = Path(__file__).parent / "plugins"

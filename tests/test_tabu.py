@@ -15,17 +15,17 @@ from pipeline.brute_force import find_truth
 from pipeline.core import bitset, streams
 from pipeline.core.ground_set import GroundSet
 from pipeline.core.symmetry import find_class, invariant, orbits
+from pipeline.engine.greedy import complete_many, greedy_many, repair
+from pipeline.engine.pair_tables import MOST_CHOICES, tables_fit, with_tables
+from pipeline.engine.space import make_space, usable_classes
+from pipeline.engine.state import CHOICES, VIOLATIONS, State, join, leave, new_state
+from pipeline.engine.tabu import Tabu, climb_many, tabu
+from pipeline.engine.tabu_list import SCALE
+from pipeline.engine.tasks import NO_TARGET, Task, run_task
+from pipeline.engine.weights import make_weights
 from pipeline.errors import UsageError
 from pipeline.plugins import load_problem
 from pipeline.problem import Problem, blocking_hook
-from pipeline.search.greedy import complete_many, greedy_many, repair
-from pipeline.search.pair_tables import MOST_CHOICES, tables_fit, with_tables
-from pipeline.search.space import make_space, usable_classes
-from pipeline.search.state import CHOICES, VIOLATIONS, State, join, leave, new_state
-from pipeline.search.tabu import Tabu, climb_many, tabu
-from pipeline.search.tabu_list import SCALE
-from pipeline.search.tasks import NO_TARGET, Task, run_task
-from pipeline.search.weights import make_weights
 from problems.isosceles import FLAT_ALLOWED, FLAT_FORBIDDEN
 
 PLUGINS = Path(__file__).parent / "plugins"

@@ -14,6 +14,7 @@ from msgspec import structs
 from pipeline.config import TrainConfig
 from pipeline.core.bitset import from_points, unpack
 from pipeline.core.symmetry import apply, canonical, find_class, normaliser
+from pipeline.engine.orbit_grid import OrbitGrid
 from pipeline.errors import PipelineError, RunError, UsageError
 from pipeline.model.attention_bias import among
 from pipeline.model.checkpoint import load_model, load_vision, save_model
@@ -21,7 +22,6 @@ from pipeline.model.gpt import GPT, GPTConfig
 from pipeline.model.masked_decoding import Shown, alike, arrange, example, fill, next_loss, train
 from pipeline.model.vision import IN, STOP, UNKNOWN, Vision, VisionConfig, view
 from pipeline.plugins import load_problem
-from pipeline.search.orbit_grid import OrbitGrid
 
 FP32, BF16 = torch.float32, torch.bfloat16
 PROBLEM = load_problem("isosceles")

@@ -17,7 +17,7 @@ def count(target: Target, as_json: bool) -> None:
     is any file that `verify` reads, such as `export` and `solve --all` write.
     """
     from pipeline.core.bitset import first_of_each
-    from pipeline.search.equivalence_classes import equivalence_classes
+    from pipeline.engine.equivalence_classes import equivalence_classes
 
     sizes = []
     for held in target.collections():

@@ -9,8 +9,8 @@ import numpy as np
 from pipeline.cli.count import census_table
 from pipeline.core.bitset import popcounts, width
 from pipeline.core.symmetry import stabiliser_orders
+from pipeline.engine.equivalence_classes import equivalence_classes
 from pipeline.errors import PipelineError
-from pipeline.search.equivalence_classes import equivalence_classes
 from pipeline.storage.construction_files import as_json
 
 _LINE_EVERY = 10.0  # seconds between lines about how far it is
@@ -69,12 +69,12 @@ def _pieces(
     """Return the largest size, the sets of that size piece by piece, and how they are found."""
     quotas = plugin.degree_constraints(question.n) if plugin.arity <= 3 else None
     if quotas is not None:
-        from pipeline.search.exact_cover import sweep
+        from pipeline.engine.exact_cover import sweep
 
         found = sweep(plugin, question.n, question.symmetry)
         pieces = ((piece.cells, piece.nodes, piece.complete) for piece in found)
         return quotas.size, pieces, "search by quotas"
-    from pipeline.search.exact import every
+    from pipeline.engine.exact import every
 
     answer = prove()
     if answer.interrupted:

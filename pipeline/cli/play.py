@@ -58,7 +58,7 @@ def _check_files(config: Any, plugin: Any, arrays: Any) -> None:
     Raises:
         UsageError: one does not.
     """
-    from pipeline.search.weights import make_mask, make_weights
+    from pipeline.engine.weights import make_mask, make_weights
 
     ground, search = plugin.ground(config.n), config.search
     make_mask(search.mask, ground, arrays)

@@ -83,8 +83,8 @@ def solve(
     from pipeline.plugin_check import check_first_use
 
     check_first_use(plugin)
+    from pipeline.engine.exact import Question, solve
     from pipeline.executors import make_executor
-    from pipeline.search.exact import Question, solve
     from pipeline.storage.files import write_file
 
     spec = problem_spec(problem)
@@ -135,9 +135,9 @@ def _finish_all(
 ) -> None:
     """Print or write every set that was found, and leave with the exit code for it."""
     from pipeline.cli.every import print_every, rows_of
+    from pipeline.engine.equivalence_classes import equivalence_classes
     from pipeline.report.exporting import to_json
     from pipeline.report.terminal import console
-    from pipeline.search.equivalence_classes import equivalence_classes
     from pipeline.storage.files import write_file
 
     n = found["n"]

@@ -3,11 +3,11 @@
 import numpy as np
 
 from pipeline.core.symmetry import find_class, orbits
+from pipeline.engine.set_batch import free_choices, join_each
+from pipeline.engine.space import make_space
+from pipeline.engine.state import State, new_state
 from pipeline.model.tokens import EOS, Encoder
 from pipeline.problem import Problem
-from pipeline.search.set_batch import free_choices, join_each
-from pipeline.search.space import make_space
-from pipeline.search.state import State, new_state
 
 _TABLE_CHOICES = 1024  # a table of 1 GiB
 

@@ -9,6 +9,7 @@ import numpy as np
 from pipeline.callbacks import Callbacks
 from pipeline.config import Config
 from pipeline.core.population import Population
+from pipeline.engine.orbit_grid import OrbitGrid
 from pipeline.errors import UsageError
 from pipeline.generators.model import ModelGenerator
 from pipeline.model import checkpoint, masked_decoding
@@ -17,7 +18,6 @@ from pipeline.model.feedback import FeedbackResult
 from pipeline.model.train import TrainResult
 from pipeline.model.vision import View, Vision, VisionConfig, view
 from pipeline.problem import Problem
-from pipeline.search.orbit_grid import OrbitGrid
 
 
 class VisionGenerator(ModelGenerator):

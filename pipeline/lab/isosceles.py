@@ -22,13 +22,13 @@ from pipeline.config import Config, config_from
 from pipeline.core import streams
 from pipeline.core.population import Population
 from pipeline.core.score_stats import distribution
+from pipeline.engine.greedy import repair_many
+from pipeline.engine.space import make_space
 from pipeline.errors import UsageError, nearest
 from pipeline.executors import Serial
 from pipeline.loop import Memory
 from pipeline.loop import seed as seeded
 from pipeline.plugins import load_problem
-from pipeline.search.greedy import repair_many
-from pipeline.search.space import make_space
 from pipeline.state import State, assess
 
 N = 16

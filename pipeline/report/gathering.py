@@ -17,10 +17,10 @@ from pipeline.core.bitset import unpack
 from pipeline.core.population import ORIGINS, Population
 from pipeline.core.score_stats import Distribution, distribution
 from pipeline.core.symmetry import class_name, find_class, orbits, stabiliser
+from pipeline.engine.blocking import blocked_by
 from pipeline.errors import RunError
 from pipeline.problem import Problem
 from pipeline.report.terminal import parts
-from pipeline.search.blocking import blocked_by
 from pipeline.storage.collection import Collection, id_texts, ranking
 from pipeline.storage.round_files import described, load_pool, load_samples, read_round
 from pipeline.storage.run import Run

@@ -14,9 +14,9 @@ from pipeline.config import Config
 from pipeline.core.bitset import first_of_each
 from pipeline.core.population import ORIGINS, Population, tells_descent
 from pipeline.core.symmetry import canonical
+from pipeline.engine.weights import LEARNED
 from pipeline.errors import PipelineError, RunError, VerificationError
 from pipeline.problem import Problem
-from pipeline.search.weights import LEARNED
 from pipeline.storage import verdicts
 from pipeline.storage.construction_files import Construction, as_json
 from pipeline.storage.run import Run

@@ -22,8 +22,8 @@ from pipeline.storage.round_files import load_pool, metadata_of
 from pipeline.storage.run import SMALLER, Run
 
 if TYPE_CHECKING:
+    from pipeline.engine.engine import Engine
     from pipeline.generators.base import Generator
-    from pipeline.search.engine import Engine
 
 _STATE = "state.json"
 

@@ -9,11 +9,11 @@ import pytest
 from conftest import only_run
 from loops import Loop, configured
 
+from pipeline.engine.exact import Question, every, solve
+from pipeline.engine.tasks import NO_TARGET, run_task
 from pipeline.errors import UsageError
 from pipeline.executors import Serial
 from pipeline.plugins import load_problem
-from pipeline.search.exact import Question, every, solve
-from pipeline.search.tasks import NO_TARGET, run_task
 
 SPEC = f"{Path(__file__).parent.parent / 'plugins' / 'weighted_path.py'}:WeightedPath"
 #: What would be a claim about sizes.

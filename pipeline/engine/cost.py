@@ -16,10 +16,10 @@ from functools import lru_cache
 import numpy as np
 
 from pipeline.core.symmetry import find_class, orbits
+from pipeline.engine.array_accesses import BudgetSpentError, Meter
+from pipeline.engine.pair_tables import surely_fit
+from pipeline.engine.tasks import ON_TABLES
 from pipeline.problem import Problem
-from pipeline.search.array_accesses import BudgetSpentError, Meter
-from pipeline.search.pair_tables import surely_fit
-from pipeline.search.tasks import ON_TABLES
 
 #: Costs up to this leave a task as it is, six seconds at most. Hooks that walk the lines and the
 #: circles of a grid stay below it up to n = 100.

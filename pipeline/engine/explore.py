@@ -10,9 +10,9 @@ from pipeline.core import streams
 from pipeline.core.bitset import unpack, width
 from pipeline.core.population import Population
 from pipeline.core.symmetry import SymmetryClass, find_class, orbits
-from pipeline.search.cost import scaled, scaled_rows
-from pipeline.search.learned_weights import learned_weights
-from pipeline.search.portfolio import (
+from pipeline.engine.cost import scaled, scaled_rows
+from pipeline.engine.learned_weights import learned_weights
+from pipeline.engine.portfolio import (
     Arm,
     Portfolio,
     core_size,
@@ -20,10 +20,10 @@ from pipeline.search.portfolio import (
     make_arms,
     tabu_notes,
 )
-from pipeline.search.runner import TaskRunner
-from pipeline.search.space import usable_classes, usable_orbits
-from pipeline.search.tasks import Task
-from pipeline.search.weights import LEARNED, make_weights
+from pipeline.engine.runner import TaskRunner
+from pipeline.engine.space import usable_classes, usable_orbits
+from pipeline.engine.tasks import Task
+from pipeline.engine.weights import LEARNED, make_weights
 from pipeline.selection import Selection
 
 #: Constructions that a task gives back, by method.

@@ -6,8 +6,8 @@ See ``search_tree`` for the tree and its bound.
 import numpy as np
 
 from pipeline.core.jit import kernel
-from pipeline.search.rng import below
-from pipeline.search.search_tree import (
+from pipeline.engine.rng import below
+from pipeline.engine.search_tree import (
     BEST,
     HELD,
     LEVEL,
@@ -21,7 +21,7 @@ from pipeline.search.search_tree import (
     take,
     waive,
 )
-from pipeline.search.state import conflicts_added, join, leave
+from pipeline.engine.state import conflicts_added, join, leave
 
 
 @kernel

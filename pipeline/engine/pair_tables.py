@@ -14,8 +14,8 @@ configurations behind it; under the trivial class the two counts agree.
 import numpy as np
 
 from pipeline.core.jit import njit
+from pipeline.engine.state import Space
 from pipeline.problem import blocking_hook
-from pipeline.search.state import Space
 
 _ENTRY = np.dtype(np.uint16)
 MOST_CHOICES = 2**16 - 1

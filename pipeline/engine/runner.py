@@ -10,12 +10,12 @@ from pipeline.callbacks import Callbacks
 from pipeline.config import Config
 from pipeline.core.bitset import pack
 from pipeline.core.population import Population
+from pipeline.engine.cost import task_cost
+from pipeline.engine.tasks import NO_TARGET, Task, run_task
+from pipeline.engine.weights import make_mask
 from pipeline.errors import PipelineError
 from pipeline.executors import Executor, Over, cores, never
 from pipeline.problem import Problem
-from pipeline.search.cost import task_cost
-from pipeline.search.tasks import NO_TARGET, Task, run_task
-from pipeline.search.weights import make_mask
 from pipeline.selection import Selection
 from pipeline.stopping import Clock
 

@@ -12,9 +12,9 @@ from typing import NamedTuple
 import numpy as np
 
 from pipeline.core.jit import kernel, njit
-from pipeline.search.rng import below
-from pipeline.search.state import VIOLATIONS, clear, join, new_state
-from pipeline.search.tabu_list import (
+from pipeline.engine.rng import below
+from pipeline.engine.state import VIOLATIONS, clear, join, new_state
+from pipeline.engine.tabu_list import (
     FORBIDDEN,
     begin,
     drop,

@@ -8,19 +8,19 @@ import numpy as np
 from pipeline.config import TABLE_BYTES
 from pipeline.core.bitset import pack, unpack, width
 from pipeline.core.symmetry import find_class
+from pipeline.engine.anneal import anneal_many
+from pipeline.engine.exact_cover import cover
+from pipeline.engine.greedy import complete_many, greedy_many
+from pipeline.engine.large_neighbourhood import neighbourhood_many
+from pipeline.engine.pair_tables import table_hook, with_tables
+from pipeline.engine.space import choice_of, make_space
+from pipeline.engine.state import Space, new_state
+from pipeline.engine.tabu import Tabu, climb_many, tabu
+from pipeline.engine.tabu_list import SCALE
+from pipeline.engine.weights import of_choices, restricted
 from pipeline.errors import UsageError
 from pipeline.plugins import load_problem
 from pipeline.problem import Problem, crashes_raised
-from pipeline.search.anneal import anneal_many
-from pipeline.search.exact_cover import cover
-from pipeline.search.greedy import complete_many, greedy_many
-from pipeline.search.large_neighbourhood import neighbourhood_many
-from pipeline.search.pair_tables import table_hook, with_tables
-from pipeline.search.space import choice_of, make_space
-from pipeline.search.state import Space, new_state
-from pipeline.search.tabu import Tabu, climb_many, tabu
-from pipeline.search.tabu_list import SCALE
-from pipeline.search.weights import of_choices, restricted
 
 # A neighbourhood: the most members freed at random, and the nodes to fill it up again.
 _HANDFUL, _NODES = 6, 1000

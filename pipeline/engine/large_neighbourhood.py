@@ -9,11 +9,11 @@ along a plateau until it can grow.
 import numpy as np
 
 from pipeline.core.jit import kernel, njit
-from pipeline.search.branch_and_bound import complete_best
-from pipeline.search.greedy import repair, saturate
-from pipeline.search.rng import below
-from pipeline.search.search_tree import new_tree
-from pipeline.search.state import (
+from pipeline.engine.branch_and_bound import complete_best
+from pipeline.engine.greedy import repair, saturate
+from pipeline.engine.rng import below
+from pipeline.engine.search_tree import new_tree
+from pipeline.engine.state import (
     CHOICES,
     clear,
     conflicts_added,

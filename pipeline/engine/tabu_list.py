@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from pipeline.core.jit import inlined, njit
-from pipeline.search.rng import below
-from pipeline.search.state import CHOICES, conflicts_added, conflicts_removed, join, leave
+from pipeline.engine.rng import below
+from pipeline.engine.state import CHOICES, conflicts_added, conflicts_removed, join, leave
 
 SCALE = 16
 _PRESENT, _TABU, FORBIDDEN = np.int32(1 << 29), np.int32(1 << 28), np.int32(1 << 27)

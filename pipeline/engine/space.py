@@ -6,10 +6,10 @@ import numpy as np
 
 from pipeline.core import stop_flag
 from pipeline.core.symmetry import Orbits, SymmetryClass, orbits, symmetry_classes
+from pipeline.engine.orbit_pairs import orbit_pairs
+from pipeline.engine.state import Space
 from pipeline.errors import UsageError
 from pipeline.problem import Problem
-from pipeline.search.orbit_pairs import orbit_pairs
-from pipeline.search.state import Space
 
 
 def make_space(

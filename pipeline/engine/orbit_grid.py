@@ -4,10 +4,10 @@ import numpy as np
 
 from pipeline.core.bitset import pack, unpack
 from pipeline.core.symmetry import find_class, normaliser
+from pipeline.engine.set_batch import free_choices, join_each
+from pipeline.engine.space import choice_of, make_space
+from pipeline.engine.state import Space, State, new_state
 from pipeline.problem import Problem
-from pipeline.search.set_batch import free_choices, join_each
-from pipeline.search.space import choice_of, make_space
-from pipeline.search.state import Space, State, new_state
 
 
 class OrbitGrid:

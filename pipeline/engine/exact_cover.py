@@ -20,10 +20,10 @@ from pipeline.core.bitset import first_of_each, pack, unpack, width
 from pipeline.core.ground_set import GroundSet
 from pipeline.core.jit import inlined, kernel
 from pipeline.core.stop_flag import stopped
+from pipeline.engine.exact_cover_tables import Cover, cover_tables
+from pipeline.engine.rng import unit
+from pipeline.engine.weights import of_choices
 from pipeline.problem import Problem
-from pipeline.search.exact_cover_tables import Cover, cover_tables
-from pipeline.search.rng import unit
-from pipeline.search.weights import of_choices
 
 _FULL, _DEAD = -1, -2
 _NONE = 2**62

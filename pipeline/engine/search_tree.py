@@ -19,7 +19,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from pipeline.core.jit import inlined, kernel, njit
-from pipeline.search.state import SIZE, conflicts_added, join, leave
+from pipeline.engine.state import SIZE, conflicts_added, join, leave
 
 #: Places in ``Tree.at``.
 LEVEL, ROOT, NEW, BEST, HELD, COUNT, WORDS = range(7)

@@ -16,14 +16,10 @@ import numpy as np
 
 from pipeline.core import bitset, jit
 from pipeline.core.symmetry import find_class, orbits
-from pipeline.errors import PipelineError, UsageError
-from pipeline.executors import Executor
-from pipeline.plugins import load_problem
-from pipeline.problem import Problem, check_objective, crashes_raised
-from pipeline.search.branch_and_bound import collect
-from pipeline.search.first_sets import first_tasks, greedy_set, symmetric
-from pipeline.search.partitions import halves, key_of, partitions
-from pipeline.search.pieces import (
+from pipeline.engine.branch_and_bound import collect
+from pipeline.engine.first_sets import first_tasks, greedy_set, symmetric
+from pipeline.engine.partitions import halves, key_of, partitions
+from pipeline.engine.pieces import (
     Piece,
     PieceResult,
     PieceTask,
@@ -37,9 +33,13 @@ from pipeline.search.pieces import (
     search_pieces,
     split,
 )
-from pipeline.search.search_tree import LEVEL, ROOT
-from pipeline.search.space import make_space
-from pipeline.search.tasks import run_task
+from pipeline.engine.search_tree import LEVEL, ROOT
+from pipeline.engine.space import make_space
+from pipeline.engine.tasks import run_task
+from pipeline.errors import PipelineError, UsageError
+from pipeline.executors import Executor
+from pipeline.plugins import load_problem
+from pipeline.problem import Problem, check_objective, crashes_raised
 
 # What the tables of one process may take; 1,000 choices are the most then.
 _BYTES = 270_000_000

@@ -15,10 +15,8 @@ import numpy as np
 from pipeline.core import bitset
 from pipeline.core.jit import njit
 from pipeline.core.symmetry import SymmetryClass, find_class, normaliser
-from pipeline.plugins import load_problem
-from pipeline.problem import Problem, crashes_raised
-from pipeline.search.branch_and_bound import search
-from pipeline.search.search_tree import (
+from pipeline.engine.branch_and_bound import search
+from pipeline.engine.search_tree import (
     BEST,
     HELD,
     LEVEL,
@@ -30,8 +28,10 @@ from pipeline.search.search_tree import (
     new_tree,
     plant,
 )
-from pipeline.search.space import make_space
-from pipeline.search.state import Space, State, clear, new_state
+from pipeline.engine.space import make_space
+from pipeline.engine.state import Space, State, clear, new_state
+from pipeline.plugins import load_problem
+from pipeline.problem import Problem, crashes_raised
 
 # Seconds between two looks at the clock.
 _LOOK = 0.05

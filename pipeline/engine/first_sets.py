@@ -4,11 +4,11 @@ import numpy as np
 
 from pipeline.core import bitset, streams
 from pipeline.core.symmetry import find_class, symmetry_classes
+from pipeline.engine.greedy import complete_many, greedy_many
+from pipeline.engine.pieces import Planted, Question
+from pipeline.engine.portfolio import make_arms
+from pipeline.engine.tasks import Task
 from pipeline.problem import Problem
-from pipeline.search.greedy import complete_many, greedy_many
-from pipeline.search.pieces import Planted, Question
-from pipeline.search.portfolio import make_arms
-from pipeline.search.tasks import Task
 
 # Steps of a tabu search for each element, nodes of an exact cover.
 _FIRST_STEPS, _FIRST_NODES = 100, 200_000

@@ -11,14 +11,14 @@ from pipeline.core import jit, streams
 from pipeline.core.bitset import width
 from pipeline.core.population import Population
 from pipeline.core.symmetry import find_class
+from pipeline.engine.cost import scaled_rows
+from pipeline.engine.explore import Explorer
+from pipeline.engine.runner import TaskRunner
+from pipeline.engine.space import make_space, usable_classes
+from pipeline.engine.tasks import Task
 from pipeline.errors import UsageError
 from pipeline.executors import Executor, never
 from pipeline.problem import Problem
-from pipeline.search.cost import scaled_rows
-from pipeline.search.explore import Explorer
-from pipeline.search.runner import TaskRunner
-from pipeline.search.space import make_space, usable_classes
-from pipeline.search.tasks import Task
 from pipeline.selection import Selection
 from pipeline.stopping import Clock
 

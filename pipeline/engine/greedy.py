@@ -3,9 +3,8 @@
 import numpy as np
 
 from pipeline.core.jit import kernel, njit
-from pipeline.errors import PipelineError
-from pipeline.search.rng import below
-from pipeline.search.state import (
+from pipeline.engine.rng import below
+from pipeline.engine.state import (
     CHOICES,
     VIOLATIONS,
     clear,
@@ -17,6 +16,7 @@ from pipeline.search.state import (
     leave,
     new_state,
 )
+from pipeline.errors import PipelineError
 
 HOOK_IS_WRONG = (
     "the problem's hook counts wrongly: violations are left and no point has a part in them; "

@@ -15,12 +15,12 @@ import numpy as np
 from pipeline.core.ground_set import GroundSet
 from pipeline.core.memory import readable
 from pipeline.core.symmetry import SymmetryClass, find_class
+from pipeline.engine.exact_cover import cover
+from pipeline.engine.pair_tables import tables_fit
+from pipeline.engine.space import make_space, usable_classes, usable_orbits
+from pipeline.engine.weights import make_weights, restricted
 from pipeline.errors import UsageError, nearest
 from pipeline.problem import Problem
-from pipeline.search.exact_cover import cover
-from pipeline.search.pair_tables import tables_fit
-from pipeline.search.space import make_space, usable_classes, usable_orbits
-from pipeline.search.weights import make_weights, restricted
 
 METHODS = ("tabu", "enumerate", "anneal", "greedy", "cover")
 

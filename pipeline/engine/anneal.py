@@ -3,9 +3,9 @@
 import numpy as np
 
 from pipeline.core.jit import kernel, njit
-from pipeline.search.greedy import saturate
-from pipeline.search.rng import below, unit
-from pipeline.search.state import (
+from pipeline.engine.greedy import saturate
+from pipeline.engine.rng import below, unit
+from pipeline.engine.state import (
     SIZE,
     VIOLATIONS,
     clear,

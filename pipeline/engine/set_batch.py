@@ -1,7 +1,7 @@
 """Many sets at once that take in a choice a step, as the samples of a model do."""
 
 from pipeline.core.jit import kernel
-from pipeline.search.state import State, conflicts_added, join, leave
+from pipeline.engine.state import State, conflicts_added, join, leave
 
 
 @kernel
