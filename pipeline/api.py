@@ -18,7 +18,7 @@ from pipeline.generators.registry import (
     name_of,
 )
 from pipeline.loop import Memory
-from pipeline.plugins import load_problem, named_in_data, problem_spec
+from pipeline.plugins import kept_files, load_problem, named_in_data, problem_spec
 from pipeline.problem import Problem
 from pipeline.report.best_files import BestFiles
 from pipeline.report.progress import ProgressDisplay
@@ -337,6 +337,11 @@ def _carry_out(
     return Result(state, problem, config, seconds, parts.clock.cpu(), path)
 
 
+def _kept_generator(spec: str) -> dict[str, bytes]:
+    """Return what a run keeps of a generator's file; nothing of a class that has none."""
+    return kept_files(spec, "generator") if Path(spec.rpartition(":")[0]).is_file() else {}
+
+
 def _watched(
     parts: Parts, store: Any, display: ProgressDisplay, callbacks: list[Callbacks]
 ) -> State:
@@ -358,5 +363,6 @@ def _folder(store: str | Path | Run, problem: Problem, config: Config) -> tuple[
         return store, config
     named = inputs.read_files(config)
     bound, kept = inputs.bound(settled(config), named)
-    made = Run.create(Path(store), bound, problem.name, ["pipeline.run"], kept)
+    own = {**kept_files(problem.plugin), **_kept_generator(bound.generator)}
+    made = Run.create(Path(store), bound, problem.name, ["pipeline.run"], {**kept, **own})
     return made, bound

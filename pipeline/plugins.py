@@ -72,59 +72,64 @@ def judge(problem: Problem) -> str:
     return f" by {problem.plugin}" if problem.plugin else ""
 
 
-def sources_of(problem: Problem) -> dict[str, bytes]:
-    """Return the files that a plugin was loaded from; none for an installed problem."""
-    if not problem.plugin:
-        return {}
-    return plugin_files.sources(Path(problem.plugin.rpartition(":")[0]))
+def sources_of(spec: str) -> dict[str, bytes]:
+    """Return the files that ``FILE.py:CLASS`` was loaded from; none for an installed problem."""
+    return plugin_files.sources(Path(spec.rpartition(":")[0])) if is_path(spec) else {}
 
 
 def digest_of(problem: Problem) -> str:
     """Return the SHA-256 of a plugin's files; empty for an installed problem."""
-    found = sources_of(problem)
+    found = sources_of(problem.plugin)
     return plugin_files.digest(found) if found else ""
 
 
 # ----------------------------------------------------------------------- what a run keeps of it
 
-_KEPT = "plugin.json"
 
+def kept_files(spec: str, kind: str = "plugin") -> dict[str, bytes]:
+    """Return what a run keeps of a user's code, by file name: the sources, to read, and their hash.
 
-def kept_files(problem: Problem) -> dict[str, bytes]:
-    """Return what a run keeps of its plugin, by file name: the sources, to read, and their hash."""
-    found = sources_of(problem)
+    Args:
+        spec: FILE.py:CLASS; of anything else nothing is kept.
+        kind: "plugin" for a problem, "generator" for a generator.
+    """
+    found = sources_of(spec)
     if not found:
         return {}
     about = {
-        "plugin": problem.plugin,
+        kind: spec,
         "sha256": plugin_files.digest(found),
         "files": {name: hashlib.sha256(data).hexdigest() for name, data in found.items()},
     }
-    copies = {f"plugin-{name.replace('/', '-')}": data for name, data in found.items()}
-    return {_KEPT: (json.dumps(about, indent=1) + "\n").encode(), **copies}
+    copies = {f"{kind}-{name.replace('/', '-')}": data for name, data in found.items()}
+    return {f"{kind}.json": (json.dumps(about, indent=1) + "\n").encode(), **copies}
 
 
-def check_unchanged(run: Path, problem: Problem) -> None:
-    """Compare a plugin with what a run keeps of the one it began with, wherever it lies now.
+def check_unchanged(run: Path, spec: str, kind: str = "plugin") -> None:
+    """Compare a user's code with what a run keeps of it from its start, wherever it lies now.
+
+    Args:
+        spec, kind: as for `kept_files`.
 
     Raises:
         RunError: a file of it has changed, or what the run keeps is damaged.
     """
-    if not problem.plugin or not (run / _KEPT).exists():
+    path = run / f"{kind}.json"
+    if not is_path(spec) or not path.exists():
         return
     try:
-        kept = json.loads((run / _KEPT).read_text(encoding="utf-8"))
+        kept = json.loads(path.read_text(encoding="utf-8"))
         began, files = str(kept["sha256"]), dict(kept["files"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise RunError(f"{run / _KEPT} is damaged; restore it from a copy of the run") from error
-    found = sources_of(problem)
+        raise RunError(f"{path} is damaged; restore it from a copy of the run") from error
+    found = sources_of(spec)
     if plugin_files.digest(found) == began:
         return
     now = {name: hashlib.sha256(data).hexdigest() for name, data in found.items()}
     changed = sorted(name for name in now.keys() | files.keys() if now.get(name) != files.get(name))
     raise RunError(
-        f"{', '.join(changed) or problem.plugin} changed since {run.name} began, and its rounds "
-        f"would no longer fit together; put back what the run keeps in {run}/plugin-*.py, or start "
+        f"{', '.join(changed) or spec} changed since {run.name} began, and its rounds "
+        f"would no longer fit together; put back what the run keeps in {run}/{kind}-*.py, or start "
         "a new run"
     )
 

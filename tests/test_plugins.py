@@ -301,14 +301,14 @@ def test_a_run_keeps_its_plugin_and_goes_on_with_it_where_it_was_moved_unless_it
 
 def test_a_damaged_note_of_the_plugin_is_one_line(plugin, tmp_path):
     problem = load_problem(plugin())
-    for name, data in kept_files(problem).items():
+    for name, data in kept_files(problem.plugin).items():
         (tmp_path / name).write_bytes(data)
-    check_unchanged(tmp_path, problem)
+    check_unchanged(tmp_path, problem.plugin)
     for damage in ("[" * 100_000, "{}", '{"sha256": 1, "files": 2}'):
         (tmp_path / "plugin.json").write_text(damage)
         with pytest.raises(RunError, match="restore it"):
-            check_unchanged(tmp_path, problem)
+            check_unchanged(tmp_path, problem.plugin)
 
 
 def test_a_problem_that_is_installed_leaves_nothing_behind():
-    assert kept_files(load_problem("isosceles")) == {}
+    assert kept_files(load_problem("isosceles").plugin) == {}

@@ -48,7 +48,8 @@ def begin(
     config, kept = inputs.bound(settled(config), named)
     executor = make_executor(config.compute.workers)
     parts = build(plugin, config, executor, arrays=inputs.arrays(kept), spent=_spent())
-    files = {**(files or {}), **kept, **kept_files(plugin)}
+    own = {**kept_files(plugin.plugin), **kept_files(config.generator, "generator")}
+    files = {**(files or {}), **kept, **own}
     return Run.create(runs_root(runs), config, plugin.name, words(), files), parts
 
 
@@ -78,11 +79,15 @@ def go_on(opened: Any, plugin: Any, generator: str | None = None) -> Any:
     load()
     from pipeline.assembly import build
     from pipeline.executors import make_executor
-    from pipeline.generators.registry import is_own, load_generator
+    from pipeline.generators.registry import generator_spec, is_own, load_generator
+    from pipeline.plugins import check_unchanged
     from pipeline.storage import inputs
 
     config = opened.config
-    made = load_generator(generator)() if generator and is_own(config.generator) else None
+    made = None
+    if generator and is_own(config.generator):
+        made = load_generator(generator_spec(generator))()
+        check_unchanged(opened.path, generator_spec(generator), "generator")
     arrays = inputs.arrays(inputs.stored_files(config, opened.path))
     executor = make_executor(config.compute.workers)
     return build(plugin, config, executor, generator=made, arrays=arrays, spent=_spent())

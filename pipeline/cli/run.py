@@ -149,7 +149,7 @@ def resume(
         if keep_models is not None:
             config = replace(config, store=replace(config.store, keep_models=keep_models))
         plugin = problem_of(opened, problem)
-        check_unchanged(opened.path, plugin)
+        check_unchanged(opened.path, plugin.plugin)
         opened.set_budget(config)
         tell_processor(opened.add_session(words()))
         parts = go_on(opened, plugin, generator)
@@ -167,11 +167,13 @@ def configure(
     from msgspec.structs import replace
 
     from pipeline.config import config_from, read_toml, resolved, with_setting
+    from pipeline.generators.registry import generator_spec
     from pipeline.plugins import load_problem, problem_spec
     from pipeline.storage.inputs import absolute
 
     data = read_toml(existing_file(file)) if file else {}
     absolute(data, Path(file or "").parent)
+    _check_generator(data, file)
     data |= {"problem": problem_spec(problem)}
     _overlay(data, options)
     for setting in settings:
@@ -179,6 +181,8 @@ def configure(
     absolute(data, Path())
     if "n" not in data:
         raise UsageError(f"name a size, as in: pipeline run {problem} --n 16")
+    if isinstance(data.get("generator"), str):
+        data["generator"] = generator_spec(data["generator"])
     config = resolved(config_from(data, file or "the options"))
     plugin = load_problem(config.problem, config.convention or None)
     if "sizes" not in data:
@@ -186,6 +190,22 @@ def configure(
     for n in reversed(config.sizes):
         plugin.ground(n)
     return config, plugin
+
+
+def _check_generator(data: dict[str, Any], file: str | None) -> None:
+    """Refuse a configuration file that names code of its own: data never loads code.
+
+    Raises:
+        UsageError: its generator is a file.
+    """
+    named = data.pop("generator", "")
+    if isinstance(named, str) and ":" in named:
+        raise UsageError(
+            f"{file} names the generator {named}; data never loads code: if you trust that file, "
+            f"leave the key out and add --generator {named}"
+        )
+    if named:
+        data["generator"] = named
 
 
 def _rounds(text: str | None, opened: Any) -> int | None:
