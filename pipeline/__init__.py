@@ -15,7 +15,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pipeline.api import Proof, Verdict, open_run, run, search, solve, verify
+    from pipeline.api import Proof, Verdict, compare, open_run, run, search, solve, verify
     from pipeline.callbacks import Callbacks
     from pipeline.config import Config
     from pipeline.core.population import Population
@@ -43,6 +43,7 @@ __all__ = [
     "Run",
     "State",
     "Verdict",
+    "compare",
     "load_problem",
     "open_run",
     "run",
@@ -53,8 +54,10 @@ __all__ = [
 
 #: Where each public name is defined.
 _HOMES = {
-    **dict.fromkeys(("Proof", "Verdict", "open_run", "run", "search", "solve", "verify"), "api"),
+    **dict.fromkeys(("Proof", "Verdict", "compare", "open_run", "run", "search"), "api"),
     **dict.fromkeys(("Found", "Histogram", "Result"), "result"),
+    "solve": "api",
+    "verify": "api",
     "Callbacks": "callbacks",
     "Config": "config",
     "Generator": "generators.base",
@@ -63,7 +66,7 @@ _HOMES = {
     "Problem": "problem",
     "Run": "storage.run",
     "State": "state",
-    "load_problem": "problem",
+    "load_problem": "plugins",
 }
 
 

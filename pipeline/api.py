@@ -3,7 +3,7 @@
 import time as clock_time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipeline.assembly import Parts, build, settled
 from pipeline.callbacks import Callbacks
@@ -29,6 +29,9 @@ from pipeline.storage import inputs
 from pipeline.storage.event_log import EventLog
 from pipeline.storage.run import Run
 from pipeline.storage.run_store import RunStore
+
+if TYPE_CHECKING:
+    from pipeline.benchmarking.comparison import Comparison
 
 #: Rounds of a search that the clock or the target ends.
 _ROUNDS = 1_000_000
@@ -204,6 +207,66 @@ def solve(
     elements = points(answer.cells, made.elements(n))
     best = Found(made, n, elements, len(elements), 0, "search", imported=False)
     return Proof(answer.lower, answer.upper, answer.proved, best, answer.nodes, answer.seconds)
+
+
+def compare(
+    problem: str | Problem,
+    n: int | Sequence[int],
+    arms: Mapping[str, Any] | Sequence[str] = ("gpt", "perturb", "none"),
+    *,
+    seeds: int = 6,
+    cpu_seconds: float = 60.0,
+    target: int = 0,
+    control: str = "",
+    config: Mapping[str, Any] | None = None,
+    runs: str | Path | None = None,
+    jobs: int = 0,
+) -> "Comparison":
+    """Benchmark generators, or whole configurations, at equal CPU time.
+
+    ::
+
+        arms = {"mine": Mine, "gpt": "gpt", "none": "none"}
+        found = pipeline.compare("isosceles", n=[24, 32], arms=arms, seeds=5, cpu_seconds=60)
+        print(found)
+
+    Each arm runs at each size with each rng seed, in a process of one core, until its CPU seconds
+    are used. The same call again goes on where it stopped.
+
+    Args:
+        problem: as for `run`.
+        n: a size, or several.
+        arms: generators by name; or for each name of an arm a generator, a `Generator` class that
+            a file defines, or a nested configuration.
+        seeds: how many rng seeds, from 0; fewer than 6 cannot decide anything at p < 0.05.
+        cpu_seconds: of each run.
+        target: the score that counts as reached; 0 for the best known value.
+        control: the arm that the others are compared with ("" for "none", or the last).
+        config: what all arms have in common, nested as for `run`.
+        runs: the directory of runs; None for $PIPELINE_RUNS or ./runs.
+        jobs: runs at once; 0 for one for each core.
+
+    Returns:
+        A summary of each arm and size, and an exact sign test of each arm against the control.
+    """
+    from pipeline.benchmarking.comparison import run_plan
+    from pipeline.benchmarking.experiment import Plan, arms_from
+    from pipeline.executors import cores
+    from pipeline.storage.finding import runs_root
+
+    made = _problem(problem)
+    plan = Plan(
+        problem=problem_spec(_spec(made)),
+        sizes=(n,) if isinstance(n, int) else tuple(n),
+        arms=arms_from(arms),
+        seeds=seeds,
+        cpu_seconds=cpu_seconds,
+        settings=dict(config or {}),
+        target=target,
+        control=control,
+    )
+    folder = runs_root(None if runs is None else str(runs)) / plan.folder(made.name)
+    return run_plan(plan, made, folder, jobs or cores())
 
 
 class Verdict(NamedTuple):

@@ -1,5 +1,6 @@
 """A comparison of arms: what was found at each size, what may be concluded, what weakens it."""
 
+import io
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -69,6 +70,16 @@ class Comparison:
         )
         several = f"; no correction for the {count} comparisons made" if count > 1 else ""
         return [f"{method}{several}.", *(f"warning: {text}" for text in self.warnings)]
+
+    def __str__(self) -> str:
+        """Write the table and the verdicts as text."""
+        from rich.console import Console
+
+        from pipeline.report.comparison import print_comparison
+
+        out = Console(width=100, file=io.StringIO(), force_terminal=False)
+        print_comparison(self, out)
+        return out.file.getvalue()  # type: ignore[attr-defined]
 
     def to_json(self) -> dict[str, Any]:
         """Return all of it as JSON."""
