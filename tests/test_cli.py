@@ -260,7 +260,7 @@ def test_a_stage_of_one_size_says_which(tmp_path, cli):
     at = said.index("round 1 of 1: repair and search")
     assert "round 1 of 1: search, n=6" in said[at:]
     events = [json.loads(e) for e in lines((only_run(tmp_path) / "events.jsonl").read_text())]
-    stages = [e for e in events if e["event"] == "stage" and e["name"] == "portfolio"]
+    stages = [e for e in events if e["event"] == "stage" and e["name"] == "explore"]
     assert [stage["n"] for stage in stages] == [5, 6, 6]
 
 
@@ -518,7 +518,7 @@ def test_a_run_is_verified_size_by_size(played, cli):
         (["isosceles", "--n", 6, "--rounds", -1], "budget.rounds must be at least 0"),
         (["isosceles", "--n", 6, "--time", "soon"], "--time soon: write seconds"),
         (["isosceles", "--n", 6, "--time", "0"], "--time 0: write seconds"),
-        (["isosceles", "--n", 6, "--seed", -1], "seed must be between 0"),
+        (["isosceles", "--n", 6, "--seed", -1], "seed must be at least 0"),
         (["isosceles", "--n", 6, "--convention", "flat"], "did you mean 'flat-"),
         (["isosceles", "--n", 6, "--seeding", "aneal"], "did you mean 'anneal'"),
         (["isosceles", "--n", 6, "--device", "gpu"], "did you mean 'cpu'"),

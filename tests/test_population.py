@@ -45,10 +45,10 @@ def same(one, other):
 
 
 def test_scalars_hold_for_every_construction():
-    built = Population.build(3, 9, np.zeros((2, 2), np.uint8), np.array([4, 5]), 7, "model", 11)
+    built = Population.build(3, 9, np.zeros((2, 2), np.uint8), np.array([4, 5]), 7, "generator", 11)
     assert built.score.tolist() == [4, 5]
     assert built.round.tolist() == [7, 7]
-    assert [ORIGINS[code] for code in built.origin] == ["model", "model"]
+    assert [ORIGINS[code] for code in built.origin] == ["generator", "generator"]
     assert built.parent.tolist() == [11, 11]
     assert built.nbytes == 2 * (2 + 4 + 4 + 1 + 8 + 1)
 
@@ -81,9 +81,9 @@ CELLS = np.zeros((2, 2), np.uint8)
         ((3, 9, CELLS, 2**31), "score: expected -2147483648 .. 2147483647, got 2147483648"),
         (
             (3, 9, CELLS, 0, 0, "oracle"),
-            "origin: expected one of seed, search, model, import, proposal",
+            "origin: expected one of seed, search, generator, import",
         ),
-        ((3, 9, CELLS, 0, 0, 5), "origin: expected indices below 5, got 5"),
+        ((3, 9, CELLS, 0, 0, 5), "origin: expected indices below 4, got 5"),
     ],
 )
 def test_a_wrong_column_is_named_with_what_was_expected(arguments, message):

@@ -201,7 +201,7 @@ def test_a_run_without_a_model_has_no_section_on_it(cli, tmp_path):
     assert "model" not in page.ids
     assert "candidates" in page.ids
     assert {"boards", "rounds", "progress", "usage", "pool", "repeat"} <= page.ids
-    titles = {row[1] for row in page.rows if len(row) == 7}
+    titles = {row[1] for row in page.rows if len(row) == 9}
     assert {"found by local search", "after repair and search"} <= titles
 
 
