@@ -1,6 +1,5 @@
 """A comparison of arms: what was found at each size, what may be concluded, what weakens it."""
 
-import io
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -73,13 +72,9 @@ class Comparison:
 
     def __str__(self) -> str:
         """Write the table and the verdicts as text."""
-        from rich.console import Console
+        from pipeline.report.comparison import text
 
-        from pipeline.report.comparison import print_comparison
-
-        out = Console(width=100, file=io.StringIO(), force_terminal=False)
-        print_comparison(self, out)
-        return out.file.getvalue()  # type: ignore[attr-defined]
+        return text(self)
 
     def to_json(self) -> dict[str, Any]:
         """Return all of it as JSON."""

@@ -35,6 +35,17 @@ def print_comparison(comparison: Comparison, out: Any) -> None:
         out.print(text, markup=False)
 
 
+def text(comparison: Comparison) -> str:
+    """Return the tables and verdicts as text, 100 columns wide."""
+    import io
+
+    from rich.console import Console
+
+    out = io.StringIO()
+    print_comparison(comparison, Console(width=100, file=out))
+    return out.getvalue()
+
+
 def markdown(comparison: Comparison, command: str) -> str:
     """Return the tables and verdicts with the command that made them."""
     sentences = comparison.sentences()
