@@ -157,7 +157,7 @@ def test_problems_know_the_plugin_interface_alone():
     "name",
     [
         *("loop.py", "state.py", "selection.py"),
-        *("search/engine.py", "search/explore.py", "search/runner.py", "search/weights.py"),
+        *("engine/engine.py", "engine/explore.py", "engine/runner.py", "engine/weights.py"),
     ],
 )
 def test_the_rounds_have_no_file_system(name):
