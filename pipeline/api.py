@@ -1,13 +1,11 @@
 """The public functions: run, search, solve, verify. `import pipeline` has them all."""
 
-import time as clock_time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pipeline.assembly import Parts, build, settled
 from pipeline.callbacks import Callbacks
-from pipeline.config import Config, config_from, differences, resolved
+from pipeline.config import Config
 from pipeline.errors import UsageError
 from pipeline.executors import make_executor
 from pipeline.generators.base import Generator
@@ -17,18 +15,12 @@ from pipeline.generators.registry import (
     generator_typed,
     name_of,
 )
-from pipeline.loop import Memory
-from pipeline.plugins import kept_files, load_problem, named_in_data, problem_spec
+from pipeline.launch import carry_out, configured, problem_from, problem_of_run, spec_of
+from pipeline.plugins import problem_spec
 from pipeline.problem import Problem
-from pipeline.report.best_files import BestFiles
-from pipeline.report.progress import ProgressDisplay
 from pipeline.result import Found, Result
-from pipeline.state import State
 from pipeline.stopping import StoppingRule
-from pipeline.storage import inputs
-from pipeline.storage.event_log import EventLog
 from pipeline.storage.run import Run
-from pipeline.storage.run_store import RunStore
 
 if TYPE_CHECKING:
     from pipeline.benchmarking.comparison import Comparison
@@ -92,20 +84,20 @@ def run(
     """
     if isinstance(store, Run):
         config = store.config if config is None else config
-        made = _problem_of(store, problem)
+        made = problem_of_run(store, problem)
         generator_typed(store.config.generator, generator, str(store.path))
     elif problem is None:
         raise UsageError('name a problem, as in: pipeline.run("isosceles", n=16)')
     else:
-        made = _problem(problem)
+        made = problem_from(problem)
     wanted = {"rounds": rounds, "time": time, "cpu": cpu_seconds, "target": target}
     told = {"n": n, "sizes": None if sizes is None else tuple(sizes), "seed": seed}
     if isinstance(generator, str):
         told["generator"] = generator_spec(generator)
     elif generator is not None:
         told["generator"] = name_of(generator)
-    settings = _configured(made, config, told, wanted, workers)
-    return _carry_out(
+    settings = configured(made, config, told, wanted, workers)
+    return carry_out(
         made, settings, generator_of(generator), store, list(callbacks), list(stop), progress
     )
 
@@ -145,7 +137,7 @@ def search(
     if time is None and rounds is None and not more.get("cpu_seconds"):
         time = 60.0
     if target is None:
-        known = _problem(problem).known(n)
+        known = problem_from(problem).known(n)
         target = known.value if known is not None and known.proved else None
     more.setdefault("sizes", [n])
     rounds = _ROUNDS if rounds is None else rounds
@@ -196,10 +188,10 @@ def solve(
     from pipeline.engine.exact import Question, solve
     from pipeline.problem import check_objective
 
-    made = _problem(problem)
-    check_objective(made, _spec(made), n)
+    made = problem_from(problem)
+    check_objective(made, spec_of(made), n)
     executor = make_executor(workers)
-    question = Question(_spec(made), made.convention, n, symmetry)
+    question = Question(spec_of(made), made.convention, n, symmetry)
     try:
         answer = solve(question, executor, float("inf") if time is None else time)
     finally:
@@ -254,9 +246,9 @@ def compare(
     from pipeline.executors import cores
     from pipeline.storage.finding import runs_root
 
-    made = _problem(problem)
+    made = problem_from(problem)
     plan = Plan(
-        problem=problem_spec(_spec(made)),
+        problem=problem_spec(spec_of(made)),
         sizes=(n,) if isinstance(n, int) else tuple(n),
         arms=arms_from(arms),
         seeds=seeds,
@@ -296,7 +288,7 @@ def verify(problem: str | Problem, points: Iterable[Sequence[int]], n: int) -> V
     """
     from pipeline.storage.construction_files import Construction, elements_of
 
-    made = _problem(problem)
+    made = problem_from(problem)
     elements = elements_of([list(map(int, point)) for point in points], made, n, "the points")
     found = Construction(made, n, elements, "the points")
     witness = found.witness()
@@ -317,115 +309,3 @@ def open_run(name: str | Path, runs: str | Path | None = None) -> Run:
     from pipeline.storage.finding import find_run, runs_root
 
     return find_run(str(name), runs_root(None if runs is None else str(runs)))
-
-
-# ------------------------------------------------------------------------------- behind them
-
-
-def _problem(problem: str | Problem) -> Problem:
-    return problem if isinstance(problem, Problem) else load_problem(problem)
-
-
-def _problem_of(run: Run, problem: str | Problem | None) -> Problem:
-    """Return the problem of a run that is there; data never loads code."""
-    config, typed = run.config, _spec(problem) if isinstance(problem, Problem) else problem
-    return named_in_data(config.problem, config.convention or None, str(run.path), typed)
-
-
-def _spec(problem: Problem) -> str:
-    return problem.plugin or problem.name
-
-
-def _configured(
-    problem: Problem,
-    config: Mapping[str, Any] | Config | None,
-    told: Mapping[str, Any],
-    budget: Mapping[str, Any],
-    workers: int | None,
-) -> Config:
-    """Return the configuration that arguments and keys make up."""
-    from msgspec.structs import replace
-
-    told = {key: value for key, value in told.items() if value is not None}
-    limits = {key: value for key, value in budget.items() if value is not None}
-    if isinstance(config, Config):
-        made = replace(config, **told, budget=replace(config.budget, **limits))
-        if workers is not None:
-            made = replace(made, compute=replace(made.compute, workers=workers))
-        return resolved(made)
-    data: dict[str, Any] = {**(config or {}), **told, "problem": problem_spec(_spec(problem))}
-    data["budget"] = {**data.get("budget", {}), **limits}
-    if workers is not None:
-        data["compute"] = {**data.get("compute", {}), "workers": workers}
-    if "n" not in data:
-        raise UsageError(f'name a size, as in: pipeline.run("{problem.name}", n=16)')
-    data.setdefault("convention", problem.convention)
-    made = config_from(data, "the configuration")
-    if "sizes" not in data:
-        made = replace(made, sizes=tuple(k for k in made.sizes if k >= problem.smallest))
-    return resolved(made)
-
-
-def _carry_out(
-    problem: Problem,
-    config: Config,
-    generator: Generator | None,
-    store: str | Path | Run | None,
-    callbacks: list[Callbacks],
-    stop: list[StoppingRule],
-    progress: bool | None,
-) -> Result:
-    """Run in memory, in a new folder or in one that is there."""
-    began = clock_time.monotonic()
-    executor = make_executor(config.compute.workers)
-    display = ProgressDisplay(rounds=config.budget.rounds, quiet=progress is False)
-    try:
-        if store is None:
-            arrays = inputs.arrays(inputs.read_files(config))
-            parts = build(problem, config, executor, generator=generator, arrays=arrays, stop=stop)
-            state, path = _watched(parts, Memory(), display, callbacks), None
-        else:
-            folder, config = _folder(store, problem, config)
-            arrays = inputs.arrays(inputs.stored_files(config, folder.path))
-            with folder.lock():
-                parts = build(
-                    problem, config, executor, generator=generator, arrays=arrays, stop=stop
-                )
-                kept = [EventLog(folder, config.budget.rounds), BestFiles(folder, problem)]
-                into = RunStore(folder, problem, parts.clock)
-                state, path = _watched(parts, into, display, [*kept, *callbacks]), folder.path
-    finally:
-        executor.close()
-    seconds = clock_time.monotonic() - began
-    return Result(state, problem, config, seconds, parts.clock.cpu(), path)
-
-
-def _kept_generator(spec: str) -> dict[str, bytes]:
-    """Return what a run keeps of a generator's file; nothing of a class that has none."""
-    return kept_files(spec, "generator") if Path(spec.rpartition(":")[0]).is_file() else {}
-
-
-def _watched(
-    parts: Parts, store: Any, display: ProgressDisplay, callbacks: list[Callbacks]
-) -> State:
-    with display:
-        parts.callbacks.listeners += [*callbacks, display]
-        return parts.run(store)
-
-
-def _folder(store: str | Path | Run, problem: Problem, config: Config) -> tuple[Run, Config]:
-    """Return the run to go on with, or a new one in a directory of runs."""
-    if isinstance(store, Run):
-        changed = differences(store.config, config)
-        if changed:
-            raise UsageError(
-                f"{store.path} was begun with another configuration ({'; '.join(changed)}); give "
-                "its own, or a directory for a new run"
-            )
-        store.set_budget(config)
-        return store, config
-    named = inputs.read_files(config)
-    bound, kept = inputs.bound(settled(config), named)
-    own = {**kept_files(problem.plugin), **_kept_generator(bound.generator)}
-    made = Run.create(Path(store), bound, problem.name, ["pipeline.run"], {**kept, **own})
-    return made, bound

@@ -1,6 +1,5 @@
 """What a problem plugin is: a family of ground sets, a hook, a checker, and what goes with them."""
 
-import re
 import sys
 import traceback
 from abc import ABC, abstractmethod
@@ -18,6 +17,7 @@ from pipeline.core.ground_set import GroundSet
 from pipeline.core.jit import Callback, inlined, njit
 from pipeline.core.memory import memory_bytes, readable
 from pipeline.errors import PipelineError, UsageError, nearest
+from pipeline.known import Definition, Known
 from pipeline.plugin_files import has_neighbours, one_line, place_in_plugin
 
 #: Decorator for small functions that a plugin's hook and checker call; they share its file.
@@ -78,52 +78,6 @@ def _callback(signature: str, function: Callable[..., Any]) -> Callback:
     """Make a callback, its code kept if numba has one file to stamp it by."""
     has_source = Path(function.__code__.co_filename).is_file() and not has_neighbours()
     return Callback(signature, function, has_source)
-
-
-@dataclass(frozen=True)
-class Known:
-    """A best known value: a lower bound unless ``proved``, never without its source.
-
-    Attributes:
-        source: who found it, or where it stands; for a proved one, where the proof is too.
-        date: when that was so, as 2026, 2026-11 or 2026-11-24; empty where the source says it.
-
-    Raises:
-        ValueError: no source, or a date of another form.
-    """
-
-    value: int
-    source: str
-    proved: bool = False
-    date: str = ""
-
-    def __post_init__(self) -> None:
-        if not self.source.strip():
-            raise mismatch("source", "who found it", "nothing")
-        if not re.fullmatch(r"(\d{4}(-\d\d){0,2})?", self.date):
-            raise mismatch("date", "YYYY, YYYY-MM or YYYY-MM-DD", repr(self.date))
-
-    def __str__(self) -> str:
-        """Write it with its source, its date, and whether it is proved."""
-        proved = ", proved optimal" if self.proved else ""
-        return f"{self.value} ({', '.join(filter(None, [self.source, self.date]))}{proved})"
-
-
-@dataclass(frozen=True)
-class Definition:
-    """A problem in plain Python, for readers of a certificate who have not this program.
-
-    Both functions are copied into the program that goes with a certificate: they use nothing but
-    their arguments and the standard library, imported inside them, and run on Python 3.8.
-
-    Attributes:
-        inside: ``inside(point, n)`` tells whether a tuple of whole numbers is an element.
-        forbidden: ``forbidden(points, convention)`` tells whether some ``arity`` points, tuples
-            in any order, may not be together.
-    """
-
-    inside: Callable[..., bool]
-    forbidden: Callable[..., bool]
 
 
 @dataclass(frozen=True, eq=False)
