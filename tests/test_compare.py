@@ -42,7 +42,7 @@ from pipeline.storage.run import Run
 
 #: The most there can be at n=6, so any part of it is valid.
 SIX = [(0, 0), (0, 1), (2, 0), (2, 4), (3, 0), (3, 4), (4, 5), (5, 1), (5, 5)]
-ARMS = ["model", "perturb", "none"]
+ARMS = ["gpt", "perturb", "none"]
 BASE = ["isosceles", "--n", "6", "--budget-cpu-seconds", "5", "--jobs", "2"]
 
 
@@ -171,7 +171,7 @@ def test_five_pairs_never_decide_and_six_do():
             Pairs(1, 0, 9),
             "gpt ahead of none in 1 of 10 pairs, behind in 9 (sign test p = 0.021): behind.",
         ),
-        (Pairs(), "model and none have no pair of the same rng seed: not decided."),
+        (Pairs(), "gpt and none have no pair of the same rng seed: not decided."),
     ],
 )
 def test_a_verdict_says_what_the_pairs_allow(pairs, sentence):
@@ -208,7 +208,7 @@ def test_pairs_are_of_the_same_size_and_rng_seed():
 
 def test_a_summary_counts_reached_targets_and_time_to_the_median_of_the_control():
     none = [result("none", s, seed=k) for k, s in enumerate((7, 8, 8, 9))]
-    steps = (Step(0.5, 7, "seed"), Step(2.0, 8, "search"), Step(6.0, 9, "model"))
+    steps = (Step(0.5, 7, "seed"), Step(2.0, 8, "search"), Step(6.0, 9, "gpt"))
     model = [replace(result("gpt", 9, seed=k), trace=steps) for k in range(2)]
     perturb = [result("perturb", s, seed=k) for k, s in enumerate((7, 7, 8))]
     found = statistics.summary([*none, *model, *perturb], 6, ["gpt", "perturb", "none"], "none", 9)
@@ -236,7 +236,7 @@ def test_several_sizes_have_a_verdict_together():
 
 
 def test_a_curve_is_the_median_and_range_of_the_best_so_far():
-    first = replace(result("a", 9), trace=(Step(1.0, 5, "seed"), Step(4.0, 9, "model")))
+    first = replace(result("a", 9), trace=(Step(1.0, 5, "seed"), Step(4.0, 9, "gpt")))
     second = replace(result("a", 7), trace=(Step(2.0, 7, "seed"),))
     assert statistics.curve([first, second], 10.0) == [
         (2.0, 5, 6.0, 7),
@@ -261,7 +261,7 @@ def test_a_trace_leaves_out_torn_lines_other_sizes_and_what_was_not_kept(tmp_pat
     run = make_run(tmp_path, {}, [(1.0, 6), (2.0, 8)], cpu=5.0)
     run.event("best", n=5, score=7, cpu=0.1, origin="seed")
     run.event("best", n=6, score=6, cpu=1.5, origin="seed")
-    run.event("best", n=6, score=9, cpu=3.0, origin="model")  # of a round that was dropped
+    run.event("best", n=6, score=9, cpu=3.0, origin="gpt")  # of a round that was dropped
     with open(run.path / "events.jsonl", "a", encoding="utf-8") as log:
         log.write('[]\n{"event": "best", "n": 6, "sc')
     found = results.result_of(run, load_problem("isosceles"), "gpt")
@@ -315,7 +315,7 @@ def test_a_trial_is_an_ordinary_command_on_one_core(tmp_path):
     trial = plan(settings={"model": {"tokens": "dense"}}).trials(load_problem("isosceles"))[0]
     words = trial.arguments(tmp_path)
     assert words[:6] == ["run", "isosceles", "--n", "6", "--seed", "0"]
-    assert words[words.index(f"--{GENERATOR_KEY}") + 1] == "model"
+    assert words[words.index(f"--{GENERATOR_KEY}") + 1] == "gpt"
     settings: dict[str, Any] = {}
     for at, word in enumerate(words):
         if word == "--set":
@@ -415,10 +415,10 @@ def test_an_arm_may_be_a_class_in_a_file_by_its_path_or_itself(tmp_path):
     sys.modules["mine_of_a_test"] = module
     try:
         loaded.loader.exec_module(module)
-        arms = experiment.arms_from({"mine": module.Mine, "model": "model", "bare": "none"})
+        arms = experiment.arms_from({"mine": module.Mine, "gpt": "gpt", "bare": "none"})
         assert [arm.settings for arm in arms] == [
             {GENERATOR_KEY: spec},
-            {GENERATOR_KEY: "model"},
+            {GENERATOR_KEY: "gpt"},
             {GENERATOR_KEY: "none"},
         ]
         with pytest.raises(UsageError, match="Inner is not defined at the top level of a file"):
@@ -449,7 +449,7 @@ def test_a_trial_names_its_file_as_an_option_and_is_another_one_when_the_file_ch
 @pytest.mark.parametrize(
     ("arms", "expected"),
     [
-        ("none,model", {"none": {}, "model": {}}),
+        ("none,gpt", {"none": {}, "gpt": {}}),
         ("./mine.py:Mine,none", {"Mine": {GENERATOR_KEY: "HERE/mine.py:Mine"}, "none": {}}),
         ("a=mine.py:Mine,b=none", {"a": {GENERATOR_KEY: "HERE/mine.py:Mine"}}
          | {"b": {GENERATOR_KEY: "none"}}),
@@ -492,7 +492,7 @@ def test_the_control_is_none_or_the_last_or_the_one_asked_for():
     assert experiment.control_of(["none", "gpt"]) == "none"
     assert experiment.control_of(["gpt", "perturb"]) == "perturb"
     assert experiment.control_of(["gpt", "none"], "gpt") == "gpt"
-    with pytest.raises(UsageError, match="did you mean 'model'"):
+    with pytest.raises(UsageError, match="did you mean 'gpt'"):
         experiment.control_of(["gpt", "none"], "prturb")
 
 
@@ -504,7 +504,7 @@ def test_the_control_is_none_or_the_last_or_the_one_asked_for():
         ({"arms": ["none", "none"]}, "'none' is there twice"),
         ({"arms": 3}, "arms must be a section, got 3"),
         ({"arms": {"a": 1, "none": {}}}, "arms.a must be a section or a generator, got 1"),
-        ({"arms": {"a": "modle", "none": {}}}, "arms.a: unknown arm 'modle'; did you mean 'model'"),
+        ({"arms": {"a": "gptt", "none": {}}}, "arms.a: unknown arm 'gptt'; did you mean 'gpt'"),
         ({"arms": {"a b": {}, "none": {}}}, "arm 'a b': name it with letters"),
         ({"arms": {"a": {"budget": {"rounds": 1}}, "none": {}}}, "arm a: budget must be the same"),
         ({"arms": {"a": {"seed": 1}, "none": {}}}, "arm a: seed must be the same"),
@@ -522,7 +522,7 @@ def test_the_control_is_none_or_the_last_or_the_one_asked_for():
         ({"target": {"six": 8}}, "target: 'six' is no size"),
         ({"target": {"6": "8"}}, "target.6 must be a whole number"),
         ({"stop_at_target": 1}, "stop_at_target must be true or false"),
-        ({"control": "perturb"}, "unknown arm 'perturb'; known: model, none"),
+        ({"control": "perturb"}, "unknown arm 'perturb'; known: gpt, none"),
     ],
 )
 def test_a_plan_that_cannot_be_is_refused(change, message):
@@ -545,7 +545,7 @@ def test_a_comparison_prints_its_folder_the_tables_and_the_verdicts(run_by_stand
     assert found.code == 0, found.err
     assert re.match(r"\S+/runs/compare-isosceles-\w{6}\n", found.out)
     assert "isosceles (flat-forbidden), n=6" in found.out
-    assert re.search(r"^model +8 +8 +8-8 +0 of 6 +2\.2 +6 +0 +0$", found.out, re.M)
+    assert re.search(r"^gpt +8 +8 +8-8 +0 of 6 +2\.2 +6 +0 +0$", found.out, re.M)
     assert re.search(r"^none +7 +7 +7-7 +0 of 6 +2\.2 *$", found.out, re.M)
     assert "gpt ahead of none in 6 of 6 pairs (sign test p = 0.031): ahead." in found.out
     assert "fewer than 6 pairs" in " ".join(found.out.split())
@@ -558,9 +558,9 @@ def test_the_same_command_again_runs_nothing_and_more_seeds_only_those(run_by_st
     first = cli("compare", *BASE, "--seeds", "2", "--arms", "gpt,none", "--json")
     assert len(run_by_stand_in()) == 4
     assert "4 of 4 runs are there already" in first.err
-    assert cli("compare", *BASE, "--seeds", "3", "--arms", "model,perturb,none").code == 0
+    assert cli("compare", *BASE, "--seeds", "3", "--arms", "gpt,perturb,none").code == 0
     assert sorted(run_by_stand_in()[4:]) == [
-        "model 6 2",
+        "gpt 6 2",
         "none 6 2",
         "perturb 6 0",
         "perturb 6 1",
@@ -592,19 +592,19 @@ def test_ctrl_c_ends_the_children_and_the_same_command_goes_on(
     assert "Traceback" not in err
     monkeypatch.delenv("SLOW_FROM")
     assert cli(*words).code == 0
-    assert sorted(run_by_stand_in()[4:]) == ["model 6 1", "none 6 1"]
+    assert sorted(run_by_stand_in()[4:]) == ["gpt 6 1", "none 6 1"]
 
 
 def test_what_an_earlier_try_left_is_thrown_away(run_by_stand_in, cli, tmp_path):
     words = ["compare", *BASE, "--seeds", "1", "--arms", "gpt,none"]
     assert cli(*words).code == 0
     (folder,) = (tmp_path / "runs").iterdir()
-    (stored,) = folder.glob("results/n6-model-seed0-*.json")
+    (stored,) = folder.glob("results/n6-gpt-seed0-*.json")
     stored.write_text(stored.read_text()[:30])
     left = folder / "runs" / stored.stem / "left"
     left.touch()
     assert cli(*words).code == 0
-    assert run_by_stand_in()[2:] == ["model 6 0"]
+    assert run_by_stand_in()[2:] == ["gpt 6 0"]
     assert not left.exists()
     assert results.read_result(stored) is not None
 
@@ -614,9 +614,9 @@ def test_a_run_that_fails_is_reported_and_the_others_go_on(run_by_stand_in, cli,
     words = ["compare", *BASE, "--seeds", "3", "--arms", "gpt,none"]
     found = cli(*words)
     assert found.code == 1
-    assert "model, n=6, rng seed 1 failed: no luck with this one" in found.err
+    assert "gpt, n=6, rng seed 1 failed: no luck with this one" in found.err
     assert "2 of 6 runs failed; the same command tries them again" in found.err
-    assert "model ahead of none in 2 of 2 pairs" in found.out
+    assert "gpt ahead of none in 2 of 2 pairs" in found.out
     shown = json.loads(cli(*words, "--json").out)
     assert shown["failed"][0] == {
         "arm": "gpt",
@@ -784,7 +784,7 @@ def test_finished_runs_of_one_generator_are_told_apart_by_their_keys(tmp_path, c
     runs = [finished(tmp_path, "gpt", 0, 8), finished(tmp_path, "none", 0, 7)]
     runs += [finished(tmp_path, "gpt", 0, 7, model={"tokens": "dense"})]
     shown = json.loads(cli("compare", *runs, "--json").out)
-    assert shown["arms"] == ["model model.tokens=points", "none", "model model.tokens=dense"]
+    assert shown["arms"] == ["gpt model.tokens=points", "none", "gpt model.tokens=dense"]
 
 
 def test_other_budgets_are_warned_of_and_compared_at_the_smallest(tmp_path, cli):
@@ -797,7 +797,7 @@ def test_other_budgets_are_warned_of_and_compared_at_the_smallest(tmp_path, cli)
 
 
 def test_what_was_found_after_the_budget_does_not_count():
-    steps = (Step(1.0, 7, "seed"), Step(9.0, 8, "model"))
+    steps = (Step(1.0, 7, "seed"), Step(9.0, 8, "gpt"))
     late = replace(result("gpt", 8), trace=steps, cpu=30.0)
     assert late.within(9.0) is late
     assert (late.within(8.9).score, late.within(8.9).trace) == (7, steps[:1])
@@ -808,7 +808,7 @@ def test_what_was_found_after_the_budget_does_not_count():
     (cut, other), budget, warnings = statistics.at_equal_compute([late, none], [8.0, 8.0])
     assert (cut.score, other.score, budget) == (7, 7, 8.0)
     assert warnings == [
-        "model used up to 30 CPU seconds of 8; what it found after them does not count"
+        "gpt used up to 30 CPU seconds of 8; what it found after them does not count"
     ]
 
 
@@ -900,7 +900,7 @@ def test_a_spec_describes_arms_and_options_go_over_it(run_by_stand_in, cli, tmp_
     spec = tmp_path / "spec.toml"
     spec.write_text(
         'problem = "isosceles"\nn = 6\nseeds = 3\nbudget_cpu_seconds = 5\n'
-        "settings.select.keep = 100\n[arms.model]\n[arms.bordered]\n"
+        "settings.select.keep = 100\n[arms.gpt]\n[arms.bordered]\n"
         f'{GENERATOR_KEY} = "none"\n'
         'search.field = "border"\n[arms.none]\n'
     )

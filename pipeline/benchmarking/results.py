@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipeline.benchmarking.experiment import GENERATOR_KEY, flat
-from pipeline.config import Config
+from pipeline.config import Config, as_dict
 from pipeline.core.untrusted import read_json
 from pipeline.errors import PipelineError, UsageError
 from pipeline.problem import Problem
@@ -120,7 +120,7 @@ def arm_names(configs: Sequence[Config]) -> list[str]:
 
 
 def _of_an_arm(config: Config) -> dict[str, Any]:
-    data = asdict(config)
+    data = as_dict(config)
     data["sizes"] = [config.n - n for n in config.sizes]
     for key in ("problem", "convention", "n", "seed", "budget", "compute"):
         del data[key]

@@ -151,7 +151,7 @@ def _with_target(config: Any, plugin: Any) -> Any:
         return config
     if config.budget.target > known.value:
         raise UsageError(
-            f"--target {config.budget.target}: {known.value} is proved to be the most for "
+            f"--target {config.budget.target}: {known.value} is proved optimal for "
             f"{plugin.name} at n={config.n} ({known.source})"
         )
     return config if config.budget.target else with_budget(config, target=known.value)

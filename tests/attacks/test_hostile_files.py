@@ -125,8 +125,8 @@ def test_start_is_judged_by_the_problem_of_the_run(tmp_path, cli):
     bad = [[0, 0], [0, 1], [0, 2]]
     words = ("run", "isosceles", "--n", 5, "--start", path, "--runs", tmp_path / "runs")
     for spec, message in (
-        ("evil.py:Isosceles", 'of "evil.py:Isosceles", not of isosceles'),
-        ("no-3-in-line", 'of "no-3-in-line", not of isosceles'),
+        ("evil.py:Isosceles", "of 'evil.py:Isosceles', not of isosceles"),
+        ("no-3-in-line", "of 'no-3-in-line', not of isosceles"),
         ("isosceles", "not valid"),
     ):
         path.write_text(json.dumps({"problem": spec, "n": 5, "points": bad}))
