@@ -161,9 +161,10 @@ def takes_json(command: click.Command) -> bool:
 
 
 def test_every_command_takes_json_and_has_a_schema_a_row_and_a_call_here():
-    assert [name for name, command in COMMANDS.items() if not takes_json(command)] == []
+    read = {name for name, command in COMMANDS.items() if takes_json(command)}
+    assert set(COMMANDS) - read == {"completion"}
     called = {named(call) for call in CALLS} | {"compare", "lab attention", "lab all"}
-    assert set(SCHEMAS) == set(COMMANDS) == called
+    assert set(SCHEMAS) == read == called
     for name in SCHEMAS:
         assert f"`{name}`" in PAGE
         assert f"schemas/{name.replace(' ', '-')}.json" in PAGE or name == "resume"

@@ -98,7 +98,7 @@ def test_what_a_file_does_not_say_is_asked_for(tmp_path, cli):
 def test_a_file_of_another_problem_than_named_is_refused(tmp_path, cli):
     found = cli("verify", written(tmp_path, SAYING["object"]), "--problem", "no-3-in-line")
     assert found.code == 1
-    assert 'of "isosceles", not of no-3-in-line' in found.error
+    assert "of 'isosceles', not of no-3-in-line" in found.error
 
 
 @pytest.mark.parametrize("n", [7, 8])

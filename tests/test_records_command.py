@@ -175,7 +175,7 @@ def test_certificates_go_into_the_wheel_where_they_are_looked_for(tmp_path, monk
     # As installed: a package with what the wheel brings, and a stranger beside it.
     (tmp_path / place).mkdir(parents=True)
     (tmp_path / "records").mkdir()
-    monkeypatch.setattr(records, "__file__", str(tmp_path / "pipeline" / "records.py"))
+    monkeypatch.setattr(records, "__file__", str(tmp_path / "pipeline" / "publish" / "records.py"))
     assert records.folder() == tmp_path / place
     (tmp_path / place).rmdir()
     assert records.folder() is None

@@ -8,7 +8,7 @@ from click.shell_completion import get_completion_class
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(context: click.Context, shell: str) -> None:
-    """Print a script that makes a shell complete commands and options.
+    """Print a script that completes commands and options in a shell.
 
     \b
     bash  eval "$(pipeline completion bash)"       in ~/.bashrc

@@ -5,7 +5,16 @@ from typing import Any
 
 import click
 
-from pipeline.cli.common import Target, echo, json_option, print_json, runs_option, target_options
+from pipeline.cli.common import (
+    Target,
+    echo,
+    json_option,
+    open_run,
+    print_json,
+    problem_of,
+    runs_option,
+    target_options,
+)
 
 
 @click.command()
@@ -111,10 +120,10 @@ def hist(target: Target, round_: int | None, as_json: bool) -> None:
     from pipeline.report.terminal import console, histogram, parts, statistics_table
     from pipeline.storage.round_files import read_round
 
-    opened, plugin = target.opened()
+    opened = open_run(target.word, target.runs)
     number = opened.last_round() if round_ is None else round_
     size = opened.config.n if target.n is None else target.n
-    stats, _ = read_round(opened, plugin, number, size)
+    stats, _ = read_round(opened, problem_of(opened, target.problem), number, size)
     found = parts(stats, size)
     if not found:
         there = ", ".join(stats["pool"])

@@ -89,7 +89,7 @@ def list_(scale: str, as_json: bool) -> None:
 @runs_option
 @json_option
 def run(task: str, **options: Any) -> None:
-    """Train the GPT on a task, and count how often its samples obey the rule.
+    """Train the GPT on a task, and count how often it obeys the rule.
 
     TASK is a name (see `pipeline lab list`), a rule as s[3]=s[-1], or a file as my-rule.py with
     lengths = 20, 30, generate(rng) and check(s). It ends with the success rate beside the
