@@ -322,7 +322,7 @@ def test_a_trial_is_an_ordinary_command_on_one_core(tmp_path):
             with_setting(settings, words[at + 1])
     assert settings["compute"] == {"device": "cpu", "threads": 1, "workers": 1}
     assert settings["budget"]["cpu"] == 5.0
-    assert settings["gpt"]["tokens"] == "dense"
+    assert settings["model"]["tokens"] == "dense"
 
 
 def test_an_arm_that_learns_nothing_spends_nothing_on_smaller_sizes():
@@ -333,7 +333,7 @@ def test_an_arm_that_learns_nothing_spends_nothing_on_smaller_sizes():
 
     assert sizes("none") == sizes("perturb") == [6]
     assert sizes("none", sizes=[5, 6]) == [5, 6]
-    assert sizes("none", search={"field": "learnt"}) is None
+    assert sizes("none", search={"weights": "learned"}) is None
     assert sizes("gpt") is sizes() is None
 
 
@@ -374,12 +374,12 @@ def test_files_of_an_arm_go_by_the_folder_of_the_spec_and_by_their_content(tmp_p
     def trial() -> experiment.Trial:
         np.save(tmp_path / "pull.npy", np.full(36, float(next(numbers))))
         data = {"problem": "isosceles", "n": 6, "seeds": 1}
-        arms = {"drawn": {GENERATOR_KEY: "none", "search": {"field": "pull.npy"}}, "none": {}}
+        arms = {"drawn": {GENERATOR_KEY: "none", "search": {"weights": "pull.npy"}}, "none": {}}
         return experiment.plan_from({**data, "arms": arms}, "test", tmp_path).trials(problem)[0]
 
     numbers, problem = iter((1, 2)), load_problem("isosceles")
     first, second = trial(), trial()
-    assert f'search.field="{tmp_path}/pull.npy"' in first.arguments(tmp_path)
+    assert f'search.weights="{tmp_path}/pull.npy"' in first.arguments(tmp_path)
     assert first.name != second.name
 
 
@@ -493,7 +493,7 @@ def test_the_control_is_none_or_the_last_or_the_one_asked_for():
     assert experiment.control_of(["gpt", "perturb"]) == "perturb"
     assert experiment.control_of(["gpt", "none"], "gpt") == "gpt"
     with pytest.raises(UsageError, match="did you mean 'gpt'"):
-        experiment.control_of(["gpt", "none"], "prturb")
+        experiment.control_of(["gpt", "none"], "gptt")
 
 
 @pytest.mark.parametrize(
@@ -902,7 +902,7 @@ def test_a_spec_describes_arms_and_options_go_over_it(run_by_stand_in, cli, tmp_
         'problem = "isosceles"\nn = 6\nseeds = 3\nbudget_cpu_seconds = 5\n'
         "settings.select.keep = 100\n[arms.gpt]\n[arms.bordered]\n"
         f'{GENERATOR_KEY} = "none"\n'
-        'search.field = "border"\n[arms.none]\n'
+        'search.weights = "border"\n[arms.none]\n'
     )
     shown = json.loads(cli("compare", spec, "--seeds", "1", "--json").out)
     assert (shown["arms"], shown["planned"]) == (["gpt", "bordered", "none"], 3)

@@ -175,7 +175,8 @@ class Plan:
             {"budget": {"cpu": self.cpu_seconds}, "compute": {"workers": 1}},
         )
         learns = settings.get("search", {}).get("weights") == "learned"
-        if settings.get(GENERATOR_KEY, "gpt") not in MODELS and not learns:
+        made_by = settings.get(GENERATOR_KEY, "gpt")
+        if made_by in GENERATORS and made_by not in MODELS and not learns:
             settings.setdefault("sizes", [n])
         problem.ground(n)
         whole = {**settings, "problem": self.problem, "n": n, "seed": seed}
