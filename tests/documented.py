@@ -60,6 +60,14 @@ def files(page: str) -> dict[str, str]:
     return dict(found)
 
 
+def blocks(page: str) -> list[str]:
+    """Return the blocks of Python of a page that are no files to save, in their order."""
+    saved = set(files(page).values())
+    return [
+        text for text in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if text not in saved
+    ]
+
+
 def small(command: str) -> list[str]:
     """Return the words of a command with a budget for a test.
 

@@ -1,24 +1,31 @@
 """The guide: its commands run, its files work, and what is made from the program is current."""
 
 import importlib.util
+import json
 import re
 import shlex
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import click
 import pytest
-from documented import ROOT, SMALL_RUN, commands, every_command, files, play
+from documented import ROOT, SMALL_RUN, blocks, commands, every_command, files, play
 
+from pipeline.benchmarking.experiment import plan_from
 from pipeline.cli.commands import cli as program
 from pipeline.config.describe import keys
+from pipeline.core.population import ORIGINS
 from pipeline.engine.exact import Question, solve
 from pipeline.executors import Serial
 from pipeline.plugins import load_problem
 
 DOCS = ROOT / "docs"
 PAGES = {path.stem: path.read_text(encoding="utf-8") for path in sorted(DOCS.glob("*.md"))}
-GUIDE = ("first-run", "report", "own-problem", "loop", "gpu-and-cluster")
+GUIDE = ("first-run", "report", "own-problem", "generators", "python", "loop", "gpu-and-cluster")
+#: Pages without a command to run, or whose commands a test of their own runs.
+NO_COMMANDS = ("README", "architecture", "cli", "errors", "lab", "python", "tables")
 
 _spec = importlib.util.spec_from_file_location("reference", DOCS / "reference.py")
 assert _spec is not None
@@ -32,15 +39,14 @@ def reader(tmp_path, monkeypatch):
     """A folder to follow a page in, with little patience."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PIPELINE_RUNS", str(tmp_path / "runs"))
+    (tmp_path / "benchmarks").symlink_to(ROOT / "benchmarks")
     return tmp_path
 
 
 # ----------------------------------------------------------------------------- what pages show
 
 
-@pytest.mark.parametrize(
-    "page", [name for name in PAGES if name not in ("README", "cli", "tables", "lab", "errors")]
-)
+@pytest.mark.parametrize("page", [name for name in PAGES if name not in NO_COMMANDS])
 def test_every_command_of_a_page_works(page, reader, played, cli):
     for name, text in files(PAGES[page]).items():
         (reader / name).write_text(text, encoding="utf-8")
@@ -57,13 +63,93 @@ def test_the_job_script_is_a_command_that_works(reader, cli):
     assert (reader / "results").is_dir()
 
 
-def test_the_guide_has_its_five_pages_and_every_link_leads_somewhere():
+def test_the_guide_has_its_pages_and_every_link_leads_somewhere():
     for name, page in PAGES.items():
         for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", page):
             assert (DOCS / target).exists(), f"{name}.md links to {target}"
     listed = re.findall(r"\]\((\S+)\.md\)", PAGES["README"])
-    assert listed[:5] == list(GUIDE)
+    assert listed[: len(GUIDE)] == list(GUIDE)
     assert set(listed) == set(PAGES) - {"README"}
+
+
+# ---------------------------------------------------------------------------- pages in Python
+
+
+@pytest.mark.parametrize("page", ["generators", "python"])
+def test_the_python_of_a_page_runs_from_top_to_bottom(page, reader, monkeypatch):
+    monkeypatch.syspath_prepend(str(reader))
+    for name, text in files(PAGES[page]).items():
+        monkeypatch.delitem(sys.modules, Path(name).stem, raising=False)
+        (reader / name).write_text(text, encoding="utf-8")
+    names = {}
+    assert len(blocks(PAGES[page])) > 1
+    try:
+        for text in blocks(PAGES[page]):
+            exec(compile(text, f"{page}.md", "exec"), names)
+    finally:
+        for name in files(PAGES[page]):
+            sys.modules.pop(Path(name).stem, None)
+
+
+def test_a_generator_is_fifteen_lines():
+    lines = files(PAGES["generators"])["mine.py"].splitlines()
+    assert len([line for line in lines if line.strip()]) <= 15
+
+
+# --------------------------------------------------------------------------------- notebooks
+
+
+@pytest.mark.parametrize("name", ["a-first-hunt", "a-generator-of-your-own"])
+def test_a_notebook_runs_from_top_to_bottom_and_holds_no_output(name, reader, monkeypatch, capsys):
+    book = json.loads((DOCS / "notebooks" / f"{name}.ipynb").read_text(encoding="utf-8"))
+    assert (book["nbformat"], book["nbformat_minor"]) == (4, 5)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.delitem(sys.modules, "crossed", raising=False)
+    names = {}
+    try:
+        for cell in book["cells"]:
+            text = "".join(cell["source"])
+            if cell["cell_type"] == "code":
+                assert (cell["outputs"], cell["execution_count"]) == ([], None)
+                exec(compile(text, name, "exec"), names)
+            for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", text):
+                assert (DOCS / "notebooks" / target).exists(), target
+    finally:
+        sys.modules.pop("crossed", None)
+    assert "constructions kept" in capsys.readouterr().out
+
+
+# ----------------------------------------------------------------------------- the architecture
+
+
+def walks() -> list[list[tuple[str, str]]]:
+    """Return the rows of the page's tables: files, and what happens there."""
+    tables = PAGES["architecture"].split("| file | what happens there |")[1:]
+    return [re.findall(r"^\| `(\S+\.py)` \| (.*) \|$", table, re.MULTILINE) for table in tables]
+
+
+def test_every_file_and_room_of_the_architecture_page_exists():
+    page = PAGES["architecture"]
+    files_ = set(re.findall(r"[`*]([\w/]+\.py)[`*]", page))
+    rooms = set(re.findall(r"\*\*(\w+/)\*\*", page))
+    assert len(files_) > 30
+    places = [ROOT, ROOT / "pipeline"]
+    missing = [name for name in files_ | rooms if not any((p / name).exists() for p in places)]
+    assert missing == []
+    there = {path.parent.name + "/" for path in (ROOT / "pipeline").glob("*/__init__.py")}
+    assert there | {"problems/"} == rooms
+
+
+def test_each_walk_meets_each_file_once_and_names_what_is_there():
+    assert [len(walk) > 5 for walk in walks()] == [True, True]
+    for walk in walks():
+        names = [name for name, _ in walk]
+        assert len(set(names)) == len(names)
+        for name, what in walk:
+            text = (ROOT / name).read_text(encoding="utf-8")
+            for said in re.findall(r"`([A-Za-z_.]+)`", what):
+                for part in said.split("."):
+                    assert part in text, f"{name}: {said}"
 
 
 # ------------------------------------------------------------------------ a problem of one's own
@@ -103,6 +189,15 @@ def test_the_values_it_calls_proved_are_proved_again(saved):
 # -------------------------------------------------------------------------- made from the program
 
 
+@pytest.mark.parametrize("name", ["model-isosceles", "model-no-3-in-line"])
+def test_every_arm_of_a_comparison_that_a_page_names_has_a_configuration(name):
+    assert f"benchmarks/{name}.toml" in PAGES["comparison"]
+    data = tomllib.loads((ROOT / "benchmarks" / f"{name}.toml").read_text(encoding="utf-8"))
+    plan = plan_from(data, name)
+    trials = plan.trials(load_problem(plan.problem))
+    assert len(trials) == plan.seeds * len(plan.sizes) * len(plan.arms)
+
+
 def test_the_reference_of_the_command_line_is_current():
     assert PAGES["cli"] == reference.reference(), "run: python docs/reference.py"
 
@@ -132,6 +227,20 @@ def test_every_key_of_a_configuration_is_in_one_of_the_two_tables_with_its_meani
 def test_the_schema_of_a_configuration_is_current():
     kept = (DOCS / "schemas" / "config.json").read_text(encoding="utf-8")
     assert kept == reference.schema(), "run: python docs/reference.py"
+
+
+@pytest.mark.parametrize("path", sorted((DOCS / "schemas").glob("*.json")), ids=lambda p: p.stem)
+def test_the_origins_of_a_schema_are_those_of_a_population(path):
+    def enums(part):
+        if isinstance(part, dict):
+            yield part.get("enum", [])
+            part = list(part.values())
+        for inner in part if isinstance(part, list) else []:
+            yield from enums(inner)
+
+    for values in enums(json.loads(path.read_text(encoding="utf-8"))):
+        if "seed" in values:
+            assert set(values) == set(ORIGINS)
 
 
 def test_the_table_of_keys_is_current():

@@ -5,7 +5,9 @@ import subprocess
 import sys
 
 import pytest
-from documented import ROOT, SMALL_RUN, commands, play
+from documented import ROOT, SMALL_RUN, blocks, commands, play
+
+import pipeline
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -13,8 +15,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 def test_every_command_of_the_readme_works(cli, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PIPELINE_RUNS", str(tmp_path / "runs"))
-    for folder in ("tests", "benchmarks"):
-        (tmp_path / folder).symlink_to(ROOT / folder)
+    (tmp_path / "tests").symlink_to(ROOT / "tests")
     written = re.search(r"\$ echo '(.*)' > set.json\n", README)
     assert written is not None
     (tmp_path / "set.json").write_text(written[1])
@@ -24,6 +25,36 @@ def test_every_command_of_the_readme_works(cli, tmp_path, monkeypatch):
     play(cli, told)
     assert "    python cert/verify.py\n" in README
     subprocess.run([sys.executable, "cert/verify.py"], check=True, capture_output=True)
+
+
+def test_the_python_of_the_readme_works(capsys):
+    (text,) = blocks(README)
+    names = {"small": {"train": {"steps": 4}, "sample": {"count": 20}, "compute": {"workers": 1}}}
+    for shown, tried in (
+        ("rounds=2)", "rounds=1, target=1, config=small)"),
+        ("n=30, time=20)", "n=8, time=20, workers=1)"),
+        ('solve("isosceles", n=9)', 'solve("isosceles", n=6, workers=1)'),
+    ):
+        assert shown in text
+        text = text.replace(shown, tried)
+    exec(text, names)
+    assert str(names["result"].score) in capsys.readouterr().out
+    assert names["proof"].proved
+
+
+def test_every_file_that_the_readme_names_is_there():
+    links = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)|src=\"([^\"]+)\"", README)
+    named = [link or source for link, source in links]
+    assert len(named) > 15
+    assert [name for name in named if "://" not in name and not (ROOT / name).exists()] == []
+
+
+def test_the_picture_is_the_set_that_the_readme_speaks_of():
+    picture = (ROOT / "docs" / "isosceles-100.svg").read_text(encoding="utf-8")
+    shown = re.findall(r'<circle[^>]*cx="([\d.]+)" cy="([\d.]+)"', picture)
+    points = [(int(float(y)) // 6, int(float(x)) // 6) for x, y in shown]
+    assert len(points) == 164
+    assert pipeline.verify("isosceles", points, 100) == (True, 164, None)
 
 
 def test_the_readme_shows_what_verify_prints(cli, tmp_path, monkeypatch):
