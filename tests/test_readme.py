@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 from documented import ROOT, SMALL_RUN, blocks, commands, play
@@ -29,7 +30,9 @@ def test_every_command_of_the_readme_works(cli, tmp_path, monkeypatch):
 
 def test_the_python_of_the_readme_works(capsys):
     (text,) = blocks(README)
-    names = {"small": {"train": {"steps": 4}, "sample": {"count": 20}, "compute": {"workers": 1}}}
+    names: dict[str, Any] = {
+        "small": {"train": {"steps": 4}, "sample": {"count": 20}, "compute": {"workers": 1}}
+    }
     for shown, tried in (
         ("rounds=2)", "rounds=1, target=1, config=small)"),
         ("n=30, time=20)", "n=8, time=20, workers=1)"),
