@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 from documented import ROOT, SMALL_RUN, blocks, commands, play
