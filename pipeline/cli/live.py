@@ -31,7 +31,8 @@ class Live(ProgressDisplay):
         """See `ProgressDisplay`."""
         super().__init__(console, rounds, quiet)
         self._asked = 0
-        self._ended = threading.Event()
+        self._ended, self._heeded = threading.Event(), threading.Event()
+        self._breaking_in = False
         self._previous: dict[int, Any] = {}
 
     @property
@@ -56,8 +57,13 @@ class Live(ProgressDisplay):
             signal.signal(number, handler)
 
     def _on_signal(self, number: int, _frame: Any) -> None:
+        if self._breaking_in:
+            self._breaking_in = False
+            if self._heeded.is_set():
+                return  # the end is under way already, and must not be broken off
         self._asked += 1
         if self._asked > 1:
+            self._heeded.set()
             raise KeyboardInterrupt
         threading.Thread(target=self._insist, daemon=True).start()
         self.remark = STOPPING
@@ -70,7 +76,8 @@ class Live(ProgressDisplay):
         """End a session that takes no notice: a round that is not committed never happened."""
         if self._ended.wait(_BREAK_IN):
             return
-        if hasattr(signal, "pthread_kill"):
+        if hasattr(signal, "pthread_kill") and not self._heeded.is_set():
+            self._breaking_in = True
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
         if self._ended.wait(_END):
             return
@@ -83,6 +90,7 @@ class Live(ProgressDisplay):
     def _check(self) -> None:
         """End the run if the user has asked to stop."""
         if self._asked:
+            self._heeded.set()
             raise Interrupted
 
     def begin(self, where: str) -> None:
