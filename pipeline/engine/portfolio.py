@@ -6,6 +6,7 @@ of batches is the same everywhere.
 """
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Any
@@ -20,6 +21,7 @@ from pipeline.engine.pair_tables import tables_fit
 from pipeline.engine.space import make_space, usable_classes, usable_orbits
 from pipeline.engine.weights import make_weights, restricted
 from pipeline.errors import UsageError, nearest
+from pipeline.executors import cores
 from pipeline.problem import Problem
 
 METHODS = ("tabu", "enumerate", "anneal", "greedy", "cover")
@@ -336,6 +338,9 @@ def _cover_classes(
         return []
     # The larger the class the smaller the tree; small ones are for small n or on demand.
     large = [cls for cls in chosen if methods or cls.order >= _COVER_ORDER]
+    # The tables of a large side take a second a class; compiled code lets other threads run.
+    with ThreadPoolExecutor(cores()) as pool:
+        list(pool.map(lambda cls: _may_cover(problem, n, cls.name), large))
     names: list[str] = []
     for cls in large:
         if _may_cover(problem, n, cls.name):
