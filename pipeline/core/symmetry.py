@@ -210,25 +210,6 @@ def invariant(cells: np.ndarray, ground: GroundSet, cls: SymmetryClass) -> np.nd
     return _count_fixing(cells, ground.group[list(cls.elements)]) == cls.order
 
 
-def classes_of(cells: np.ndarray, ground: GroundSet) -> np.ndarray:
-    """Return int64 ``(B,)``: which of the `symmetry_classes` each row of uint8 ``(B, bytes)`` has.
-
-    Of several it is the last: where all classes are listed, that of the row's stabiliser.
-
-    Raises:
-        ValueError: ``cells`` does not fit the ground set.
-    """
-    cells = bitset.checked(cells, ground.m)
-    fixed = suited(_fixing, cells.size * len(ground.group))(
-        cells, np.ascontiguousarray(ground.group)
-    )
-    found = np.full(len(cells), -1)
-    for i, cls in reversed(list(enumerate(symmetry_classes(ground)))):
-        for conjugate in _permutations(ground).conjugates(cls.elements):
-            found[(found < 0) & fixed[:, list(conjugate)].all(axis=1)] = i
-    return found
-
-
 @lru_cache(maxsize=256)
 def class_name(ground: GroundSet, subgroup: tuple[int, ...]) -> str | None:
     """Return the name of the symmetry class of a subgroup, None where it is not listed.
