@@ -115,6 +115,7 @@ def step_cost(problem: Problem, n: int, symmetry: str = "trivial") -> float:
     return (accesses + _SCAN * ground.m) / _UNIT
 
 
+@lru_cache(maxsize=256)
 def _accesses(problem: Problem, n: int) -> float:
     """Return the array accesses of the hook at a set as large as those of a search."""
     m, arity = problem.ground(n).m, problem.arity

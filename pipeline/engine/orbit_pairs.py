@@ -11,7 +11,8 @@ def orbit_pairs(hook, coords, tables, start, elements, of, sparse):
 
     Args:
         sparse: int32 ``(capacity, 3)`` or empty; filled with rows (A, C, number of
-            configurations with two elements in A and one in C), C not A.
+            configurations with two elements in A and one in C), C not A, where A holds none
+            by itself.
 
     Returns:
         (uint8 ``(M,)``, 1 for an orbit that holds a forbidden configuration; the number of
@@ -32,17 +33,23 @@ def orbit_pairs(hook, coords, tables, start, elements, of, sparse):
         for i in range(start[a], start[a + 1]):
             u = elements[i]
             held += counts[u]
+            if held > 0:
+                break
             hook(u, members, size, inside, slot, counts, 1, coords, tables)
             members[size] = u
             inside[u] = 1
             size += 1
+        if held > 0:
+            bad[a] = 1
+            for i in range(size):
+                inside[members[i]] = 0
+            counts[:] = 0
+            continue
         # What one element does alone is no affair of two.
         for i in range(size):
             inside[members[i]] = 0
         for i in range(size):
             hook(members[i], members, 0, inside, slot, counts, -1, coords, tables)
-        if held > 0:
-            bad[a] = 1
         if size > 1:
             distinct = 0
             for u in range(m):

@@ -40,15 +40,13 @@ def make_space(
     parts = orbits(ground, cls)
     exact = problem.arity <= 3 or cls.order == 1
 
-    no_rows = np.empty((0, 3), np.int32)
-    found = (hook, ground.coords, tables, parts.start, parts.elements, parts.of)
-    bad, rows = orbit_pairs(*found, no_rows)
-    if bad.all():
+    free, rows = _free_orbits(problem, n, cls)
+    if not free.any():
         raise UsageError(
             f"{problem.name} at n={n} has no construction with the symmetry {cls.name!r}: "
             "every orbit holds something forbidden"
         )
-    use = np.flatnonzero((bad == 0) & _within(parts, mask))
+    use = np.flatnonzero(free & _within(parts, mask))
     if not len(use):
         raise UsageError(
             f"{problem.name} at n={n}: no orbit of the symmetry {cls.name!r} lies within the "
@@ -56,7 +54,8 @@ def make_space(
         )
     table = np.empty((rows if exact else 0, 3), np.int32)
     if exact:
-        orbit_pairs(*found, table)
+        how = (hook, ground.coords, tables, parts.start, parts.elements, parts.of)
+        orbit_pairs(*how, table)
     if not traps and len(use) > 1:
         use = use[~_trapped(table, use, len(parts))]
     choice_of = np.full(len(parts), -1, np.int32)
@@ -139,13 +138,14 @@ def usable_orbits(
     Args:
         mask: bool ``(m,)``, the elements that may be used; None for all.
     """
-    return _free_orbits(problem, n, cls) & _within(orbits(problem.ground(n), cls), mask)
+    return _free_orbits(problem, n, cls)[0] & _within(orbits(problem.ground(n), cls), mask)
 
 
 @lru_cache(maxsize=256)
-def _free_orbits(problem: Problem, n: int, cls: SymmetryClass) -> np.ndarray:
+def _free_orbits(problem: Problem, n: int, cls: SymmetryClass) -> tuple[np.ndarray, int]:
+    """Return the orbits that are free, bool ``(M,)``, and the rows of ``orbit_pairs``."""
     ground, parts = problem.ground(n), orbits(problem.ground(n), cls)
-    bad, _ = orbit_pairs(
+    bad, rows = orbit_pairs(
         problem.hook.compiled,
         ground.coords,
         problem.hook_tables(n),
@@ -154,7 +154,7 @@ def _free_orbits(problem: Problem, n: int, cls: SymmetryClass) -> np.ndarray:
         parts.of,
         np.empty((0, 3), np.int32),
     )
-    return bad == 0
+    return bad == 0, rows
 
 
 def usable_classes(
