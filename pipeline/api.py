@@ -196,7 +196,7 @@ def solve(
         answer = solve(question, executor, float("inf") if time is None else time)
     finally:
         executor.close()
-    elements = points(answer.cells, made.elements(n))
+    elements = points(answer.cells, made.ground_size(n))
     best = Found(made, n, elements, len(elements), 0, "search", imported=False)
     return Proof(answer.lower, answer.upper, answer.proved, best, answer.nodes, answer.seconds)
 

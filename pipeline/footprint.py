@@ -17,7 +17,7 @@ def check_memory(problem: Problem, config: Config) -> None:
         UsageError: names the keys, and the memory it would need.
     """
     have = memory_bytes()
-    for keys, need in _needs(problem.elements(config.n), config).items():
+    for keys, need in _needs(problem.ground_size(config.n), config).items():
         if need > have:
             raise UsageError(
                 f"{keys}: at n={config.n} that takes at least {readable(need)} of memory and this "

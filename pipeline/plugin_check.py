@@ -190,7 +190,7 @@ def _list(
 
         def expected_score(self, n: int, points: list[tuple[int, ...]]) -> int:
             chosen = np.array([_index(problem, n)[p] for p in points], np.int64)
-            return int(problem.score(bitset.from_points([chosen], problem.elements(n)), n)[0])
+            return int(problem.score(bitset.from_points([chosen], problem.ground_size(n)), n)[0])
 
     Own.problem, Own.sizes = lambda *_: problem, sizes  # type: ignore[assignment]
     own = Own()
@@ -229,7 +229,7 @@ def _sizes(problem: Problem, n: int | None, most: int) -> tuple[int, ...]:
     """Return the largest few sizes whose small sets can all be looked at."""
 
     def small_sets(n: int) -> int:
-        return sum(comb(problem.elements(n), k) for k in range(problem.arity + 1))
+        return sum(comb(problem.ground_size(n), k) for k in range(problem.arity + 1))
 
     if n is not None:
         problem.ground(n)

@@ -155,7 +155,7 @@ class Problem(ABC):
         """Return the ground set of size n (called once for each n)."""
 
     @abstractmethod
-    def elements(self, n: int) -> int:
+    def ground_size(self, n: int) -> int:
         """Return the number of elements of the ground set of size n, without building it."""
 
     def tables(self, n: int) -> tuple[np.ndarray, ...]:
@@ -346,12 +346,12 @@ def check_size(problem: Problem, n: int) -> None:
     """
     if n < problem.smallest:
         raise UsageError(f"n must be at least {problem.smallest}, got {n}")
-    need, have = problem.elements(n) * problem.bytes_per_element, memory_bytes()
+    need, have = problem.ground_size(n) * problem.bytes_per_element, memory_bytes()
     if need > have // 2:
         low, high = problem.smallest, n
         while high - low > 1:
             middle = (low + high) // 2
-            fits = problem.elements(middle) * problem.bytes_per_element <= have // 2
+            fits = problem.ground_size(middle) * problem.bytes_per_element <= have // 2
             low, high = (middle, high) if fits else (low, middle)
         raise UsageError(
             f"{problem.name} at n={n} would need about {readable(need)} of memory and this "

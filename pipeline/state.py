@@ -143,7 +143,7 @@ def assess(
 
 def _population(samples: Population | np.ndarray, state: State) -> Population:
     """Return samples as a population of this round."""
-    n, m = state.n, state.problem.elements(state.n)
+    n, m = state.n, state.problem.ground_size(state.n)
     if not isinstance(samples, Population):
         wanted = f"a Population or 0s and 1s of shape (B, {m}), a row for each candidate"
         try:

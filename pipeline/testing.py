@@ -73,7 +73,7 @@ class ProblemContract:
     def test_ground_set_is_sound(self) -> None:
         for t in self._truths():
             assert t.ground.n == t.n, f"{t}: the ground set says n={t.ground.n}"
-            told = t.problem.elements(t.n)
+            told = t.problem.ground_size(t.n)
             assert told == t.ground.m, f"{t}: elements() says {told}, there are {t.ground.m}"
             assert len(set(t.points)) == t.ground.m, f"{t}: two elements share coordinates"
             assert t.valid([]), f"{t}: the empty set must be valid"

@@ -135,7 +135,7 @@ class Isosceles(Problem):
         """Return the square grid with its dihedral group."""
         return square_grid(n)
 
-    def elements(self, n: int) -> int:
+    def ground_size(self, n: int) -> int:
         """Return n * n."""
         return n * n
 

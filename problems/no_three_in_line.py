@@ -77,7 +77,7 @@ class NoThreeInLine(Problem):
         """Return the square grid with its dihedral group."""
         return square_grid(n)
 
-    def elements(self, n: int) -> int:
+    def ground_size(self, n: int) -> int:
         """Return n * n."""
         return n * n
 

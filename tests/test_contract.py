@@ -113,7 +113,7 @@ class SparseRow(Problem):
         numbers = np.arange(n, dtype=np.int32)
         return GroundSet(n, numbers[:, None] + 1, close_group(numbers[None, ::-1]))
 
-    def elements(self, n: int) -> int:
+    def ground_size(self, n: int) -> int:
         return n
 
     def score(self, cells: np.ndarray, n: int) -> np.ndarray:
@@ -329,7 +329,7 @@ def test_an_arity_that_is_too_small_is_caught():
 
 
 class MiscountsElements(Isosceles):
-    def elements(self, n: int) -> int:
+    def ground_size(self, n: int) -> int:
         return n
 
 

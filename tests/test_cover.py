@@ -241,7 +241,7 @@ class Queens(Problem):
     def ground_set(self, n):
         return square_grid(n)
 
-    def elements(self, n):
+    def ground_size(self, n):
         return n * n
 
     def degree_constraints(self, n):
@@ -326,7 +326,7 @@ class Listed(Problem):
         group = np.stack([order, np.append(order[:6] ^ 1, order[6:])]).astype(np.int32)
         return GroundSet(n, order[:, None], group, {"swap": (1,)})
 
-    def elements(self, n):
+    def ground_size(self, n):
         return M
 
     def tables(self, n):

@@ -120,7 +120,7 @@ def test_a_choice_is_worth_what_its_elements_are_together(seed, symmetry):
 
 
 def shard(spec: str, n: int, symmetry: str, method: str, seed: int = 1, rows: int = 16, **more):
-    cells = np.zeros((rows, bitset.width(load_problem(spec).elements(n))), np.uint8)
+    cells = np.zeros((rows, bitset.width(load_problem(spec).ground_size(n))), np.uint8)
     steps = {"anneal": 100_000}.get(method, 20_000)
     rng = streams.state(seed, 0, "search")
     return Task(spec, "", n, symmetry, method, cells, rng, **{"bound": steps, **more})
@@ -129,7 +129,7 @@ def shard(spec: str, n: int, symmetry: str, method: str, seed: int = 1, rows: in
 def is_maximal(spec: str, n: int, cells: np.ndarray, mask: np.ndarray | None = None) -> bool:
     """Tell whether constructions are valid, and nothing of the mask can join one of them."""
     problem = load_problem(spec)
-    m = problem.elements(n)
+    m = problem.ground_size(n)
     if not problem.validate(cells, n).all():
         return False
     for inside in bitset.unpack(cells, m):
@@ -196,7 +196,7 @@ def test_what_a_search_finds_once_its_field_has_faded_shows_nothing_of_it():
 def test_a_field_fades_and_leaves_valid_maximal_sets_however_strong(
     spec, n, symmetry, method, strength
 ):
-    m = load_problem(spec).elements(n)
+    m = load_problem(spec).ground_size(n)
     field = np.random.default_rng(1).uniform(-1, 1, m).astype(np.float32) * np.float32(strength)
     told = shard(spec, n, symmetry, method, weights=field, rows=8, goal=5)
     cells = run_task(told)

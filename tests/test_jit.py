@@ -82,7 +82,7 @@ class ByView(Problem):
     def ground_set(self, n):
         return square_grid(n)
 
-    def elements(self, n):
+    def ground_size(self, n):
         return n * n
 
 

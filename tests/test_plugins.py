@@ -56,7 +56,7 @@ class Numbers(Problem):
     checker = check
     {definition}
 
-    def elements(self, n):
+    def ground_size(self, n):
         return n
 
     def tables(self, n):

@@ -183,7 +183,7 @@ def check_size(spec, convention, n):
     """Build everything a search at n needs, and search a little."""
     problem = load_problem(spec, convention)
     ground = problem.ground(n)
-    assert ground.m == problem.elements(n) == n * n
+    assert ground.m == problem.ground_size(n) == n * n
     assert all(t.dtype == np.int32 and t.ndim == 1 for t in problem.hook_tables(n))
     space = make_space(problem, n)
     cells = np.zeros((2, bitset.width(n * n)), np.uint8)

@@ -149,7 +149,7 @@ def check(points, size, coords, witness):
 
 class OnALine(Problem):
     name, arity, hook, checker = "on-a-line", 2, hook, check
-    def elements(self, n):
+    def ground_size(self, n):
         return n
     def ground_set(self, n):
         places = np.arange(n, dtype=np.int32)

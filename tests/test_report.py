@@ -244,7 +244,7 @@ class Four(Problem):
         coords = np.argwhere(np.ones((n, n, n, n))).astype(np.int32)
         return GroundSet(n, coords, np.arange(n**4, dtype=np.int32)[None])
 
-    def elements(self, n):
+    def ground_size(self, n):
         return n**4
 """
 

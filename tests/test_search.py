@@ -293,7 +293,7 @@ def test_annealing_never_loses_the_valid_set_it_starts_from():
 
 def anneal_shard(spec, n, symmetry, seed=1, rows=8, bound=1_000_000, **options):
     problem = load_problem(spec)
-    cells = np.zeros((rows, bitset.width(problem.elements(n))), np.uint8)
+    cells = np.zeros((rows, bitset.width(problem.ground_size(n))), np.uint8)
     rng = streams.state(seed, 0, "search", 0)
     return Task(spec, "", n, symmetry, "anneal", cells, rng, bound, **options)
 

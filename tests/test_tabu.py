@@ -63,7 +63,7 @@ class Apart(Problem):
         row = np.arange(n, dtype=np.int32)
         return GroundSet(n, row[:, None], np.stack([row, row[::-1]]), {"reflection": (1,)})
 
-    def elements(self, n: int) -> int:
+    def ground_size(self, n: int) -> int:
         """Return n."""
         return n
 
@@ -573,7 +573,7 @@ def test_tabu_reaches_sixteen_edges_on_ten_vertices_without_a_4_cycle(symmetry):
 
 
 def tabu_task(spec, n, symmetry, method="tabu", rows=8, steps=20_000, **options):
-    cells = np.zeros((rows, bitset.width(load_problem(spec).elements(n))), np.uint8)
+    cells = np.zeros((rows, bitset.width(load_problem(spec).ground_size(n))), np.uint8)
     rng = streams.state(1, 0, "search")
     return Task(spec, "", n, symmetry, method, cells, rng, steps, **options)
 
@@ -654,7 +654,7 @@ CLIMBED = [
 
 def starts_of(spec, n):
     """Return sets that are invalid, empty, full, and valid: packed."""
-    m = load_problem(spec).elements(n)
+    m = load_problem(spec).ground_size(n)
     density = np.array([[0.0], [0.05], [0.2], [0.5], [1.0]])
     drawn = bitset.pack(np.random.default_rng(1).random((5, m)) < density)
     greedy = np.zeros((3, bitset.width(m)), np.uint8)

@@ -158,11 +158,11 @@ class _Sizes:
         self._points += count
         if n < problem.smallest or (problem, n) in self._elements:
             return  # the one is refused with its own error
-        self._elements[problem, n] = problem.elements(n)
+        self._elements[problem, n] = problem.ground_size(n)
         total = sum(self._elements.values())
         if total > max(_ELEMENTS, _EACH * self._points):
             raise PipelineError(
-                f"{where}: n={n} has {problem.elements(n):,} elements, far more than "
+                f"{where}: n={n} has {problem.ground_size(n):,} elements, far more than "
                 f"{count:,} points need; give the size that they are of"
             )
 

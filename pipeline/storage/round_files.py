@@ -125,7 +125,7 @@ def _check_range(problem: Problem, stats: Mapping[str, Any]) -> None:
     parts += [(k, stats["n"], stats[k]) for k in ("sampled", "searched") if k in stats]
     for name, n, part in parts:
         scores = [int(score) for score in part["histogram"]]
-        if n < problem.smallest or not all(0 <= s <= problem.elements(n) for s in scores):
+        if n < problem.smallest or not all(0 <= s <= problem.ground_size(n) for s in scores):
             raise ValueError(f"{name}: a score that no construction of size {n} can have")
 
 

@@ -223,7 +223,7 @@ class Mine(Isosceles):
 """
 
 
-@pytest.mark.parametrize("hook", ["score", "ground_set", "elements", "known"])
+@pytest.mark.parametrize("hook", ["score", "ground_set", "ground_size", "known"])
 @pytest.mark.parametrize("error", ["ValueError", "RecursionError"])
 def test_a_plugin_that_raises_is_named_with_its_line(tmp_path, cli, hook, error):
     file = tmp_path / f"raises_{hook}_{error}.py"

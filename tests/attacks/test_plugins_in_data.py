@@ -42,7 +42,7 @@ def data(plugin, tmp_path):
     one = tmp_path / "set.json"
     one.write_text(json.dumps({"problem": spec, "n": 4, "points": POINTS}))
     problem = load_problem(f"{PLUGINS / 'four_cycle_free.py'}:{CLASS}")
-    m = problem.elements(4)
+    m = problem.ground_size(4)
     cells = np.array([[0b100001]], np.uint8)
     pool = Population.build(4, m, cells, problem.score(cells, 4), origin="search")
     pool.write(tmp_path / "set.parquet", {"problem": spec, "convention": "standard"})

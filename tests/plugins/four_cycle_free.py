@@ -81,7 +81,7 @@ class FourCycleFree(Problem):
         names = {"rotation": (turn,), "reflection": (flip,), "dihedral": (turn, flip)}
         return GroundSet(n, np.array(edges, np.int32), group, names)
 
-    def elements(self, n: int) -> int:
+    def ground_size(self, n: int) -> int:
         """Return the number of pairs."""
         return n * (n - 1) // 2
 

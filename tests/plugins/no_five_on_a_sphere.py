@@ -88,6 +88,6 @@ class NoFiveOnASphere(Problem):
         group = close_group(np.stack([move.ravel() for move in moves]))
         return GroundSet(n, np.argwhere(cells >= 0).astype(np.int32), group)
 
-    def elements(self, n: int) -> int:
+    def ground_size(self, n: int) -> int:
         """Return n ** 3."""
         return n**3

@@ -60,6 +60,6 @@ class NoFourOnACircle(Problem):
         group = close_group(np.stack([np.rot90(cells).ravel(), cells.T.ravel()]))
         return GroundSet(n, np.argwhere(cells >= 0).astype(np.int32), group)
 
-    def elements(self, n: int) -> int:
+    def ground_size(self, n: int) -> int:
         """Return n * n."""
         return n * n

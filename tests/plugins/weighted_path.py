@@ -47,7 +47,7 @@ class WeightedPath(Problem):
     checker = check
     definition = Definition(on_the_path, neighbours)
 
-    def elements(self, n):
+    def ground_size(self, n):
         """Return the number of vertices."""
         return n
 
