@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pipeline.core import bitset, jit
+from pipeline.core.symmetry import symmetry_classes
 from pipeline.errors import PipelineError, UsageError, VerificationError
 from pipeline.plugin_files import place_in_plugin
 from pipeline.plugins import digest_of, load_problem, problem_spec
@@ -32,15 +33,19 @@ from pipeline.problem import Problem
 _FULL, _QUICK = 60_000, 3_000
 _SIZES = 3
 _SETS = 30
+#: Elements, and random sets of them, that a rule which never or always holds is tried on again.
+_MANY, _RANDOM = 60, 3_000
 _BOUNDS = "bounds of the arrays"
+_RULE = "forbidden"
 
 
 class Check(NamedTuple):
-    """One thing that was checked: what, at which sizes, and what is wrong, if anything."""
+    """One thing that was checked: what, at which sizes, what is wrong, if anything, or a note."""
 
     what: str
     sizes: tuple[int, ...]
     wrong: str = ""
+    note: str = ""
 
 
 def check_plugin(
@@ -80,7 +85,7 @@ def check_plugin(
             elif "error" in told:
                 raise PipelineError(told["error"])
             elif "what" in told:
-                yield Check(told["what"], tuple(told["sizes"]), told["wrong"])
+                yield Check(told["what"], tuple(told["sizes"]), told["wrong"], told["note"])
         _, rest = process.communicate()
     finally:
         with contextlib.suppress(OSError):
@@ -140,7 +145,7 @@ def answer() -> None:
     try:
         problem = load_problem(spec, convention or None)
         for found in _checks(problem, int(n) if n else None, bool(quick)):
-            _say(what=found.what, sizes=found.sizes, wrong=found.wrong)
+            _say(what=found.what, sizes=found.sizes, wrong=found.wrong, note=found.note)
     except PipelineError as error:
         _say(error=str(error))
         return
@@ -157,8 +162,10 @@ def _checks(problem: Problem, n: int | None, quick: bool) -> Iterator[Check]:
         _say(at=what)
         found = Check(what, sizes, _wrong(check))
         yield found
-        if found.wrong and what == _BOUNDS:
-            return  # compiled, it would write anywhere
+        if found.wrong and what in (_RULE, _BOUNDS):
+            return  # compiled, it would write anywhere, or all else is wrong too
+    if problem.is_derived and not quick:
+        yield from _notes(problem, sizes[-1:])
 
 
 def _wrong(check: Callable[[], None]) -> str:
@@ -194,9 +201,12 @@ def _list(
 
     Own.problem, Own.sizes = lambda *_: problem, sizes  # type: ignore[assignment]
     own = Own()
+    if problem.is_derived:
+        yield _RULE, lambda: _rule(problem, sizes)
     yield "ground set", own.test_ground_set_is_sound
     yield "tables", lambda: _tables(problem, sizes)
-    yield _BOUNDS, lambda: _bounds(problem, sizes)
+    if not problem.is_derived:
+        yield _BOUNDS, lambda: _bounds(problem, sizes)
     if problem.definition is not None:
         yield "checker against definition", lambda: _definition(problem, sizes)
     yield "hook against checker", own.test_hook_counts_match_the_oracle
@@ -243,6 +253,45 @@ def _sizes(problem: Problem, n: int | None, most: int) -> tuple[int, ...]:
     while small_sets(found[-1] + 1) <= most // _SIZES and len(found) < 40:
         found.append(found[-1] + 1)
     return tuple(dict.fromkeys([found[0], *found[-_SIZES + 1 :]]))
+
+
+def _rule(problem: Problem, sizes: tuple[int, ...]) -> None:
+    """Try the author's ``forbidden`` on all small sets: it must tell some from others."""
+    derived = problem.derived
+    assert derived is not None
+    tried = held = 0
+    for n in sizes:
+        for rule, edges in zip(derived.rules, derived.forbidden_sets(problem, n), strict=True):
+            derived.try_orders(problem, rule, n, edges)
+            tried += comb(problem.ground_size(n), rule.arity)
+            held += len(edges)
+    if tried > 1 and held in (0, tried):  # so it may be where n is tiny
+        n = sizes[-1]
+        while problem.ground_size(n) < _MANY and n < sizes[-1] + _MANY:
+            n += 1
+        m, rng = problem.ground_size(n), np.random.default_rng(0)
+        for rule in derived.rules:
+            random = [rng.choice(m, rule.arity, replace=False) for _ in range(_RANDOM)]
+            tried += _RANDOM
+            held += int(derived.holds(problem, rule, np.sort(random), n).sum())
+        assert 0 < held < tried, (
+            f"it holds for {'all' if held else 'none'} of {tried:,} sets of {problem.arity} "
+            f"elements at n = {', '.join(map(str, [*sizes, n]))}"
+        )
+
+
+def _notes(problem: Problem, sizes: tuple[int, ...]) -> Iterator[Check]:
+    """Say what was made of the author's ``forbidden``."""
+    derived = problem.derived
+    assert derived is not None
+    (n,) = sizes
+    ground, edges = problem.ground(n), derived.listed(problem, n)
+    names = ", ".join(cls.name for cls in symmetry_classes(ground)[1:])
+    yield Check("symmetries", sizes, note=f"{len(ground.group)} found{f': {names}' * bool(names)}")
+    why = derived.why_plain
+    compiled = f"plain Python, slow ({why})" if why else "compiled by numba"
+    where = "tried one by one" if edges is None else f"{edges:,} forbidden sets, listed"
+    yield Check("forbidden", sizes, note=f"{compiled}; {where}")
 
 
 def _tables(problem: Problem, sizes: tuple[int, ...]) -> None:

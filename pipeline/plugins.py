@@ -61,6 +61,7 @@ def is_of(spec: str, typed: str, problem: Problem | None = None) -> bool:
         problem: what was typed, once it is loaded.
     """
     if is_path(spec) and is_path(typed):
+        typed = problem_spec(typed)
         return spec.rpartition(":")[2] == typed.rpartition(":")[2]
     if is_path(typed) and spec not in problem_names():
         return spec == (problem or load_problem(typed)).name  # as a certificate calls it
@@ -158,11 +159,21 @@ def is_shipped(problem: Problem) -> bool:
 
 
 def problem_spec(spec: str) -> str:
-    """Return a spec that means the same from any working directory (paths made absolute)."""
+    """Return a spec that means the same from any working directory (paths made absolute).
+
+    A file that is typed without a class is loaded, to see which it has.
+    """
+    if spec.endswith(".py"):
+        return load_problem(spec).plugin
     if ":" not in spec:
         return spec
     path, _, attribute = spec.rpartition(":")
     return f"{Path(path).resolve()}:{attribute}"
+
+
+def _plugin_spec(spec: str, kind: type[Problem]) -> str:
+    path = spec if spec.endswith(".py") else spec.rpartition(":")[0]
+    return f"{Path(path).resolve()}:{kind.__qualname__}"
 
 
 def load_problem(spec: str, convention: str | None = None) -> Problem:
@@ -179,24 +190,39 @@ def load_problem(spec: str, convention: str | None = None) -> Problem:
     found = _load_file(spec) if is_path(spec) else _load_installed(spec)
     if not (inspect.isclass(found) and issubclass(found, Problem)):
         raise UsageError(f"{spec} is not a subclass of pipeline.problem.Problem")
-    if inspect.isabstract(found):
-        missing = ", ".join(sorted(found.__abstractmethods__))
-        raise UsageError(f"{spec} lacks {missing}")
-    for attribute in ("name", "arity", "hook", "checker"):
-        if not hasattr(found, attribute):
-            raise UsageError(f"{spec} lacks the attribute {attribute!r}")
-    for attribute, decorator in (("hook", "blocking_hook"), ("checker", "checker")):
-        if not isinstance(getattr(found, attribute), Callback):
-            raise UsageError(
-                f"the {attribute} of {spec} is not compiled; put @{decorator} of pipeline.problem "
-                "over the function"
-            )
+    if found.derived is None:
+        _check_compiled(found, spec)
     made = found(convention)
-    made.plugin = problem_spec(spec) if is_path(spec) else ""
+    made.plugin = _plugin_spec(spec, found) if is_path(spec) else ""
     if made.plugin and found.known.__module__.startswith("problems."):
         # What is known of a problem that comes with this program holds for no other.
         made.known = MethodType(Problem.known, made)
     return made
+
+
+def _is_a_base(kind: type[Problem]) -> bool:
+    """Tell whether a class says nothing of what is forbidden, and others derive from it."""
+    return kind.derived is None and kind.ground_set is Problem.ground_set
+
+
+def _check_compiled(kind: type[Problem], spec: str) -> None:
+    """Refuse a class without ``forbidden`` that lacks what the fast way asks for.
+
+    Raises:
+        UsageError: with what is missing.
+    """
+    if _is_a_base(kind):
+        raise UsageError(f"{spec} lacks forbidden and elements, or ground_set, hook and checker")
+    for attribute, decorator in (("hook", "blocking_hook"), ("checker", "checker")):
+        if not hasattr(kind, attribute):
+            raise UsageError(f"{spec} lacks the attribute {attribute!r}")
+        if not isinstance(getattr(kind, attribute), Callback):
+            raise UsageError(
+                f"the {attribute} of {spec} is not compiled; put @{decorator} of pipeline.problem "
+                "over the function"
+            )
+    if not hasattr(kind, "arity"):
+        raise UsageError(f"{spec} lacks the attribute 'arity'")
 
 
 def is_path(spec: str) -> bool:
@@ -234,9 +260,11 @@ def _shipped() -> None:
 
 
 def _load_file(spec: str) -> Any:
-    path, _, attribute = spec.rpartition(":")
-    if not path or not attribute or attribute.endswith(".py"):
-        raise UsageError(f"{spec}: name the class too, as in {spec.rstrip(':')}:MyProblem")
+    path, _, attribute = (spec, "", "") if spec.endswith(".py") else spec.rpartition(":")
+    if not path:
+        raise UsageError(
+            f"{spec} names no file; name one, as in problem.py or problem.py:MyProblem"
+        )
     file = Path(path)
     if not file.is_file():
         raise UsageError(f"no such file: {path}")
@@ -248,13 +276,23 @@ def _load_file(spec: str) -> Any:
     except SyntaxError as error:
         where = error.filename or path
         raise PipelineError(f"{where}, line {error.lineno}: {error.msg}") from error
+    except PipelineError:
+        raise
     except (Exception, SystemExit) as error:
         raise PipelineError(f"{path} cannot be imported: {one_line(error)}") from error
+    classes = [
+        value
+        for value in vars(loaded).values()
+        if inspect.isclass(value) and issubclass(value, Problem) and value is not Problem
+    ]
+    if not attribute:
+        own = [c for c in classes if c.__module__ == loaded.__name__ and not _is_a_base(c)]
+        if len(own) != 1:
+            names = ", ".join(value.__name__ for value in own) or "none"
+            raise UsageError(f"{path} must have one class of a problem, or name it; it has {names}")
+        return own[0]
     if not hasattr(loaded, attribute):
-        classes = [
-            key
-            for key, value in vars(loaded).items()
-            if inspect.isclass(value) and issubclass(value, Problem) and value is not Problem
-        ]
-        raise UsageError(f"{path} has no {attribute!r}{nearest(attribute, classes)}")
+        raise UsageError(
+            f"{path} has no {attribute!r}{nearest(attribute, [c.__name__ for c in classes])}"
+        )
     return getattr(loaded, attribute)

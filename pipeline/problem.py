@@ -1,24 +1,27 @@
 """What a problem plugin is: a family of ground sets, a hook, a checker, and what goes with them."""
 
-import sys
+import inspect
+import re
 import traceback
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
-from pipeline.core import bitset, jit
-from pipeline.core.bitset import mismatch, popcounts, row_points
+from pipeline.core.bitset import mismatch, popcounts
 from pipeline.core.ground_set import GroundSet
-from pipeline.core.jit import Callback, inlined, njit
+from pipeline.core.jit import Callback, inlined
 from pipeline.core.memory import memory_bytes, readable
+from pipeline.derived import Derived, rows_of
 from pipeline.errors import PipelineError, UsageError, nearest
+from pipeline.found_symmetries import Map, ground_of
 from pipeline.known import Definition, Known
 from pipeline.plugin_files import has_neighbours, one_line, place_in_plugin
+from pipeline.predicate import Predicate, is_rule
+from pipeline.validator import CheckerValidator
 
 #: Decorator for small functions that a plugin's hook and checker call; they share its file.
 helper = inlined
@@ -26,8 +29,8 @@ helper = inlined
 #: How many flat int32 tables a problem may hand to its hook.
 TABLES = 4
 
-# In numba's words: int32[::1] is an array in C order.
-_HOOK_SIGNATURE = (
+#: In numba's words: int32[::1] is an array in C order.
+HOOK_SIGNATURE = (
     "void("
     "int64, "  # v, the element that joins or leaves
     "int32[::1], "  # members, the elements of the set, v not among them
@@ -61,7 +64,7 @@ def blocking_hook(function: Callable[..., None]) -> Any:
     ``slot[m]`` is a bin: writing there is harmless, so a walk over a padded grid may map the
     outside to element m.
     """
-    return _callback(_HOOK_SIGNATURE, function)
+    return _callback(HOOK_SIGNATURE, function)
 
 
 def checker(function: Callable[..., int]) -> Any:
@@ -114,15 +117,31 @@ class DegreeConstraints:
         return int(self.capacity.sum()) // self.classes.shape[1]
 
 
-class Problem(ABC):
+class Problem:
     """A family of ground sets, one for each n, and what is forbidden in them.
 
-    A plugin sets the class attributes and ``ground_set``; everything else has a default.
+    The easy way: ``elements`` and ``forbidden`` in plain Python, from which all else follows::
+
+        class Progressions(pipeline.Problem):
+            def elements(self, n):
+                return [(k,) for k in range(1, n + 1)]
+
+            def forbidden(self, a, b, c):
+                return a[0] + c[0] == 2 * b[0] or a[0] + b[0] == 2 * c[0] or b[0] + c[0] == 2 * a[0]
+
+    ``forbidden`` gets the coordinates of so many distinct elements, each int64 ``(d,)``, and n
+    after them if it has a parameter of this name, and tells whether they may not be together, which
+    must not depend on their order. Further methods whose names begin with ``forbidden_`` forbid
+    sets of other sizes.
+
+    The fast way: ``ground_set``, a ``hook`` and a ``checker``, compiled by numba.
     """
 
+    #: What the problem is called; by default the name of the class, in lower case with hyphens.
     name: ClassVar[str]
+    #: One line that says what is looked for; by default the first of the docstring.
     title: ClassVar[str] = ""
-    #: The number of elements of the largest forbidden configuration, at least 2.
+    #: The number of elements of the largest forbidden configuration, 2 to 8; ``forbidden`` tells.
     arity: ClassVar[int]
     #: Conventions of the mathematics a user may choose from; the first is the default.
     conventions: ClassVar[tuple[str, ...]] = ("standard",)
@@ -138,6 +157,34 @@ class Problem(ABC):
     hook: Any
     checker: Any
 
+    #: What follows from ``forbidden``; None without it.
+    derived: ClassVar[Derived | None] = None
+    _validator: ClassVar[Any] = CheckerValidator()
+    #: What the author called the problem, rather than leave it to the class.
+    _given: ClassVar[frozenset[str]] = frozenset()
+
+    def __init_subclass__(cls, **more: Any) -> None:
+        """Name the class, and derive what follows from its ``forbidden``."""
+        super().__init_subclass__(**more)
+        own = cls.__dict__
+        cls._given = cls._given | ({"name", "title"} & own.keys())
+        if "name" not in cls._given:
+            cls.name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", cls.__name__).lower()
+        if "title" not in cls._given and cls.__doc__:
+            cls.title = inspect.cleandoc(cls.__doc__).partition("\n")[0].rstrip(".")
+        rules = [Predicate(cls.name, own[key]) for key in own if is_rule(key) and own[key]]
+        if not rules:
+            return
+        cls.derived = Derived(rules)
+        if own.get("arity", cls.derived.arity) != cls.derived.arity:
+            raise UsageError(
+                f"{cls.name}: arity is {cls.arity}, and forbidden takes {cls.derived.arity} points"
+            )
+        cls.arity = cls.derived.arity
+        if "hook" not in own:
+            cls.hook = cls.derived.hook
+        cls._validator = CheckerValidator() if "checker" in own else cls.derived
+
     def __init__(self, convention: str | None = None) -> None:
         """Take a convention by name.
 
@@ -150,17 +197,30 @@ class Problem(ABC):
             raise UsageError(f"{self.name} has no convention {self.convention!r}{hint}")
         self._grounds: dict[int, GroundSet] = {}
 
-    @abstractmethod
-    def ground_set(self, n: int) -> GroundSet:
-        """Return the ground set of size n (called once for each n)."""
+    def elements(self, n: int) -> Iterable[Sequence[int]]:
+        """Return the coordinates of the elements of size n, a row of whole numbers for each."""
+        raise UsageError(f"{self.name} lacks elements(n), the coordinates of its elements")
 
-    @abstractmethod
+    def symmetries(self, n: int) -> Iterable[Map] | None:
+        """Return maps of coordinates, tuples to tuples, that generate the symmetries.
+
+        None to have them found (of grids, cubes, cyclic groups, vertices of a graph).
+        """
+        return None
+
+    def ground_set(self, n: int) -> GroundSet:
+        """Return the ground set of size n (called once for each n); by default of ``elements``."""
+        if self.derived is None:
+            raise UsageError(f"{self.name} lacks forbidden(a, b, ...), or a ground_set(n)")
+        return ground_of(self, self.derived, n)
+
     def ground_size(self, n: int) -> int:
-        """Return the number of elements of the ground set of size n, without building it."""
+        """Return the number of elements of the ground set of size n, if possible unbuilt."""
+        return len(rows_of(self, n)) if self.derived else self.ground_set(n).m
 
     def tables(self, n: int) -> tuple[np.ndarray, ...]:
         """Return up to four flat int32 arrays that the hook reads."""
-        return ()
+        return self.derived.tables(self, n) if self.derived and self.is_derived else ()
 
     def known(self, n: int) -> Known | None:
         """Return the best known score at n under this convention, if there is one on record."""
@@ -211,18 +271,13 @@ class Problem(ABC):
             bool ``(B,)``, True where nothing forbidden is in the set, nor a bit beyond the last
             element, for which the checker has no room.
         """
-        ground = self.ground(n)
+        m = self.ground(n).m
         cells, inside = np.ascontiguousarray(cells), np.ones(len(cells), np.bool_)
-        if ground.m % 8:
-            inside = cells[:, -1] >> ground.m % 8 == 0
+        if m % 8:
+            inside = cells[:, -1] >> m % 8 == 0
         if not inside.all():
             cells = cells * inside[:, None]
-        if not jit.pays(self._steps(popcounts(cells))):
-            with suppress(*NOT_PLAIN):
-                rows = (bitset.points(row, ground.m) for row in cells)
-                return inside & [not self._violation(row, ground.coords) for row in rows]
-        with crashes_raised(f"the checker of {self.name}"):
-            return inside & _validate(self.checker.compiled, cells, ground.m, ground.coords)
+        return inside & self._validator.valid(self, cells, n)
 
     def score(self, cells: np.ndarray, n: int) -> np.ndarray:
         """Return the score of each construction, int32 ``(B,)``, from raw cells: its size.
@@ -232,6 +287,11 @@ class Problem(ABC):
         speak of it, and are refused.
         """
         return popcounts(cells)
+
+    @property
+    def is_derived(self) -> bool:
+        """Whether the hook follows from ``forbidden``, rather than being its author's."""
+        return self.derived is not None and self.hook is self.derived.hook
 
     @property
     def maximises_size(self) -> bool:
@@ -245,35 +305,8 @@ class Problem(ABC):
 
     def witness(self, points: np.ndarray, n: int) -> tuple[int, ...] | None:
         """Return the elements of one violation among ``points`` (element indices), or None."""
-        points, coords = np.sort(np.asarray(points, dtype=np.int32)), self.ground(n).coords
-        if not jit.pays(self._steps(np.array([len(points)]))):
-            with suppress(*NOT_PLAIN):
-                return self._violation(points, coords) or None
-        found = np.zeros(16, np.int32)
-        with crashes_raised(f"the checker of {self.name}"):
-            size = _check_points(self.checker.compiled, points, coords, found)
-        return tuple(found[:size].tolist()) or None
-
-    def _steps(self, sizes: np.ndarray) -> float:
-        """Estimate the steps that the checker takes for sets of some sizes."""
-        return float((sizes.astype(np.float64) ** (self.arity - 1)).sum())
-
-    def _violation(self, points: np.ndarray, coords: np.ndarray) -> tuple[int, ...]:
-        """Return the elements of one violation, by the checker as plain Python.
-
-        The numbers it is given are Python's: as exact as those of compiled code, and never wrap.
-
-        Raises:
-            Exception: one of NOT_PLAIN, where the checker runs as compiled code alone, or fails.
-        """
-        found = np.zeros(16, np.int32)
-        given = points.astype(object), len(points), coords.astype(object), found
-        size = jit.plain(self.checker.py_func)(*given)
-        return tuple(found[:size].tolist())
-
-
-#: What code raises that only numba runs.
-NOT_PLAIN = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+        ascending = np.sort(np.asarray(points, dtype=np.int32))
+        return self._validator.witness(self, ascending, n) or None
 
 
 def _table(name: str, given: Any) -> np.ndarray:
@@ -302,40 +335,6 @@ def _plugin_errors(what: str) -> Iterator[None]:
         place = place_in_plugin("".join(traceback.format_exception(error)))
         at = f" ({place})" if place else ""
         raise PipelineError(f"{what}: {told}{at}") from error
-
-
-@njit
-def _validate(check, cells, m, coords):  # pragma: no cover
-    ok = np.empty(len(cells), np.bool_)
-    points = np.empty(m, np.int32)
-    witness = np.empty(16, np.int32)
-    for i in range(len(cells)):
-        size = row_points(cells[i], points)
-        ok[i] = check(points, size, coords, witness) == 0
-    return ok
-
-
-@njit
-def _check_points(check, points, coords, witness):  # pragma: no cover
-    return check(points, len(points), coords, witness)
-
-
-@contextmanager
-def crashes_raised(what: str) -> Iterator[None]:
-    """Turn a crash of compiled plugin code into an error that names ``what``.
-
-    A C callback cannot raise: numba reports the exception as unraisable and returns 0, which
-    for a checker would mean "valid", and for a hook that its counts are wrong from then on.
-    """
-    crashes: list[str] = []
-    before = sys.unraisablehook
-    sys.unraisablehook = lambda args: crashes.append(f"{args.exc_type.__name__}: {args.exc_value}")
-    try:
-        yield
-    finally:
-        sys.unraisablehook = before
-    if crashes:
-        raise PipelineError(f"{what} fails with {crashes[0]}; run its ProblemContract")
 
 
 def check_size(problem: Problem, n: int) -> None:

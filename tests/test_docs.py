@@ -162,9 +162,22 @@ def saved(reader):
     return reader
 
 
-def test_the_problem_of_the_page_is_sixty_lines_and_passes_the_contract(saved):
-    text = (saved / "progressions.py").read_text(encoding="utf-8")
-    assert len([line for line in text.splitlines() if line.strip()]) <= 65
+@pytest.mark.parametrize(("name", "most"), [("progressions", 10), ("fast_progressions", 65)])
+def test_the_problems_of_the_page_are_as_short_as_it_says(saved, name, most):
+    text = (saved / f"{name}.py").read_text(encoding="utf-8")
+    assert len([line for line in text.splitlines() if line.strip()]) <= most
+
+
+@pytest.mark.parametrize(
+    ("name", "n", "size"), [("progressions", 14, 8), ("sidon", 13, 4), ("cap_sets", 3, 9)]
+)
+def test_the_short_problems_of_the_page_have_the_values_that_are_known(saved, name, n, size):
+    problem = load_problem(str(saved / f"{name}.py"))
+    answer = solve(Question(problem.plugin, "", n), Serial())
+    assert (answer.lower, answer.proved) == (size, True)
+
+
+def test_the_problem_of_the_page_passes_the_contract(saved):
     assert "    pytest test_progressions.py\n" in PAGES["own-problem"]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_progressions.py"],
@@ -177,7 +190,7 @@ def test_the_problem_of_the_page_is_sixty_lines_and_passes_the_contract(saved):
 
 
 def test_the_values_it_calls_proved_are_proved_again(saved):
-    spec = f"{saved / 'progressions.py'}:Progressions"
+    spec = f"{saved / 'fast_progressions.py'}:FastProgressions"
     problem = load_problem(spec)
     for n in (1, 2, 5, 9, 14, 20):
         known = problem.known(n)

@@ -8,15 +8,16 @@ from pipeline.cli.common import echo, json_option, print_json
 
 
 @click.command()
-@click.argument("problem", metavar="FILE.py:CLASS")
+@click.argument("problem", metavar="FILE.py[:CLASS]")
 @click.option("--n", type=int, help="Check only this size.  [default: some small ones]")
 @click.option("--convention", help="One of the problem's conventions.  [default: its first]")
 @json_option
 def check(problem: str, n: int | None, convention: str | None, as_json: bool) -> None:
     """Check that the parts of your own problem agree.
 
-    Hook, checker, symmetries, tables and definition are compared on small and random sets: the
-    quick part of the contract, in a separate process, without pytest. Exit code 3 if a check fails.
+    `forbidden`, or hook, checker, tables and definition, and the symmetries are compared on small
+    and random sets: the quick part of the contract, in a separate process, without pytest. Exit
+    code 3 if a check fails.
     """
     from pipeline.plugin_check import check_plugin
     from pipeline.report.terminal import console
@@ -25,11 +26,12 @@ def check(problem: str, n: int | None, convention: str | None, as_json: bool) ->
         console(stderr=True).print("checking (the first time also compiling)", markup=False)
     found: list[dict[str, Any]] = []
     for one in check_plugin(problem, convention, n):
-        found.append({"what": one.what, "sizes": list(one.sizes), "wrong": one.wrong})
+        found.append({**one._asdict(), "sizes": list(one.sizes)})
         if not as_json:
             sizes = ", ".join(map(str, one.sizes))
             at = f" (n = {sizes})" if sizes else ""
-            echo(f"BAD  {one.what}: {one.wrong}" if one.wrong else f"ok   {one.what}{at}")
+            told = f"BAD  {one.what}: {one.wrong}" if one.wrong else f"ok   {one.what}{at}"
+            echo(f"     {one.what}{at}: {one.note}" if one.note else told)
     bad = sum(bool(one["wrong"]) for one in found)
     if as_json:
         print_json({"problem": problem, "ok": not bad, "checks": found})

@@ -11,7 +11,7 @@ from pipeline.core.jit import njit, suited
 # A full list of subgroups can be far larger than its group (an elementary abelian group of
 # order 2^8 has 417,199); beyond either bound only cyclic subgroups are listed.
 MAX_ORDER = 400
-MAX_CLASSES = 500
+MAX_CLASSES = 80
 
 Subgroup = tuple[int, ...]  # sorted row numbers, 0 (the identity) first
 

@@ -8,7 +8,8 @@ import numpy as np
 
 from pipeline.core import jit
 from pipeline.core.jit import njit
-from pipeline.problem import NOT_PLAIN, Problem, crashes_raised
+from pipeline.problem import Problem
+from pipeline.validator import NOT_PLAIN, crashes_raised
 
 _STEPS = 4  # of a hook, for each member and unit of n
 

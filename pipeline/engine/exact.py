@@ -39,7 +39,8 @@ from pipeline.engine.tasks import run_task
 from pipeline.errors import PipelineError, UsageError
 from pipeline.executors import Executor
 from pipeline.plugins import load_problem
-from pipeline.problem import Problem, check_objective, crashes_raised
+from pipeline.problem import Problem, check_objective
+from pipeline.validator import crashes_raised
 
 # What the tables of one process may take; 1,000 choices are the most then.
 _BYTES = 270_000_000

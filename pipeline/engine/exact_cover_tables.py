@@ -17,7 +17,8 @@ from pipeline.core.jit import njit
 from pipeline.core.memory import readable
 from pipeline.core.symmetry import find_class
 from pipeline.errors import UsageError
-from pipeline.problem import Problem, crashes_raised
+from pipeline.problem import Problem
+from pipeline.validator import crashes_raised
 
 
 class Cover(NamedTuple):

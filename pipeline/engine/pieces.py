@@ -31,7 +31,8 @@ from pipeline.engine.search_tree import (
 from pipeline.engine.space import make_space
 from pipeline.engine.state import Space, State, clear, new_state
 from pipeline.plugins import load_problem
-from pipeline.problem import Problem, crashes_raised
+from pipeline.problem import Problem
+from pipeline.validator import crashes_raised
 
 # Seconds between two looks at the clock.
 _LOOK = 0.05

@@ -20,7 +20,8 @@ from pipeline.engine.tabu_list import SCALE
 from pipeline.engine.weights import of_choices, restricted
 from pipeline.errors import UsageError
 from pipeline.plugins import load_problem
-from pipeline.problem import Problem, crashes_raised
+from pipeline.problem import Problem
+from pipeline.validator import crashes_raised
 
 # A neighbourhood: the most members freed at random, and the nodes to fill it up again.
 _HANDFUL, _NODES = 6, 1000

@@ -6,16 +6,15 @@ the 64 digits of the hash written as zeros, so that no byte can change unnoticed
 """
 
 import hashlib
-import inspect
 import json
 import re
-import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pipeline.errors import RunError, UsageError, VerificationError
 from pipeline.problem import Problem
+from pipeline.publish.rules import rules_of
 from pipeline.storage import files
 
 FORMAT = 1
@@ -82,18 +81,8 @@ def verifier(problem: Problem) -> bytes:
     """Return the program that checks certificates of a problem: one file, Python 3.8 or newer.
 
     Raises:
-        UsageError: the problem gives no ``definition``.
+        UsageError: the problem has no definition that can be copied.
     """
-    given = problem.definition
-    if given is None:
-        raise UsageError(
-            f"{problem.name} gives no definition in plain Python, which a certificate needs: add "
-            "`definition = Definition(inside, forbidden)` to its class"
-        )
-    rules = []
-    for name in ("inside", "forbidden"):
-        source = textwrap.dedent(inspect.getsource(getattr(given, name)))
-        rules.append(re.sub(r"^def \w+\(", f"def {name}(", source, count=1).rstrip())
     text = _VERIFIER
     for key, value in {
         "@PROBLEM@": json.dumps(problem.name),
@@ -101,7 +90,7 @@ def verifier(problem: Problem) -> bytes:
         "@TITLE@": problem.title,
         "@SIZE@": str(problem.arity),
         "@FORMAT@": str(FORMAT),
-        "@RULES@": "\n\n\n".join(rules),
+        "@RULES@": rules_of(problem),
     }.items():
         text = text.replace(key, value)
     return text.encode()
@@ -211,7 +200,7 @@ def check(path):
     require(claim.get("score") == len(points), "claims %r, has %d points"
             % (claim.get("score"), len(points)))
     for some in itertools.combinations(points, SIZE):
-        require(not forbidden(some, convention), "these break the rule: %s"
+        require(not forbidden(some, convention, n), "these break the rule: %s"
                 % (", ".join(map(str, some)),))
     digest = claim.get("sha256")
     require(isinstance(digest, str) and re.match("^[0-9a-f]{64}$", digest), "has no SHA-256")

@@ -1,0 +1,150 @@
+"""The definition of a problem as text, for the program that goes with a certificate."""
+
+import ast
+import inspect
+import itertools
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.derived import rows_of
+from pipeline.errors import UsageError
+from pipeline.predicate import without_self
+from pipeline.problem import Problem
+
+_PLAIN = (
+    "a certificate needs plain Python on tuples of whole numbers, from the standard library alone"
+)
+# What calls an author's own functions.
+_WRAPPERS = """
+
+
+def inside(point, n, known={}):
+    if n not in known:
+        known[n] = {tuple(e) if hasattr(e, "__iter__") else (e,) for e in elements(n)}
+    return point in known[n]
+
+
+def forbidden(points, convention, n):
+"""
+_SETS = 300
+
+
+def rules_of(problem: Problem) -> str:
+    """Return the text of ``inside(point, n)`` and ``forbidden(points, convention, n)``.
+
+    Raises:
+        UsageError: the problem has neither a definition nor a ``forbidden`` that can be copied.
+    """
+    given = problem.definition
+    if given is not None:
+        return "\n\n\n".join(
+            [
+                _renamed(given.inside, "inside"),
+                _renamed(given.forbidden, "rule"),
+                "def forbidden(points, convention, n):\n    return rule(points, convention)",
+            ]
+        )
+    if problem.derived is None:
+        raise UsageError(
+            f"{problem.name} gives no definition in plain Python, which a certificate needs: add "
+            "`definition = Definition(inside, forbidden)` to its class"
+        )
+    text = _copied(problem)
+    _try(problem, text)
+    return text
+
+
+def _renamed(function: Any, name: str) -> str:
+    tree = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
+    assert isinstance(tree, ast.FunctionDef)
+    lines = textwrap.dedent(inspect.getsource(function)).rstrip().splitlines()
+    head = lines[tree.lineno - 1].replace(f"def {tree.name}(", f"def {name}(", 1)
+    return "\n".join([head, *lines[tree.lineno :]])
+
+
+def _copied(problem: Problem) -> str:
+    """Return an author's ``elements`` and ``forbidden`` with all that they call in their file."""
+    kind, derived = type(problem), problem.derived
+    assert derived is not None
+    methods = []
+    rules = [(f"rule{rule.arity}", rule.function) for rule in derived.rules]
+    for name, function in (("elements", kind.elements), *rules):
+        tree = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
+        assert isinstance(tree, ast.FunctionDef)
+        found = without_self(tree)
+        if found is None:
+            raise UsageError(f"{problem.name}: {tree.name} uses self; {_PLAIN}")
+        found.name = name
+        methods.append(found)
+    module = ast.parse(Path(inspect.getfile(kind)).read_text(encoding="utf-8"))
+    parts = [ast.unparse(node) for node in [*_needed(module, methods), *methods]]
+    lines = [
+        f"    for some in itertools.combinations(points, {rule.arity}):\n"
+        f"        if rule{rule.arity}(*some{', n' * rule.takes_n}):\n"
+        "            return True"
+        for rule in derived.rules
+    ]
+    return "\n\n\n".join(parts) + _WRAPPERS + "\n".join([*lines, "    return False"])
+
+
+def _needed(module: ast.Module, functions: list[ast.FunctionDef]) -> list[ast.stmt]:
+    """Return the statements of a module that bind what functions use, in their order."""
+    binds = {name: node for node in module.body for name in _bound(node)}
+    wanted: list[ast.stmt] = []
+    left: list[ast.AST] = list(functions)
+    while left:
+        for node in ast.walk(left.pop()):
+            used = binds.get(node.id) if isinstance(node, ast.Name) else None
+            if used is not None and used not in wanted and not isinstance(used, ast.ClassDef):
+                wanted.append(used)
+                left.append(used)
+    return [node for node in module.body if node in wanted]
+
+
+def _bound(node: ast.stmt) -> list[str]:
+    if isinstance(node, ast.FunctionDef | ast.ClassDef):
+        return [node.name]
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        return [(alias.asname or alias.name).partition(".")[0] for alias in node.names]
+    targets = node.targets if isinstance(node, ast.Assign) else []
+    names = [node for target in targets for node in ast.walk(target)]
+    return [name.id for name in names if isinstance(name, ast.Name)]
+
+
+def _try(problem: Problem, text: str) -> None:
+    """Hold the text against the problem, on tuples, with nothing else of ours around.
+
+    Raises:
+        UsageError: it says something else, or fails.
+    """
+    derived, n = problem.derived, problem.smallest
+    assert derived is not None
+    while problem.ground_size(n) < 2 * problem.arity and n < problem.smallest + 20:
+        n += 1
+    coords, rng = rows_of(problem, n), np.random.default_rng(0)
+    points = [tuple(row) for row in coords.tolist()]
+    sets = [row.tolist() for part in derived.some_forbidden(problem, n, _SETS) for row in part]
+    if len(points) >= problem.arity:
+        sets += [rng.choice(len(points), problem.arity, replace=False) for _ in range(_SETS)]
+    names: dict[str, Any] = {"itertools": itertools}
+    try:
+        exec(compile(text, "verify.py", "exec"), names)
+        there = all(names["inside"](point, n) for point in points)
+        same = all(
+            names["forbidden"]([points[v] for v in chosen], problem.convention, n)
+            == (problem.witness(np.array(chosen), n) is not None)
+            for chosen in sets
+        )
+    except Exception as error:
+        raise UsageError(
+            f"{problem.name}: {_PLAIN}, and there its forbidden fails with {type(error).__name__}: "
+            f"{error}; add `definition = Definition(inside, forbidden)` to the class"
+        ) from error
+    if "numpy" in text or not there or not same:
+        raise UsageError(
+            f"{problem.name}: {_PLAIN}, and there its forbidden says something else or needs numpy;"
+            " add `definition = Definition(inside, forbidden)` to the class"
+        )
