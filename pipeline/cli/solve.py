@@ -3,6 +3,7 @@
 import json
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -72,8 +73,6 @@ def solve(
     path = _writable(output) if output else None
     from pipeline.plugins import load_problem, problem_spec
     from pipeline.problem import check_objective
-    from pipeline.report.terminal import console
-    from pipeline.storage.construction_files import as_json as construction
 
     plugin = load_problem(problem, convention)
     check_objective(plugin, problem, n)
@@ -85,55 +84,56 @@ def solve(
     check_first_use(plugin)
     from pipeline.engine.exact import Question, solve
     from pipeline.executors import make_executor
-    from pipeline.storage.files import write_file
 
-    spec = problem_spec(problem)
-    question = Question(spec, plugin.convention, n, symmetry)
+    question = Question(problem_spec(problem), plugin.convention, n, symmetry)
     executor = make_executor(workers)
     with _Progress(progress) as bar:
+
+        def prove(limit: float) -> Any:
+            return solve(question, executor, limit, bar.report)
+
         try:
             if all_:
                 from pipeline.cli.every import every
 
-                def prove(limit: float) -> Any:
-                    return solve(question, executor, limit, bar.report)
-
-                found, cells = every(plugin, question, seconds, prove, progress)
+                every_set = every(plugin, question, seconds, prove, progress)
+                finish = partial(_finish_all, plugin, *every_set, inequivalent)
             else:
-                answer = solve(question, executor, seconds, bar.report)
+                finish = partial(_finish_one, plugin, question, prove(seconds))
         finally:
             executor.close()
-    if all_:
-        _finish_all(plugin, found, cells, inequivalent, path, as_json)
-        return
-    found = construction(plugin, spec, n, answer.cells)
-    if path:
-        write_file(path, (json.dumps(found) + "\n").encode())
-    if as_json:
-        print_json(
-            found
-            | {
-                "symmetry": symmetry,
-                "lower": answer.lower,
-                "upper": answer.upper,
-                "proved": answer.proved,
-                "nodes": answer.nodes,
-                "seconds": round(answer.seconds, 3),
-                "method": answer.method,
-                "symmetry_broken": answer.broken,
-                "interrupted": answer.interrupted,
-            }
-        )
-    else:
-        _print(plugin, n, symmetry, answer, console())
-    if answer.interrupted:
+    if finish(path, as_json):
         sys.exit(130)
 
 
+def _finish_one(plugin: Any, question: Any, answer: Any, path: Path | None, as_json: bool) -> bool:
+    """Print or write the set that was found, and tell whether the user stopped the search."""
+    from pipeline.report.terminal import console
+    from pipeline.storage.construction_files import as_json as construction
+    from pipeline.storage.files import write_file
+
+    found = construction(plugin, question.problem, question.n, answer.cells)
+    if path:
+        write_file(path, (json.dumps(found) + "\n").encode())
+    if as_json:
+        names = ("lower", "upper", "proved", "nodes", "method", "interrupted")
+        proof = {name: getattr(answer, name) for name in names}
+        proof |= {"seconds": round(answer.seconds, 3), "symmetry_broken": answer.broken}
+        print_json(found | {"symmetry": question.symmetry} | proof)
+    else:
+        _print(plugin, question.n, question.symmetry, answer, console())
+    return answer.interrupted
+
+
 def _finish_all(
-    plugin: Any, found: dict[str, Any], cells: Any, inequivalent: bool, path: Any, as_json: bool
-) -> None:
-    """Print or write every set that was found, and leave with the exit code for it."""
+    plugin: Any,
+    found: dict[str, Any],
+    cells: Any,
+    inequivalent: bool,
+    path: Path | None,
+    as_json: bool,
+) -> bool:
+    """Print or write every set that was found, and tell whether the user stopped the search."""
     from pipeline.cli.every import print_every, rows_of
     from pipeline.engine.equivalence_classes import equivalence_classes
     from pipeline.report.exporting import to_json
@@ -148,8 +148,7 @@ def _finish_all(
         print_json(found)
     else:
         print_every(plugin, found, console())
-    if found["interrupted"]:
-        sys.exit(130)
+    return found["interrupted"]
 
 
 def _writable(text: str) -> Path:
