@@ -71,6 +71,37 @@ def tells_descent(path: str | Path) -> bool:
     return "imported" in pq.read_schema(path).names
 
 
+def scores(path: str | Path) -> np.ndarray:
+    """Return the scores in a population's file, int64 ``(size,)``, without the cells.
+
+    Raises:
+        OSError, ValueError, LookupError: it cannot be read, or has no such column.
+    """
+    with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        column = file.read(columns=["score"], use_threads=False).column("score")
+    return np.concatenate([np.zeros(0, np.int64), *(values(c, np.int32) for c in column.chunks)])
+
+
+def values(column: pa.Array, dtype: Any) -> np.ndarray:
+    """Return the numbers of a column ``(size,)``.
+
+    Not by ``to_numpy``, which imports pandas where it is installed, for half a second.
+
+    Raises:
+        ValueError: it has nulls, or another type.
+    """
+    kind, size = np.dtype(dtype), len(column)
+    if column.null_count or column.type != pa.from_numpy_dtype(kind):
+        raise ValueError(f"a column of {column.type}, not of {kind} without nulls")
+    buffer = column.buffers()[1]
+    if not size or buffer is None:
+        return np.zeros(size, kind)
+    if kind == np.bool_:
+        bits = np.unpackbits(np.frombuffer(buffer, np.uint8), bitorder="little")
+        return bits[column.offset : column.offset + size].astype(np.bool_)
+    return np.frombuffer(buffer, kind, size, column.offset * kind.itemsize)
+
+
 class _Foreign(Exception):
     """A readable Parquet file that is no population we can use; the text says what to do."""
 
@@ -151,10 +182,10 @@ def _read(file: pq.ParquetFile) -> tuple[Population, dict[str, str]]:
             done += len(batch)
             cells[rows] = _rows_of(batch.column("cells"))
             for name in ("score", "round", "parent"):
-                columns[name][rows] = batch.column(name).to_numpy()
+                columns[name][rows] = values(batch.column(name), COLUMNS[name])
             columns["origin"][rows] = _origins(batch.column("origin"))
-            said = version != _BEFORE_DESCENT and batch.column("imported")
-            columns["imported"][rows] = said and said.to_numpy(zero_copy_only=False)
+            said = version != _BEFORE_DESCENT and values(batch.column("imported"), np.bool_)
+            columns["imported"][rows] = said
     columns["imported"] |= columns["origin"] == ORIGINS.index("import")
     if done != size:
         raise ValueError(f"{done} rows of {size}")
@@ -174,7 +205,7 @@ def _origins(origin: pa.DictionaryArray) -> np.ndarray:
     for name in names:
         if name not in ORIGINS:
             raise _Foreign(f"unknown origin {name!r}; install the release that wrote it")
-    codes = origin.indices.to_numpy()
+    codes = values(origin.indices, np.int8)
     if len(codes) and (codes.min() < 0 or codes.max() >= len(names)):
         raise ValueError("origin: a code without a name")
     return np.array([ORIGINS.index(name) for name in names], np.uint8)[codes]
