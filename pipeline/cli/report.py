@@ -20,7 +20,7 @@ from pipeline.cli.common import (
     tell_judge,
     writable,
 )
-from pipeline.errors import UsageError
+from pipeline.errors import UsageError, check_installed
 
 _WHAT = ("scores", "progress", "board", "heatmap")
 _SUFFIXES = (".svg", ".pdf", ".png", ".tex")
@@ -115,7 +115,7 @@ def plot(
     unique prefix of its name, or latest; FILE is any file that `verify` reads. --rank and --id pick
     the board to draw.
     """
-    from pipeline.report.rendering import check_renderer, render
+    from pipeline.report.rendering import render
     from pipeline.storage.files import write_file
 
     suffix = Path(file).suffix.lower()
@@ -128,7 +128,7 @@ def plot(
     if what != "board" and target.is_picked:
         raise UsageError(f"--rank and --id pick a board; --what {what} shows all constructions")
     if suffix in (".pdf", ".png"):
-        check_renderer()
+        check_installed("matplotlib", suffix[1:].upper(), "plot")
     there, told = writable("-o", Path(file), force), {}
     if target.file is not None:
         if what == "progress" or round_ is not None:

@@ -158,25 +158,14 @@ def _with_target(config: Any, plugin: Any) -> Any:
 
 
 def _print_table(rows: list[dict[str, Any]]) -> None:
-    from rich.table import Table
+    from pipeline.report.terminal import console, table
 
-    from pipeline.report.terminal import console
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("n", "found", "best known", "gap", "seconds"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("run", overflow="fold")
+    made = table("n>", "found>", "best known>", "gap>", "seconds>", "run")
     for row in rows:
         best = row["best"]
-        known = best["best_known"]
-        gap = "-" if known is None else str(best["score"] - known)
+        score, known = best["score"], best["best_known"]
         proved = " (proved)" if best["best_known_proved"] else ""
-        table.add_row(
-            str(best["n"]),
-            str(best["score"]),
-            "-" if known is None else f"{known}{proved}",
-            gap,
-            f"{row['seconds']:.1f}",
-            Path(row["run"]).name,
-        )
-    console().print(table)
+        beside = ("-", "-") if known is None else (f"{known}{proved}", str(score - known))
+        seconds, name = f"{row['seconds']:.1f}", Path(row["run"]).name
+        made.add_row(str(best["n"]), str(score), *beside, seconds, name)
+    console().print(made)

@@ -11,7 +11,7 @@ from pipeline.lab.attention import maps, sharpest
 from pipeline.lab.board import Apart
 from pipeline.lab.folder import LabRun
 from pipeline.lab.page import page
-from pipeline.lab.pictures import board_png, change_png, figure_class, grid_png
+from pipeline.lab.pictures import board_png, change_png, check_pictures, grid_png
 from pipeline.lab.task import END, Task
 from pipeline.lab.work import model_of, some, task_of
 from pipeline.storage.files import write_file
@@ -22,7 +22,7 @@ _NAMED = 6  # positions told in words unless one is asked for
 def draw(run: LabRun, callbacks: Callbacks) -> None:
     """Draw a fresh run's maps if matplotlib is there, and say so if not."""
     try:
-        figure_class()
+        check_pictures()
     except PipelineError as error:
         callbacks.on_note(f"no pictures of attention: {error}")
         return
@@ -57,7 +57,7 @@ def look(
         RunError: a step whose model was not kept.
         PipelineError: matplotlib is missing.
     """
-    figure_class()
+    check_pictures()
     task = task_of(run, file)
     if cell is not None and not task.side:
         raise UsageError(f"--cell: the strings of {task.name} are no boards")
