@@ -85,8 +85,8 @@ def show(target: Target, as_json: bool) -> None:
         rounds = [read_round(opened, plugin, k, opened.config.n)[0] for k in opened.rounds()]
         info = {key: opened.info[key] for key in ("id", "problem", "n", "seed", "identity")}
         sessions = opened.info["sessions"]
-        told = {"sessions": sessions, "rounds": rounds, "notes": notes, "best": best}
-        print_json({**info, "path": str(opened.path), **told})
+        more = {"sessions": sessions, "rounds": rounds, "notes": notes, "best": best}
+        print_json({**info, "path": str(opened.path), **more})
         return
     out = console()
     out.say(str(opened.path))

@@ -72,10 +72,10 @@ def search(
     the more time the more it brings. A search bounded by --rounds is the same everywhere. Of
     several sizes each begins with the best of the one before, where that fits.
     """
-    told = _told(file, settings)
-    if sizes is None and "n" not in told:
+    keys = _keys_of(file, settings)
+    if sizes is None and "n" not in keys:
         raise UsageError(f"name a size, as in: pipeline search {problem} --n 48")
-    budget, search = told.get("budget", {}), told.get("search", {})
+    budget, search = keys.get("budget", {}), keys.get("search", {})
     for name, section in (("budget", budget), ("search", search)):
         if not isinstance(section, dict):
             raise UsageError(f"{file or '--set'}: {name} must be a section, got {section!r}")
@@ -85,7 +85,7 @@ def search(
             options["time_"] = options["time_"] or _TIME
     if sizes is not None and any(setting.partition("=")[0].strip() == "n" for setting in settings):
         raise UsageError("--n and --set n=...: name the size once")
-    several = [told["n"]] if sizes is None else parse_sizes(sizes)
+    several = [keys["n"]] if sizes is None else parse_sizes(sizes)
     learned = (options["weights"] or search.get("weights")) == "learned"
     prepared = []
     for n in several:
@@ -128,7 +128,7 @@ def _start(config: Any, plugin: Any, before: dict[str, Any]) -> dict[str, bytes]
     return {SMALLER: json.dumps(larger).encode()} if larger else {}
 
 
-def _told(file: str | None, settings: tuple[str, ...]) -> dict[str, Any]:
+def _keys_of(file: str | None, settings: tuple[str, ...]) -> dict[str, Any]:
     """Return the nested keys that a file and settings give."""
     from pipeline.config import read_toml, with_setting
 

@@ -97,19 +97,19 @@ def look(
     for file, data in files.items():
         write_file(run.path / "attention" / _safe(file), data)
     write_file(run.path / "page.html", page(run).encode())
-    told = [position] if position is not None else decided[-_NAMED:] or [row]
+    shown = [position] if position is not None else decided[-_NAMED:] or [row]
     return {
         "steps": [*found],
         "files": [f"attention/{_safe(file)}" for file in files] + ["page.html"],
-        "sharpest": {str(step): sharpest(each, told) for step, each in found.items()},
+        "sharpest": {str(step): sharpest(each, shown) for step, each in found.items()},
     }
 
 
 def _decided(task: Task, strings: np.ndarray) -> list[int]:
     """Return the positions, 1-based, that the rule decides in every string that has them."""
-    told = task.forced(strings).decided
+    here = task.forced(strings).decided
     inside = np.pad(strings != END, ((0, 0), (1, 0)), constant_values=True)
-    always = (told | ~inside).all(axis=0) & inside.any(axis=0)
+    always = (here | ~inside).all(axis=0) & inside.any(axis=0)
     return (np.flatnonzero(always) + 1).tolist()
 
 

@@ -30,12 +30,6 @@ from pipeline.storage.files import digest
 _BOARDS, _LISTED = 12, 2000
 #: Numbers of what sets of points block, over all boards; the best one's come in any case.
 _BLOCKED = 150_000
-_ORIGINS = {
-    "seed": "search, round 0",
-    "search": "search alone",
-    "generator": "candidate, then search",
-    "import": "given",
-}
 _STEPS = 255  # of the share of an elite, in the heat maps
 
 
@@ -166,7 +160,7 @@ def comparison_page(stories: Sequence[Story]) -> str:
 
 def _found_by(member: Member) -> str:
     descent = ", from what was given" if member.imported and member.origin != "import" else ""
-    return _ORIGINS[member.origin] + descent
+    return figures.ORIGIN_TITLES[member.origin] + descent
 
 
 def _summary(story: Story) -> dict[str, Any]:

@@ -68,8 +68,8 @@ def list_(scale: str, as_json: bool) -> None:
     found = entries(scale)
     if as_json:
         keys = ("name", "title", "lecture")
-        told = [{k: getattr(e, k) for k in keys} | {"labels": [*(e.tasks or {})]} for e in found]
-        print_json({"tasks": told})
+        rows = [{k: getattr(e, k) for k in keys} | {"labels": [*(e.tasks or {})]} for e in found]
+        print_json({"tasks": rows})
         return
     from pipeline.report.terminal import console, table
 
@@ -224,7 +224,7 @@ def attention(
     opened = find_lab_run(run_, runs_root(runs))
     from pipeline.lab.looking import look
 
-    told = look(
+    looked = look(
         opened,
         string=string,
         steps=values.steps(steps),
@@ -233,14 +233,14 @@ def attention(
         file=file,
     )
     if as_json:
-        print_json({"run": str(opened.path), **told})
+        print_json({"run": str(opened.path), **looked})
         return
-    for step, lines in told["sharpest"].items():
+    for step, lines in looked["sharpest"].items():
         for line in lines:
             at = "the beginning" if not line["looks at"] else f"position {line['looks at']}"
             echo(
                 f"step {int(step):,}: writing position {line['writes']}, layer {line['layer']} "
                 f"head {line['head']} looks at {at} with weight {line['weight']:.2f}"
             )
-    for name in told["files"]:
+    for name in looked["files"]:
         echo(str(opened.path / name))

@@ -31,13 +31,13 @@ def finish(runs: Sequence[Any], as_json: bool) -> None:
     out.print(made)
     for row in rows:
         for title in ("forced", "errors"):
-            told = [
+            shares = [
                 f"{k} {v:.2f}" if "in each" in k else f"{k} {percent(v)}"
                 for k, v in row.get(title, {}).items()
             ]
-            if told:
+            if shares:
                 what = "where the rule decides" if title == "forced" else "of what was written"
-                out.print(f"{row['name']}, {what}: {', '.join(told)}")
+                out.print(f"{row['name']}, {what}: {', '.join(shares)}")
     if rows[0]["scale"] == "small":
         out.print("scale small: shorter than the lecture's training; see --scale lecture")
     for run in runs:

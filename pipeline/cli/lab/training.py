@@ -92,12 +92,12 @@ def perform(
         try:
             with Live(err) as live:
                 live.begin(name)
-                told = CallbackList([EventLog(late), live])
+                listeners = CallbackList([EventLog(late), live])
                 run = work.perform(
-                    entry, what, root, words(), told, keep=early, begun=begun, again=again
+                    entry, what, root, words(), listeners, keep=early, begun=begun, again=again
                 )
                 if pictures and entry.tasks is not None:
-                    draw(run, told)
+                    draw(run, listeners)
         except (Interrupted, KeyboardInterrupt):
             where = f"; {late.log.path} holds what there was" if late.log is not None else ""
             err.say(f"stopped{where}. Finished runs are kept.")
