@@ -21,8 +21,6 @@ from pipeline.model.vision import Vision, VisionConfig
 Model = TypeVar("Model", GPT, Vision)
 
 FORMAT = 1
-#: What earlier files call a part of a model's shape.
-_EARLIER = {"geometry": "attention_bias"}
 _KEY = "pipeline"  # one key only: safetensors writes several in no fixed order
 
 
@@ -66,10 +64,11 @@ def _load_weights(
 ) -> Model:
     about, tensors = _open(path, kind)
     try:
-        parts = about["config"].items()
-        known: dict[str, Any] = {_EARLIER.get(key, key): value for key, value in parts}
-        config = shape(**known)
-    except (KeyError, TypeError, AttributeError, PipelineError) as error:
+        given = dict[str, Any](about["config"])
+        if "geometry" in given:  # of earlier files
+            given["attention_bias"] = given.pop("geometry")
+        config = shape(**given)
+    except (KeyError, TypeError, ValueError, PipelineError) as error:
         raise RunError(f"{path}: its model config is not valid ({error})") from None
     if expected is not None and config != expected:
         raise RunError(
