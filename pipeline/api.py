@@ -91,7 +91,7 @@ def run(
     else:
         made = problem_from(problem)
     wanted = {"rounds": rounds, "time": time, "cpu": cpu_seconds, "target": target}
-    told = {"n": n, "sizes": None if sizes is None else tuple(sizes), "seed": seed}
+    told: dict[str, Any] = {"n": n, "sizes": None if sizes is None else tuple(sizes), "seed": seed}
     if isinstance(generator, str):
         told["generator"] = generator_spec(generator)
     elif generator is not None:

@@ -1,6 +1,6 @@
 """What is told while a run goes on: the terminal, the log, TensorBoard and a user's own listen."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -69,7 +69,7 @@ class CallbackList(Callbacks):
         self.listeners = list(listeners)
 
     @contextmanager
-    def added(self, listener: Callbacks) -> Iterator[None]:
+    def added(self, listener: Callbacks) -> Generator[None, None, None]:
         """Tell one more for a while."""
         self.listeners.append(listener)
         try:

@@ -1,5 +1,6 @@
 """Errors people meet: one line each that names the fix, and the exit code that goes with it."""
 
+import importlib.util
 import reprlib
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -27,6 +28,22 @@ class RunError(PipelineError):
     """A run folder that is locked, damaged or of another kind than asked for."""
 
     exit_code = 4
+
+
+def check_installed(package: str, what: str, extra: str) -> None:
+    """See that a package which comes with an extra is there.
+
+    Args:
+        what: what needs it.
+
+    Raises:
+        PipelineError: it is missing.
+    """
+    if importlib.util.find_spec(package) is None:
+        raise PipelineError(
+            f"{what} needs the package {package}; install it with: "
+            f"pip install 'extremal-pipeline[{extra}]'"
+        )
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

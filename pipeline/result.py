@@ -182,7 +182,8 @@ class Result:
         """Draw the best construction and the histogram in a notebook."""
         if not len(self.state.pool):
             return f"<p>{self.problem.name}, n={self.state.n}: nothing found</p>"
-        return self.best()._repr_html_() + self.histogram()._repr_html_()
+        parts: tuple[Any, Any] = (self.best(), self.histogram())
+        return "".join(part._repr_html_() for part in parts)
 
     def to_json(self) -> dict[str, Any]:
         """Return the best construction and how the run went, ready for JSON."""

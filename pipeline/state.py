@@ -60,7 +60,7 @@ class State:
     imported: bool = False
     sampling: Sampling | None = None
     candidates: Population | None = None
-    stats: Mapping[str, Any] = field(default_factory=dict)
+    stats: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     @property
     def pool(self) -> Population:

@@ -56,6 +56,11 @@ def redo_manifest(run: Path, number: int) -> None:
     (folder / "manifest.json").write_text(json.dumps(sums))
 
 
+def python_of(compiled: Any) -> Any:
+    """Return the Python function that was compiled."""
+    return compiled.py_func
+
+
 def only_run(root: Path) -> Path:
     """Return the one run in a folder of runs."""
     (run,) = (p.parent for p in root.glob("*/run.json"))

@@ -632,9 +632,13 @@ def test_a_run_that_fails_is_reported_and_the_others_go_on(run_by_stand_in, cli,
 def test_progress_is_lines_with_an_eta_where_there_is_no_terminal(
     run_by_stand_in, cli, monkeypatch
 ):
-    monkeypatch.setattr("pipeline.cli.compare_progress._LINE_EVERY", 0.0)
+    monkeypatch.setattr("pipeline.report.bar._LINE_EVERY", 0.0)
     found = cli("compare", *BASE, "--seeds", "1", "--arms", "gpt,none", "--jobs", "1")
-    assert re.search(r"^[01]/2 runs, ETA \d+ s$", found.err, re.M)
+    assert re.search(
+        r"^runs of [\d.]+ CPU seconds [01]/2, ETA [\dmins ]+, \w+, n=6, rng seed 0$",
+        found.err,
+        re.M,
+    )
     assert re.search(r"^2/2 none, n=6, rng seed 0: best 7, 5\.2 CPU s", found.err, re.M)
     assert not {"\x1b", "\r"} & set(found.err)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import python_of
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -47,7 +48,7 @@ def whole(array):
 
 def accesses(function, *args, budget=10**6):
     meter = Meter(budget)
-    meter.counted(type("", (), {"__wrapped__": function.py_func}))(
+    meter.counted(type("", (), {"__wrapped__": python_of(function)}))(
         *(meter.view(arg) if isinstance(arg, np.ndarray) else arg for arg in args)
     )
     return meter.accesses
@@ -65,12 +66,12 @@ def test_whole_arrays_count_by_their_elements_and_something_for_being_made():
 
 
 def test_a_function_is_left_as_it_was_and_does_the_same():
-    before = dict(walk.py_func.__globals__)
+    before = dict(python_of(walk).__globals__)
     plain, counted = np.arange(5), np.arange(5)
     walk(plain, 5)
     assert accesses(walk, counted, 5) == 15
     np.testing.assert_array_equal(plain, counted)
-    assert walk.py_func.__globals__ == before
+    assert python_of(walk).__globals__ == before
 
 
 def test_counting_ends_with_the_budget():
@@ -131,7 +132,7 @@ def broken(v, members, size, inside, slot, counts, delta, coords, tables):
 class Broken(Isosceles):
     """Its hook raises."""
 
-    hook = type("", (), {"__wrapped__": broken.py_func})
+    hook = type("", (), {"__wrapped__": python_of(broken)})
 
 
 @pytest.mark.parametrize("problem", [NoPython, Broken])

@@ -35,9 +35,9 @@ TWO = from_points([np.array([0, 6, 11]), np.array([1, 2])], N * N)
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def net(width=32, geometry="off", seed=0):
-    shape = GPTConfig(ENCODER.vocab_size, ENCODER.max_length, 2, 2, width, geometry)
-    return GPT(shape, relations(ENCODER, geometry), seed=seed)
+def net(width=32, bias="off", seed=0):
+    shape = GPTConfig(ENCODER.vocab_size, ENCODER.max_length, 2, 2, width, bias)
+    return GPT(shape, relations(ENCODER, bias), seed=seed)
 
 
 def sets(count=40, seed=0):

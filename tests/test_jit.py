@@ -2,9 +2,11 @@
 
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
+from conftest import python_of
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -101,17 +103,17 @@ def test_symmetries_are_the_same_without_compiled_code(found):
     least = symmetry._least_images(cells, group)
     assert np.array_equal(symmetry._least_images_in_numpy(cells, group), least)
     fixing = symmetry._fixing(cells, group)
-    assert np.array_equal(jit.plain(symmetry._fixing.py_func)(cells, group), fixing)
+    assert np.array_equal(jit.plain(python_of(symmetry._fixing))(cells, group), fixing)
     index = np.arange(len(cells)) % len(group)
     images = symmetry._images(cells, group, index)
-    assert np.array_equal(jit.plain(symmetry._images.py_func)(cells, group, index), images)
+    assert np.array_equal(jit.plain(python_of(symmetry._images))(cells, group, index), images)
 
 
 def test_subgroups_are_the_same_without_compiled_code(without_numba, monkeypatch):
     group = square_grid(4).group
     compiled = permutation_group._reach
     steps = np.array([group[1], group[4]], np.int32)
-    plainly = jit.plain(compiled.py_func)(steps, 1)
+    plainly = jit.plain(python_of(compiled))(steps, 1)
     assert np.array_equal(plainly, compiled(steps, 1))
 
 
@@ -124,7 +126,8 @@ def test_what_points_block_is_the_same_without_compiled_code(name, convention):
 
 
 def test_a_compiled_function_is_told_from_its_options():
-    assert bitset.row_points.py_func is bitset.row_points.__wrapped__
+    compiled: Any = bitset.row_points
+    assert compiled.py_func is compiled.__wrapped__
     row, out = np.array([5, 1], np.uint8), np.zeros(16, np.int64)
     assert bitset.row_points(row, out) == 3
     assert out[:3].tolist() == [0, 2, 8]

@@ -513,7 +513,7 @@ def test_oracle_and_pool_agree_on_no_three_in_line():
         assert state.best(n) <= 2 * n
 
 
-# ------------------------------------------------------------------- feedback and geometry
+# ------------------------------------------------------------------- feedback and attention bias
 
 
 @pytest.mark.parametrize("kind", ["prefer", "policy"])
@@ -541,14 +541,14 @@ def test_feedback_tunes_the_model_by_what_its_samples_came_to(kind):
     assert same(*(played(2, feedback=feedback)[0][2] for _ in range(2)))
 
 
-@pytest.mark.parametrize("geometry", ["distance", "offset"])
-def test_a_model_that_knows_the_geometry_goes_through_the_loop(geometry):
-    loop = Loop(tiny(model={"attention_bias": geometry}))
+@pytest.mark.parametrize("bias", ["distance", "offset"])
+def test_a_model_that_with_an_attention_bias_goes_through_the_loop(bias):
+    loop = Loop(tiny(model={"attention_bias": bias}))
     assert loop.rounds(1)[-1].stats["validity"] == 1
     biases = [w for name, w in loop.generator.model.state_dict().items() if "bias" in name]
     assert any(bias.any() for bias in biases), "the biases must have learnt something"
 
 
-def test_geometry_needs_tokens_that_stand_for_elements():
+def test_bias_needs_tokens_that_stand_for_elements():
     with pytest.raises(UsageError, match="do not stand for elements"):
         rounds_of(tiny(model={"attention_bias": "offset", "tokens": "dense"}), 1)

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.core import bitset, population
-from pipeline.core.population import ORIGINS, Population, distinct, tells_descent
+from pipeline.core import bitset, population_files
+from pipeline.core.population import ORIGINS, Population, distinct
 from pipeline.errors import PipelineError
 
 # The first call of a kernel compiles it, which no deadline should count.
@@ -173,7 +173,7 @@ def test_canonical_rows_of_another_shape_are_refused():
         distinct(sample(3), sample(4).cells)
 
 
-@pytest.mark.parametrize("size", [0, 1, 50, population._ROW_GROUP + 1])
+@pytest.mark.parametrize("size", [0, 1, 50, population_files._ROW_GROUP + 1])
 def test_a_file_gives_back_what_was_written(tmp_path, size):
     path = tmp_path / "n5.parquet"
     whole = sample(size)
@@ -205,7 +205,7 @@ def test_metadata_are_strings_under_free_keys(tmp_path, metadata):
 
 def test_the_schema_is_what_it_was():
     """Readers of old files rely on this; a change needs a new SCHEMA_VERSION."""
-    assert population.SCHEMA_VERSION == 2
+    assert population_files.SCHEMA_VERSION == 2
     first = [
         ("cells", "fixed_size_binary[2]"),
         ("score", "int32"),
@@ -213,9 +213,9 @@ def test_the_schema_is_what_it_was():
         ("origin", "dictionary<values=string, indices=int8, ordered=0>"),
         ("parent", "int64"),
     ]
-    assert [(field.name, str(field.type)) for field in population._schema(9, 1)] == first
+    assert [(field.name, str(field.type)) for field in population_files._schema(9, 1)] == first
     second = [*first, ("imported", "bool")]
-    assert [(field.name, str(field.type)) for field in population._schema(9)] == second
+    assert [(field.name, str(field.type)) for field in population_files._schema(9)] == second
 
 
 @pytest.fixture
@@ -238,11 +238,13 @@ def refusal(path):
 def rewrite(path, change_table=lambda table: table, **change_metadata):
     """Write the file again with another table or other metadata."""
     table = pq.read_table(path)
-    metadata = json.loads(table.schema.metadata[population._KEY]) | change_metadata
+    metadata = json.loads(table.schema.metadata[population_files._KEY]) | change_metadata
     del metadata["digest"]
-    metadata["digest"] = population._digest(metadata)
+    metadata["digest"] = population_files._digest(metadata)
     table = change_table(table)
-    pq.write_table(table.replace_schema_metadata({population._KEY: json.dumps(metadata)}), path)
+    pq.write_table(
+        table.replace_schema_metadata({population_files._KEY: json.dumps(metadata)}), path
+    )
 
 
 def replaced(name, column):
@@ -297,7 +299,7 @@ def test_origin_codes_without_a_name_are_refused():
     indices = pa.array([0, 1], pa.int8())
     column = pa.DictionaryArray.from_arrays(indices, pa.array(["seed"]), safe=False)
     with pytest.raises(ValueError, match="a code without a name"):
-        population._origins(column)
+        population_files._origins(column)
 
 
 def test_another_schema_version_names_both(written):
@@ -309,9 +311,9 @@ def test_another_schema_version_names_both(written):
 
 def test_a_file_of_the_first_version_is_read_and_tells_imports_alone(written):
     whole, _ = Population.read(written)
-    assert tells_descent(written)
+    assert population_files.tells_descent(written)
     rewrite(written, lambda table: table.drop_columns(["imported"]), schema=1)
-    assert not tells_descent(written)
+    assert not population_files.tells_descent(written)
     read, metadata = Population.read(written)
     assert metadata == METADATA
     assert np.array_equal(read.cells, whole.cells)
@@ -345,7 +347,7 @@ def test_metadata_of_a_wrong_type_are_refused(written, changes):
 @pytest.mark.parametrize("text", ["[1]", "{}", "{", "\xff"])
 def test_metadata_that_are_no_object_are_refused(written, text):
     table = pq.read_table(written)
-    table = table.replace_schema_metadata({population._KEY: text.encode("latin-1")})
+    table = table.replace_schema_metadata({population_files._KEY: text.encode("latin-1")})
     pq.write_table(table, written)
     assert "damaged" in refusal(written)
 
@@ -390,7 +392,7 @@ def arrow_pool():
 
 def test_neither_writing_nor_reading_holds_the_cells_twice(tmp_path, arrow_pool):
     path = tmp_path / "n64.parquet"
-    size = 5 * population._ROW_GROUP
+    size = 5 * population_files._ROW_GROUP
     whole = Population.build(64, 4096, np.zeros((size, 512), np.uint8), 0)
     tracemalloc.start()
     whole.write(path, METADATA)

@@ -12,8 +12,8 @@ from conftest import TINY, contents, only_run
 from msgspec.structs import replace
 
 from pipeline.config import Config, with_budget
+from pipeline.core.memory import readable
 from pipeline.errors import RunError
-from pipeline.report.terminal import bytes_text
 from pipeline.storage import pruning
 from pipeline.storage.listing import row
 from pipeline.storage.manifest import is_model_file
@@ -400,5 +400,5 @@ def test_sizes_are_those_of_the_disk_and_follow_no_link(played, tmp_path):
 
 def test_bytes_are_written_short():
     written = {0: "0 bytes", 999: "999 bytes", 1000: "1.0 kB", 9949: "9.9 kB", 99_499: "99 kB"}
-    written |= {999_499: "999 kB", 999_500: "1.0 MB", 5 * 10**9: "5.0 GB", 10**13: "10,000 GB"}
-    assert {size: bytes_text(size) for size in written} == written
+    written |= {999_499: "999 kB", 999_500: "1.0 MB", 5 * 10**9: "5.0 GB", 10**13: "10 TB"}
+    assert {size: readable(size) for size in written} == written

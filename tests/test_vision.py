@@ -38,14 +38,14 @@ def boards_of(sizes: tuple[int, ...], symmetry: str = "trivial") -> dict[int, Or
     return {n: OrbitGrid(PROBLEM, n, symmetry) for n in sizes}
 
 
-def seen_of(boards: dict[int, OrbitGrid], geometry: str = "off"):
+def seen_of(boards: dict[int, OrbitGrid], bias: str = "off"):
     places = [board.places for board in boards.values()]
     pairs = [(board.fractions, board.places) for board in boards.values()]
-    return view(pairs, among(places, geometry))
+    return view(pairs, among(places, bias))
 
 
-def net(geometry: str = "off", width: int = 32, seed: int = 0, d: int = 2) -> Vision:
-    return Vision(VisionConfig(d, 2, 2, width, geometry), seed=seed)
+def net(bias: str = "off", width: int = 32, seed: int = 0, d: int = 2) -> Vision:
+    return Vision(VisionConfig(d, 2, 2, width, bias), seed=seed)
 
 
 def greedy(board: OrbitGrid, count: int, seed: int = 0) -> np.ndarray:
@@ -183,11 +183,11 @@ def test_the_loss_of_an_undecided_model_is_the_logarithm_of_what_is_open():
     assert np.allclose(found.detach(), np.log(shown.open.sum(axis=1)), atol=1e-5)
 
 
-@pytest.mark.parametrize("geometry", ["off", "distance", "offset"])
-def test_order_and_padding_do_not_matter(geometry):
+@pytest.mark.parametrize("bias", ["off", "distance", "offset"])
+def test_order_and_padding_do_not_matter(bias):
     boards = boards_of((4, 6))
-    seen, model, shown = seen_of(boards, geometry), net(geometry), some(boards)
-    if geometry != "off":
+    seen, model, shown = seen_of(boards, bias), net(bias), some(boards)
+    if bias != "off":
         biases = (weight for name, weight in model.named_parameters() if name.endswith(".bias"))
         for bias in biases:
             torch.nn.init.normal_(bias, generator=torch.Generator().manual_seed(0))
@@ -204,10 +204,10 @@ def test_order_and_padding_do_not_matter(geometry):
     assert torch.allclose(short[0], before[row, : short.shape[1]], atol=1e-5)
 
 
-@pytest.mark.parametrize("geometry", ["distance", "offset"])
-def test_relations_are_the_same_at_every_size(geometry):
+@pytest.mark.parametrize("bias", ["distance", "offset"])
+def test_relations_are_the_same_at_every_size(bias):
     boards = boards_of((4, 6))
-    small, large = among([board.places for board in boards.values()], geometry) or []
+    small, large = among([board.places for board in boards.values()], bias) or []
     place = {tuple(p): i for i, p in enumerate(boards[6].places.tolist())}
     index = [place[tuple(p)] for p in boards[4].places.tolist()]
     assert (large[np.ix_(index, index)] == small).all()
@@ -216,11 +216,11 @@ def test_relations_are_the_same_at_every_size(geometry):
 
 
 @pytest.mark.parametrize("dtype", [FP32, BF16])
-@pytest.mark.parametrize("geometry", ["off", "distance"])
-def test_gradients_reach_every_weight_and_are_finite(dtype, geometry):
+@pytest.mark.parametrize("bias", ["off", "distance"])
+def test_gradients_reach_every_weight_and_are_finite(dtype, bias):
     boards = boards_of((5, 6))
-    model = net(geometry)
-    next_loss(model, seen_of(boards, geometry), some(boards, False), dtype).mean().backward()
+    model = net(bias)
+    next_loss(model, seen_of(boards, bias), some(boards, False), dtype).mean().backward()
     for name, weight in model.named_parameters():
         assert weight.grad is not None, name
         assert torch.isfinite(weight.grad).all()
@@ -409,7 +409,7 @@ def test_a_model_of_another_shape_or_kind_is_refused(tmp_path):
         ({"dimensions": 65}, "dimensions = 65"),
         ({"width": 33}, "width = 33 is no multiple of heads = 2; use width = 32"),
         ({"layers": 0}, "layers = 0"),
-        ({"geometry": "ofset"}, "did you mean 'offset'"),
+        ({"attention_bias": "ofset"}, "did you mean 'offset'"),
     ],
 )
 def test_an_impossible_shape_is_refused(change, message):
@@ -437,10 +437,10 @@ def loop_of(**changes: Any) -> Loop:
     return Loop(configured(BASE, **changes))
 
 
-@pytest.mark.parametrize("geometry", ["off", "distance"])
-def test_its_samples_are_those_of_a_symmetry_and_all_valid(geometry):
+@pytest.mark.parametrize("bias", ["off", "distance"])
+def test_its_samples_are_those_of_a_symmetry_and_all_valid(bias):
     classes = {"symmetry": "both-mirrors", "seeding": {"symmetry": ["both-mirrors"]}}
-    loop = loop_of(**classes, model={"attention_bias": geometry}, sample={"count": 9})
+    loop = loop_of(**classes, model={"attention_bias": bias}, sample={"count": 9})
     state = loop.next(loop.seed())
     assert state.stats["validity"] == 1
     assert state.stats["sampled"]["count"] == 9

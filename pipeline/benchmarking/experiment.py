@@ -16,6 +16,7 @@ from typing import Any
 
 from pipeline.config import GENERATORS, MODELS, config_from
 from pipeline.errors import UsageError, nearest
+from pipeline.generators.registry import NO_FILE, generator_spec, name_of
 from pipeline.plugins import problem_spec
 from pipeline.problem import Problem
 from pipeline.storage import files, inputs
@@ -46,8 +47,7 @@ def generator_settings(word: object, base: Path | None = None) -> dict[str, Any]
     if inspect.isclass(word):
         return {GENERATOR_KEY: _class_spec(word)}
     if isinstance(word, str) and is_file_spec(word):
-        file, _, name = word.rpartition(":")
-        return {GENERATOR_KEY: f"{((base or Path()) / file).resolve()}:{name}"}
+        return {GENERATOR_KEY: generator_spec(str((base or Path()) / word))}
     if word not in GENERATORS:
         raise UsageError(f"unknown arm {word!r}{nearest(str(word), GENERATORS)}")
     return {GENERATOR_KEY: word}
@@ -59,16 +59,13 @@ def is_file_spec(word: str) -> bool:
 
 
 def _class_spec(cls: type) -> str:
-    try:
-        file = inspect.getsourcefile(cls)
-    except (OSError, TypeError):
-        file = None
-    if file is None or not Path(file).is_file() or "." in cls.__qualname__:
+    spec = name_of(cls)
+    if spec.startswith(NO_FILE) or "." in cls.__qualname__:
         raise UsageError(
             f"{cls.__name__} is not defined at the top level of a file, so the processes that run "
             "it cannot import it: move it to a file and import it from there"
         )
-    return f"{Path(file).resolve()}:{cls.__qualname__}"
+    return spec
 
 
 @dataclass(frozen=True)

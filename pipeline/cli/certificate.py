@@ -65,8 +65,8 @@ def _of_file(path: Path) -> dict[str, Any]:
     from pipeline import __version__
     from pipeline.storage.files import digest
 
-    told = {"file": path.name, "file_sha256": digest(path), "pipeline": __version__}
-    return told | {"origin": "import", "imported": True}
+    facts = {"file": path.name, "file_sha256": digest(path), "pipeline": __version__}
+    return facts | {"origin": "import", "imported": True}
 
 
 def _without_folders(command: list[str]) -> list[str]:

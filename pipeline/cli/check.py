@@ -66,19 +66,19 @@ def _verify_file(path: Path, target: Target) -> list[dict[str, Any]]:
     named, n = named_problem(target.problem), target.n
     if is_parquet(path):
         (found,) = of_file(path, named, n)
-        return [_told(str(path), found.problem) | _of_population(found.pool)]
+        return [_about(str(path), found.problem) | _of_population(found.pool)]
     lines = []
     for one in read_constructions(path, named, n):
         if n is None or one.n == n:
             one.check()
             row = {"n": one.n, "score": one.score(), "imported": int(one.imported)}
-            lines.append(_told(one.where, one.problem) | row)
+            lines.append(_about(one.where, one.problem) | row)
     if not lines:
         raise UsageError(f"{path} holds no construction of size {n}")
     return lines
 
 
-def _told(where: str, plugin: Any) -> dict[str, Any]:
+def _about(where: str, plugin: Any) -> dict[str, Any]:
     about = {"where": where, "problem": plugin.name, "convention": plugin.convention}
     return about | {"plugin": plugin.plugin}
 
@@ -89,7 +89,7 @@ def _verify_run(target: Target, all_rounds: bool) -> list[dict[str, Any]]:
     opened, plugin = target.opened()
     last = opened.last_round()
     return [
-        _told(opened.name, plugin) | {"round": number} | _of_population(pool)
+        _about(opened.name, plugin) | {"round": number} | _of_population(pool)
         for number, pool in verify_run(opened, plugin, opened.rounds() if all_rounds else [last])
     ]
 

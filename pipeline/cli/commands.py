@@ -134,9 +134,9 @@ def call(arguments: list[str] | None = None) -> int:
     except MemoryError:
         code = _fail("out of memory; choose a smaller n, batch or number of constructions", 1)
     except Exception as error:  # noqa: BLE001 - the one place that takes what nobody foresaw
-        from pipeline.cli.unforeseen import told
+        from pipeline.cli.unforeseen import line_of
 
-        code = _fail(told(error, words), 1)
+        code = _fail(line_of(error, words), 1)
     return code if isinstance(code, int) else 0
 
 

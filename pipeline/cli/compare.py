@@ -99,7 +99,7 @@ def _leave(found: "Comparison") -> None:
     err = console(stderr=True)
     if found.interrupted:
         err.print("stopped; finished runs are kept. Go on with the same command:")
-        err.print(f"  {_command()}", soft_wrap=True, markup=False)
+        err.say(f"  {_command()}")
         sys.exit(130)
     if found.failures:
         again = "the same command tries them again"

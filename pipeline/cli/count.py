@@ -40,20 +40,17 @@ def count(target: Target, as_json: bool) -> None:
 
 
 def _print(row: dict[str, Any], out: Any) -> None:
-    from rich.table import Table
+    from pipeline.report.terminal import table
 
     by = f", verified by {row['plugin']}" if row["plugin"] else ""
     what = f"{row['problem']} ({row['convention']}), n={row['n']}{by}"
-    out.print(what, soft_wrap=True, markup=False)
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("score", "constructions", "inequivalent"):
-        table.add_column(name, justify="right")
-    table.add_column("stabilisers of these")
+    out.say(what)
+    made = table("score>", "constructions>", "inequivalent>", "stabilisers of these")
     for line in row["scores"]:
         kinds = ", ".join(f"{k['name']} {k['inequivalent']:,}" for k in line["stabilisers"])
         many = (f"{line['constructions']:,}", f"{line['inequivalent']:,}")
-        table.add_row(str(line["score"]), *many, kinds)
-    out.print(table)
+        made.add_row(str(line["score"]), *many, kinds)
+    out.print(made)
 
 
 def census_table(found: dict[str, Any]) -> Any:
@@ -62,14 +59,13 @@ def census_table(found: dict[str, Any]) -> Any:
     Args:
         found: a census as JSON.
     """
-    from rich.table import Table
+    from pipeline.report.terminal import table
 
-    table = Table(box=None, pad_edge=False, header_style="bold", show_footer=True)
-    table.add_column("stabiliser", footer="in all")
-    table.add_column("order", justify="right")
-    for key, name in (("inequivalent", "inequivalent"), ("constructions", "sets")):
-        table.add_column(name, justify="right", footer=f"{found[key]:,}")
+    made = table("stabiliser", "order>", "inequivalent>", "sets>", footer=True)
+    made.columns[0].footer = "in all"
+    for column, key in zip(made.columns[2:], ("inequivalent", "constructions"), strict=True):
+        column.footer = f"{found[key]:,}"
     for kind in found["stabilisers"]:
         many = (f"{kind['inequivalent']:,}", f"{kind['constructions']:,}")
-        table.add_row(kind["name"], str(kind["order"]), *many)
-    return table
+        made.add_row(kind["name"], str(kind["order"]), *many)
+    return made

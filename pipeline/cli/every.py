@@ -116,14 +116,10 @@ def print_every(plugin: Any, found: dict[str, Any], out: Any) -> None:
     if not found["complete"]:
         how = "at Ctrl-C" if found["interrupted"] else "when the time was up"
         many, up_to = f"at least {many}", f"{up_to} so far; stopped {how}"
-    out.print(
-        f"{plugin.name}{convention}, n={found['n']}: {many}, {up_to}", soft_wrap=True, markup=False
-    )
+    out.say(f"{plugin.name}{convention}, n={found['n']}: {many}, {up_to}")
     if found["complete"]:
         cost = f"{found['nodes']:,} nodes, {found['seconds']:.1f} s"
-        out.print(
-            f"this is all of them, by {found['method']} ({cost}); each verified", markup=False
-        )
+        out.print(f"this is all of them, by {found['method']} ({cost}); each verified")
     if found["constructions"]:
         out.print()
         out.print(census_table(found))

@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import signal
 import threading
+from collections.abc import Callable, Generator
 from typing import Any
 
 from rich.console import Console
@@ -20,6 +21,19 @@ STOPPING = "stopping; once more to stop at once"
 _BREAK_IN, _END = 0.7, 1.2
 
 
+@contextlib.contextmanager
+def on_signals(handler: Callable[[int, Any], None]) -> Generator[None, None, None]:
+    """Have Ctrl-C, SIGTERM and SIGHUP handled for a while; one that is ignored stays so."""
+    numbers = [getattr(signal, name) for name in ENDING]
+    numbers = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, handler) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)
+
+
 class Interrupted(Exception):
     """The user asked to stop; the round in progress is dropped."""
 
@@ -27,13 +41,13 @@ class Interrupted(Exception):
 class Live(ProgressDisplay):
     """Shows in a terminal what goes on, and stops it when asked."""
 
-    def __init__(self, console: Console, rounds: int = 0, quiet: bool = False) -> None:
+    def __init__(self, console: Console, rounds: int = 0) -> None:
         """See `ProgressDisplay`."""
-        super().__init__(console, rounds, quiet)
+        super().__init__(console, rounds)
         self._asked = 0
         self._ended, self._heeded = threading.Event(), threading.Event()
         self._breaking_in = False
-        self._previous: dict[int, Any] = {}
+        self._signals = on_signals(self._on_signal)
 
     @property
     def stopping(self) -> bool:
@@ -42,10 +56,7 @@ class Live(ProgressDisplay):
 
     def __enter__(self) -> "Live":
         """Take over Ctrl-C, SIGTERM and SIGHUP."""
-        for number in (getattr(signal, name) for name in ENDING):
-            if signal.getsignal(number) is signal.SIG_IGN:
-                continue
-            self._previous[number] = signal.signal(number, self._on_signal)
+        self._signals.__enter__()
         super().__enter__()
         return self
 
@@ -53,8 +64,7 @@ class Live(ProgressDisplay):
         """Give all back."""
         self._ended.set()
         super().__exit__(*exception)
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
+        self._signals.__exit__(None, None, None)
 
     def _on_signal(self, number: int, _frame: Any) -> None:
         if self._breaking_in:
@@ -66,8 +76,8 @@ class Live(ProgressDisplay):
             self._heeded.set()
             raise KeyboardInterrupt
         threading.Thread(target=self._insist, daemon=True).start()
-        self.remark = STOPPING
-        if not self.has_bar:
+        self.bar.remark = STOPPING
+        if not self.bar.is_drawn:
             # Not with the console: its locks and buffers may be in use by what was interrupted.
             with contextlib.suppress(OSError):
                 os.write(2, f"{STOPPING}\n".encode())

@@ -40,21 +40,17 @@ def ls(runs: str | None, as_json: bool) -> None:
     if not rows:
         echo(f"no runs in {root}; start one with: pipeline run isosceles --n 16")
         return
-    from rich.table import Table
     from rich.text import Text
 
-    from pipeline.report.terminal import bytes_text, console, span
+    from pipeline.core.memory import readable
+    from pipeline.report.terminal import console, span, table
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("run", no_wrap=True)
-    table.add_column("problem", overflow="fold")
-    table.add_column("state", no_wrap=True)
-    for name in ("rounds", "best", "time", "size"):
-        table.add_column(name, justify="right", no_wrap=True)
+    heads = ("run", "problem", "state", "rounds>", "best>", "time>", "size>")
+    made = table(*heads, whole=["run", "state"])
     for row in rows:
-        name, state, size = Text(row["run"]), row["state"], bytes_text(row["bytes"])
+        name, state, size = Text(row["run"]), row["state"], readable(row["bytes"])
         if "error" in row:
-            table.add_row(name, "-", state, "-", "-", "-", size)
+            made.add_row(name, "-", state, "-", "-", "-", size)
             continue
         rounds = "-" if row["rounds"] is None else str(row["rounds"])
         if state != "done" and row["of"] < UNBOUNDED:
@@ -62,8 +58,8 @@ def ls(runs: str | None, as_json: bool) -> None:
         # Of a plugin's path the file and the class say enough; --json has all of it.
         problem = Text(f"{Path(row['problem']).name}, n={row['n']}")
         best = "-" if row["best"] is None else str(row["best"])
-        table.add_row(name, problem, state, rounds, best, span(row["seconds"]), size)
-    console().print(table)
+        made.add_row(name, problem, state, rounds, best, span(row["seconds"]), size)
+    console().print(made)
 
 
 @click.command()
@@ -89,18 +85,18 @@ def show(target: Target, as_json: bool) -> None:
         rounds = [read_round(opened, plugin, k, opened.config.n)[0] for k in opened.rounds()]
         info = {key: opened.info[key] for key in ("id", "problem", "n", "seed", "identity")}
         sessions = opened.info["sessions"]
-        told = {"sessions": sessions, "rounds": rounds, "notes": notes, "best": best}
-        print_json({**info, "path": str(opened.path), **told})
+        more = {"sessions": sessions, "rounds": rounds, "notes": notes, "best": best}
+        print_json({**info, "path": str(opened.path), **more})
         return
     out = console()
-    out.print(str(opened.path), soft_wrap=True)
+    out.say(str(opened.path))
     for session in opened.info["sessions"]:
         command = " ".join(["pipeline", *session["command"]])
-        out.print(f"{session['started']}  {command}", soft_wrap=True, markup=False)
+        out.say(f"{session['started']}  {command}")
         if not session["reproducible"]:
-            out.print(f"not reproducible: {session['reason']}", soft_wrap=True, markup=False)
+            out.say(f"not reproducible: {session['reason']}")
     for note in notes:
-        out.print(note, soft_wrap=True, markup=False)
+        out.say(note)
     if best is not None:
         print_summary(opened, plugin, best, out)
     else:
@@ -188,16 +184,16 @@ def _best_of_problem(target: Target, convention: str | None, as_json: bool) -> N
     for path in (root / what, Path(what)):
         if (path / "run.json").is_file():
             where = path if path.parent != Path() else f"./{path}"
-            err.print(f"{what} is taken for the problem; for the run write {where}", soft_wrap=True)
+            err.say(f"{what} is taken for the problem; for the run write {where}")
     found, survey = best_over_runs(plugin, what, n, root)
     for line in survey.damaged:
-        err.print(f"left out: {line}", soft_wrap=True, markup=False)
+        err.say(f"left out: {line}")
     if as_json:
         print_json(found | {"runs": survey.runs})
         return
     print_best(plugin, found, console())
     many = "the one run" if survey.runs == 1 else f"{survey.runs:,} runs"
-    console().print(f"best of {many} of {what}: {found['path']}", soft_wrap=True, markup=False)
+    console().say(f"best of {many} of {what}: {found['path']}")
 
 
 def _is_problem(word: str) -> bool:
@@ -226,7 +222,7 @@ def print_summary(opened: Any, plugin: Any, found: dict[str, Any], out: Any) -> 
     number = rounds[-1]["round"]
     out.print(histogram(distribution, what, f"round {number}, n={opened.config.n}", out.width))
     for line in filter(None, (from_generator(pool, rounds[-1]), imported(pool))):
-        out.print(f"{line}\n", soft_wrap=True, markup=False)
+        out.say(f"{line}\n")
     print_best(plugin, found, out)
 
 
@@ -242,17 +238,15 @@ def print_best(plugin: Any, found: dict[str, Any], out: Any) -> None:
     points = np.array([index[tuple(point)] for point in found["points"]], dtype=np.int32)
     drawing = board_text(coords, points)
     if drawing is not None and 2 * found["n"] - 1 <= out.width:
-        out.print(drawing, markup=False)
+        out.print(drawing)
         out.print()
     convention = "" if len(plugin.conventions) == 1 else f" ({plugin.convention})"
-    out.print(
+    out.say(
         f"{plugin.name}{convention}, n={found['n']}: {plugin.score_text(found['score'])}, "
         f"verified{judge(plugin)}",
-        soft_wrap=True,
-        markup=False,
     )
     where = f"read from {found['file']}" if "file" in found else _origin(found)
-    out.print(f"{_place(found)}; {where}", soft_wrap=True, markup=False)
+    out.say(f"{_place(found)}; {where}")
 
 
 def _place(found: dict[str, Any]) -> str:

@@ -98,11 +98,9 @@ def tell_processor(another: str) -> None:
     from pipeline.report.terminal import console
 
     if another:
-        console(stderr=True).print(
+        console(stderr=True).say(
             f"another processor than before ({another}): what follows may not be the same, to the "
             "last bit, as it would have been there",
-            soft_wrap=True,
-            markup=False,
         )
 
 
@@ -153,7 +151,7 @@ def play(
         kept = f"rounds 0 to {done[-1]} are kept" if done else "no round was finished yet"
         named = f" --problem {plugin.plugin}" if plugin.plugin else ""
         again = f"pipeline resume {opened.name}{named}"
-        err.print(f"stopped; {kept}. Go on with: {again}", soft_wrap=True, markup=False)
+        err.say(f"stopped; {kept}. Go on with: {again}")
         sys.exit(130)
     return best_of(opened, plugin)
 
@@ -190,14 +188,14 @@ def _tensorboard(opened: Any, plugin: Any, err: Any) -> list[Any]:
     from pipeline.report.tensorboard import FOLDER, TensorBoard
 
     def lost(reason: str) -> None:
-        err.print(f"TensorBoard gets no more: {reason}", soft_wrap=True, markup=False)
+        err.say(f"TensorBoard gets no more: {reason}")
 
     try:
         log = TensorBoard(opened, plugin, lost)
     except OSError as error:
-        err.print(f"nothing is written for TensorBoard: {error}", soft_wrap=True, markup=False)
+        err.say(f"nothing is written for TensorBoard: {error}")
         return []
-    err.print(f"look on with: tensorboard --logdir {opened.path / FOLDER}", soft_wrap=True)
+    err.say(f"look on with: tensorboard --logdir {opened.path / FOLDER}")
     return [log]
 
 

@@ -23,7 +23,7 @@ def check(problem: str, n: int | None, convention: str | None, as_json: bool) ->
     from pipeline.report.terminal import console
 
     if not as_json:
-        console(stderr=True).print("checking (the first time also compiling)", markup=False)
+        console(stderr=True).print("checking (the first time also compiling)")
     found: list[dict[str, Any]] = []
     for one in check_plugin(problem, convention, n):
         found.append({**one._asdict(), "sizes": list(one.sizes)})

@@ -41,7 +41,7 @@ def records(
             plugin = load_problem(spec, name)
             rows, survey = table(plugin, spec, root, chosen)
             for line in survey.damaged:
-                err.print(f"left out: {line}", soft_wrap=True, markup=False)
+                err.say(f"left out: {line}")
             tables.append((plugin, rows))
     if here is None:
         err.print("this installation came without records/: ours are from the runs only")
@@ -69,26 +69,18 @@ def records(
 
 
 def _print(plugin: Any, rows: Sequence[Any], here: Path | None, out: Any) -> None:
-    from rich.table import Table
+    from pipeline.report.terminal import table
 
     convention = f" ({plugin.convention})" if len(plugin.conventions) > 1 else ""
-    out.print(f"{plugin.name}{convention}: {plugin.title}", markup=False)
+    out.print(f"{plugin.name}{convention}: {plugin.title}")
     if not rows:
-        out.print("nothing is known for these sizes", markup=False)
+        out.print("nothing is known for these sizes")
         return
     sources = {text: i for i, text in enumerate(dict.fromkeys(_source(r) for r in rows), start=1)}
     sources.pop("", None)
-    made = Table(box=None, pad_edge=False, header_style="bold")
-    made.add_column("n", justify="right")
-    made.add_column("best known", justify="right")
-    made.add_column("proved")
-    made.add_column("source")
-    made.add_column("ours", justify="right")
-    made.add_column("gap", justify="right")
     foreign = any(row.imported is not None for row in rows)
-    if foreign:
-        made.add_column("imported", justify="right")
-    made.add_column("where", overflow="fold")
+    heads = ("n>", "best known>", "proved", "source", "ours>", "gap>")
+    made = table(*heads, *(["imported>"] if foreign else []), "where")
     for row in rows:
         made.add_row(
             str(row.n),
@@ -102,12 +94,12 @@ def _print(plugin: Any, rows: Sequence[Any], here: Path | None, out: Any) -> Non
         )
     out.print(made)
     for text, i in sources.items():
-        out.print(f"[{i}] {text}", markup=False)
+        out.print(f"[{i}] {text}")
     if foreign:
         text = "imported: given with --start, or found from what was given; not counted as ours"
-        out.print(text, soft_wrap=True, markup=False)
+        out.say(text)
     if here is not None and any(row.held == "record" for row in rows):
-        out.print(f"records: certificates in {here}", soft_wrap=True, markup=False)
+        out.say(f"records: certificates in {here}")
 
 
 def _source(row: Any) -> str:

@@ -20,7 +20,7 @@ from pipeline.cli.common import (
     tell_judge,
     writable,
 )
-from pipeline.errors import UsageError
+from pipeline.errors import UsageError, check_installed
 
 _WHAT = ("scores", "progress", "board", "heatmap")
 _SUFFIXES = (".svg", ".pdf", ".png", ".tex")
@@ -82,10 +82,10 @@ def report(
         text = run_page(stories[0]) if len(stories) == 1 else comparison_page(stories)
     write_file(there, text.encode())
     if as_json:
-        told: dict[str, Any] = {"runs": [str(run.path) for run in opened]}
-        told = {"from": sources[0]} if sources else told
-        told |= {"bytes": there.stat().st_size, "plugin": plugin.plugin}
-        print_json({"file": str(there), **told})
+        facts: dict[str, Any] = {"runs": [str(run.path) for run in opened]}
+        facts = {"from": sources[0]} if sources else facts
+        facts |= {"bytes": there.stat().st_size, "plugin": plugin.plugin}
+        print_json({"file": str(there), **facts})
     else:
         echo(str(there))
         tell_judge(plugin)
@@ -115,7 +115,7 @@ def plot(
     unique prefix of its name, or latest; FILE is any file that `verify` reads. --rank and --id pick
     the board to draw.
     """
-    from pipeline.report.rendering import check_renderer, render
+    from pipeline.report.rendering import render
     from pipeline.storage.files import write_file
 
     suffix = Path(file).suffix.lower()
@@ -128,8 +128,8 @@ def plot(
     if what != "board" and target.is_picked:
         raise UsageError(f"--rank and --id pick a board; --what {what} shows all constructions")
     if suffix in (".pdf", ".png"):
-        check_renderer()
-    there, told = writable("-o", Path(file), force), {}
+        check_installed("matplotlib", suffix[1:].upper(), "plot")
+    there, facts = writable("-o", Path(file), force), {}
     if target.file is not None:
         if what == "progress" or round_ is not None:
             raise UsageError(
@@ -137,17 +137,17 @@ def plot(
             )
         held = target.collection()
         plugin, drawn = held.problem, _figure_of(held, what, suffix, target)
-        told["from"] = str(target.file)
+        facts["from"] = str(target.file)
     else:
         if target.n is not None:
             raise UsageError("--n goes with a FILE; a RUN is drawn at the size it searches for")
         opened, plugin = target.opened()
         drawn = _figure(opened, plugin, what, round_, suffix, target)
-        told["run"] = str(opened.path)
+        facts["run"] = str(opened.path)
     data = render(drawn, suffix[1:]) if suffix in (".pdf", ".png") else drawn.encode()
     write_file(there, data)
     if as_json:
-        print_json({"file": str(there), **told, "what": what, "plugin": plugin.plugin})
+        print_json({"file": str(there), **facts, "what": what, "plugin": plugin.plugin})
     else:
         echo(str(there))
         tell_judge(plugin)

@@ -19,7 +19,7 @@ from pipeline.cli.common import (
 from pipeline.cli.help import CLASSES, WEIGHTS, Choice, Words
 from pipeline.cli.play import begin, finish, go_on, play, tell_processor, words
 from pipeline.config import DEVICES, FEEDBACKS, GENERATORS, SEEDINGS, TOKENS
-from pipeline.errors import UsageError
+from pipeline.errors import UsageError, check_installed
 
 _STOP = "[default: none]"
 KEEP = ("last", "all")
@@ -73,14 +73,13 @@ def run(problem: str, file: str | None, settings: tuple[str, ...], **options: An
     PROBLEM is a name (see `pipeline problems`) or a plugin, as in ./mine.py:MyProblem.
     """
     from pipeline.config import to_toml
-    from pipeline.report.tensorboard import check_tensorboard
 
     config, plugin = configure(problem, file, settings, options)
     if options["print_config"]:
         click.echo(to_toml(config).encode(), nl=False)  # TOML is UTF-8
         return
     if options["tensorboard"]:
-        check_tensorboard()
+        check_installed("tensorboard", "--tensorboard", "tensorboard")
     start = existing_file(options["start"]) if options["start"] else None
     files: dict[str, bytes] = {}
     if start is not None:
@@ -131,10 +130,9 @@ def resume(
     from pipeline.config import with_budget
     from pipeline.generators.registry import generator_typed
     from pipeline.plugins import check_unchanged
-    from pipeline.report.tensorboard import check_tensorboard
 
     if tensorboard:
-        check_tensorboard()
+        check_installed("tensorboard", "--tensorboard", "tensorboard")
     opened = open_run(run_, runs)
     generator_typed(opened.config.generator, generator, opened.name)
     with opened.lock():

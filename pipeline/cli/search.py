@@ -72,10 +72,10 @@ def search(
     the more time the more it brings. A search bounded by --rounds is the same everywhere. Of
     several sizes each begins with the best of the one before, where that fits.
     """
-    told = _told(file, settings)
-    if sizes is None and "n" not in told:
+    keys = _keys_of(file, settings)
+    if sizes is None and "n" not in keys:
         raise UsageError(f"name a size, as in: pipeline search {problem} --n 48")
-    budget, search = told.get("budget", {}), told.get("search", {})
+    budget, search = keys.get("budget", {}), keys.get("search", {})
     for name, section in (("budget", budget), ("search", search)):
         if not isinstance(section, dict):
             raise UsageError(f"{file or '--set'}: {name} must be a section, got {section!r}")
@@ -85,7 +85,7 @@ def search(
             options["time_"] = options["time_"] or _TIME
     if sizes is not None and any(setting.partition("=")[0].strip() == "n" for setting in settings):
         raise UsageError("--n and --set n=...: name the size once")
-    several = [told["n"]] if sizes is None else parse_sizes(sizes)
+    several = [keys["n"]] if sizes is None else parse_sizes(sizes)
     learned = (options["weights"] or search.get("weights")) == "learned"
     prepared = []
     for n in several:
@@ -128,7 +128,7 @@ def _start(config: Any, plugin: Any, before: dict[str, Any]) -> dict[str, bytes]
     return {SMALLER: json.dumps(larger).encode()} if larger else {}
 
 
-def _told(file: str | None, settings: tuple[str, ...]) -> dict[str, Any]:
+def _keys_of(file: str | None, settings: tuple[str, ...]) -> dict[str, Any]:
     """Return the nested keys that a file and settings give."""
     from pipeline.config import read_toml, with_setting
 
@@ -158,25 +158,14 @@ def _with_target(config: Any, plugin: Any) -> Any:
 
 
 def _print_table(rows: list[dict[str, Any]]) -> None:
-    from rich.table import Table
+    from pipeline.report.terminal import console, table
 
-    from pipeline.report.terminal import console
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("n", "found", "best known", "gap", "seconds"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("run", overflow="fold")
+    made = table("n>", "found>", "best known>", "gap>", "seconds>", "run")
     for row in rows:
         best = row["best"]
-        known = best["best_known"]
-        gap = "-" if known is None else str(best["score"] - known)
+        score, known = best["score"], best["best_known"]
         proved = " (proved)" if best["best_known_proved"] else ""
-        table.add_row(
-            str(best["n"]),
-            str(best["score"]),
-            "-" if known is None else f"{known}{proved}",
-            gap,
-            f"{row['seconds']:.1f}",
-            Path(row["run"]).name,
-        )
-    console().print(table)
+        beside = ("-", "-") if known is None else (f"{known}{proved}", str(score - known))
+        seconds, name = f"{row['seconds']:.1f}", Path(row["run"]).name
+        made.add_row(str(best["n"]), str(score), *beside, seconds, name)
+    console().print(made)

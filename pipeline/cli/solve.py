@@ -2,7 +2,7 @@
 
 import json
 import sys
-import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,6 @@ from pipeline.cli.common import (
 )
 from pipeline.cli.help import CLASSES, Words
 from pipeline.errors import UsageError
-
-_BEFORE_ETA = 0.002  # of the work; before that an estimate is worth nothing
-_LINE_EVERY = 10.0  # seconds between lines where there is no terminal
 
 
 @click.command()
@@ -72,8 +69,6 @@ def solve(
     path = _writable(output) if output else None
     from pipeline.plugins import load_problem, problem_spec
     from pipeline.problem import check_objective
-    from pipeline.report.terminal import console
-    from pipeline.storage.construction_files import as_json as construction
 
     plugin = load_problem(problem, convention)
     check_objective(plugin, problem, n)
@@ -85,55 +80,62 @@ def solve(
     check_first_use(plugin)
     from pipeline.engine.exact import Question, solve
     from pipeline.executors import make_executor
-    from pipeline.storage.files import write_file
+    from pipeline.report.bar import Bar
 
-    spec = problem_spec(problem)
-    question = Question(spec, plugin.convention, n, symmetry)
+    question = Question(problem_spec(problem), plugin.convention, n, symmetry)
     executor = make_executor(workers)
-    with _Progress(progress) as bar:
+    with Bar(progress) as bar:
+
+        def report(stage: str, done: float, answer: Any) -> None:
+            if stage != bar.title:
+                bar.begin(stage)
+            bar.show(done, f"{answer.lower} to {answer.upper}")
+
+        def prove(limit: float) -> Any:
+            return solve(question, executor, limit, report)
+
         try:
             if all_:
                 from pipeline.cli.every import every
 
-                def prove(limit: float) -> Any:
-                    return solve(question, executor, limit, bar.report)
-
-                found, cells = every(plugin, question, seconds, prove, progress)
+                every_set = every(plugin, question, seconds, prove, progress)
+                finish = partial(_finish_all, plugin, *every_set, inequivalent)
             else:
-                answer = solve(question, executor, seconds, bar.report)
+                finish = partial(_finish_one, plugin, question, prove(seconds))
         finally:
             executor.close()
-    if all_:
-        _finish_all(plugin, found, cells, inequivalent, path, as_json)
-        return
-    found = construction(plugin, spec, n, answer.cells)
-    if path:
-        write_file(path, (json.dumps(found) + "\n").encode())
-    if as_json:
-        print_json(
-            found
-            | {
-                "symmetry": symmetry,
-                "lower": answer.lower,
-                "upper": answer.upper,
-                "proved": answer.proved,
-                "nodes": answer.nodes,
-                "seconds": round(answer.seconds, 3),
-                "method": answer.method,
-                "symmetry_broken": answer.broken,
-                "interrupted": answer.interrupted,
-            }
-        )
-    else:
-        _print(plugin, n, symmetry, answer, console())
-    if answer.interrupted:
+    if finish(path, as_json):
         sys.exit(130)
 
 
+def _finish_one(plugin: Any, question: Any, answer: Any, path: Path | None, as_json: bool) -> bool:
+    """Print or write the set that was found, and tell whether the user stopped the search."""
+    from pipeline.report.terminal import console
+    from pipeline.storage.construction_files import as_json as construction
+    from pipeline.storage.files import write_file
+
+    found = construction(plugin, question.problem, question.n, answer.cells)
+    if path:
+        write_file(path, (json.dumps(found) + "\n").encode())
+    if as_json:
+        names = ("lower", "upper", "proved", "nodes", "method", "interrupted")
+        proof = {name: getattr(answer, name) for name in names}
+        proof |= {"seconds": round(answer.seconds, 3), "symmetry_broken": answer.broken}
+        print_json(found | {"symmetry": question.symmetry} | proof)
+    else:
+        _print(plugin, question.n, question.symmetry, answer, console())
+    return answer.interrupted
+
+
 def _finish_all(
-    plugin: Any, found: dict[str, Any], cells: Any, inequivalent: bool, path: Any, as_json: bool
-) -> None:
-    """Print or write every set that was found, and leave with the exit code for it."""
+    plugin: Any,
+    found: dict[str, Any],
+    cells: Any,
+    inequivalent: bool,
+    path: Path | None,
+    as_json: bool,
+) -> bool:
+    """Print or write every set that was found, and tell whether the user stopped the search."""
     from pipeline.cli.every import print_every, rows_of
     from pipeline.engine.equivalence_classes import equivalence_classes
     from pipeline.report.exporting import to_json
@@ -148,8 +150,7 @@ def _finish_all(
         print_json(found)
     else:
         print_every(plugin, found, console())
-    if found["interrupted"]:
-        sys.exit(130)
+    return found["interrupted"]
 
 
 def _writable(text: str) -> Path:
@@ -172,14 +173,14 @@ def _print(plugin: Any, n: int, symmetry: str, answer: Any, out: Any) -> None:
     coords = plugin.ground(n).coords
     drawing = board_text(coords, points(answer.cells, len(coords)))
     if drawing is not None and 2 * n - 1 <= out.width:
-        out.print(drawing, markup=False)
+        out.print(drawing)
         out.print()
     convention = "" if len(plugin.conventions) == 1 else f" ({plugin.convention})"
     claim = claim_text(answer, symmetry)
-    out.print(f"{plugin.name}{convention}, n={n}: {claim}", soft_wrap=True, highlight=False)
+    out.say(f"{plugin.name}{convention}, n={n}: {claim}")
     known = known_text(plugin.known(n), answer, symmetry)
     if known:
-        out.print(known, soft_wrap=True, highlight=False)
+        out.say(known)
 
 
 def claim_text(answer: Any, symmetry: str) -> str:
@@ -215,63 +216,3 @@ def known_text(known: Any, answer: Any, symmetry: str) -> str:
     if answer.lower > known.value:
         return f"{answer.lower - known.value} above the best known, {record}"
     return f"{'equal to the' if answer.lower == known.value else ''} best known, {record}".strip()
-
-
-class _Progress:
-    """A bar with an ETA in a terminal, a line now and then elsewhere."""
-
-    def __init__(self, console: Any) -> None:
-        self._console = console
-        self._bars: Any = None
-        self._task: Any = None
-        self._stage, self._began, self._said = "", 0.0, time.monotonic()
-
-    def __enter__(self) -> "_Progress":
-        if self._console.is_terminal:
-            from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-            self._bars = Progress(
-                TextColumn("{task.description}", markup=False),
-                BarColumn(bar_width=24),
-                TextColumn("{task.percentage:>5.1f} %"),
-                TimeElapsedColumn(),
-                TextColumn("ETA {task.fields[eta]}"),
-                TextColumn("{task.fields[note]}", markup=False),
-                console=self._console,
-                transient=True,
-            )
-            self._bars.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._bars is not None:
-            self._bars.stop()
-
-    def report(self, stage: str, done: float, answer: Any) -> None:
-        """Show how much of a stage is done, and what is known."""
-        now = time.monotonic()
-        if stage != self._stage:
-            self._stage, self._began = stage, now
-            if self._bars is not None:
-                if self._task is not None:
-                    self._bars.remove_task(self._task)
-                self._task = self._bars.add_task(stage, total=1.0, eta="-", note="")
-            else:
-                self._console.print(stage)
-        eta = "-"
-        if done > _BEFORE_ETA:
-            eta = readable_seconds((now - self._began) / done * (1 - done))
-        note = f"{answer.lower} to {answer.upper}"
-        if self._bars is not None:
-            self._bars.update(self._task, completed=done, eta=eta, note=note)
-        elif now - self._said > _LINE_EVERY:
-            self._said = now
-            self._console.print(f"{stage}: {100 * done:.1f} %, ETA {eta}, {note}")
-
-
-def readable_seconds(seconds: float) -> str:
-    """Write a duration as people do."""
-    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} s"

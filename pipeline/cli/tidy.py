@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from pipeline.cli.common import echo, json_option, print_json, runs_option
+from pipeline.core.memory import readable
 from pipeline.errors import PipelineError, RunError, UsageError
 from pipeline.storage import files
 
@@ -33,14 +34,14 @@ def rm(runs_named: tuple[str, ...], yes: bool, runs: str | None, as_json: bool) 
     for path in paths:
         with _held(path, to_write=False):
             pass  # before anybody is asked
-    _say(f"{_bytes(size)}  {path}" for path, size in sizes.items())
-    _ask(f"Delete {_many(paths)}, {_bytes(sum(sizes.values()))}?", yes)
+    _say(f"{readable(size)}  {path}" for path, size in sizes.items())
+    _ask(f"Delete {_many(paths)}, {readable(sum(sizes.values()))}?", yes)
     for path in paths:
         _remove(path)
     if as_json:
         print_json({"removed": [{"path": str(path), "bytes": sizes[path]} for path in paths]})
     else:
-        echo(f"deleted {_many(paths)}, {_bytes(sum(sizes.values()))}")
+        echo(f"deleted {_many(paths)}, {readable(sum(sizes.values()))}")
 
 
 @click.command()
@@ -93,8 +94,8 @@ def prune(
     chosen = [one for one in chosen if one[1]]
     freed = sum(size for _, _, size in chosen)
     if chosen:
-        _say(f"{_bytes(size)} in {count} files  {run.path}" for run, count, size in chosen)
-        _ask(f"Delete these models, {_bytes(freed)}?", yes)
+        _say(f"{readable(size)} in {count} files  {run.path}" for run, count, size in chosen)
+        _ask(f"Delete these models, {readable(freed)}?", yes)
     for run, _, _ in chosen:
         with _held(run.path), _deleting(run.path):
             delete(run, keep_models)
@@ -102,7 +103,7 @@ def prune(
         rows = [{"path": str(r.path), "files": count, "bytes": b} for r, count, b in chosen]
         print_json({"pruned": rows})
     else:
-        echo(f"freed {_bytes(freed)}" if chosen else "no model to delete")
+        echo(f"freed {readable(freed)}" if chosen else "no model to delete")
 
 
 def _folders(named: Sequence[str], runs: str | None) -> list[Path]:
@@ -170,9 +171,3 @@ def _say(lines: Any) -> None:
 
 def _many(paths: Sequence[Path]) -> str:
     return "1 run" if len(paths) == 1 else f"{len(paths)} runs"
-
-
-def _bytes(size: int) -> str:
-    from pipeline.report.terminal import bytes_text
-
-    return bytes_text(size)

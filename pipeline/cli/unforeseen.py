@@ -15,7 +15,7 @@ from pipeline.plugin_files import place_in_plugin
 _PACKAGES = ("torch", "numpy", "numba", "pyarrow", "click", "rich", "safetensors")
 
 
-def told(error: Exception, words: Sequence[str]) -> str:
+def line_of(error: Exception, words: Sequence[str]) -> str:
     """Return the line that tells of an error, after writing what helps to mend it into a file.
 
     An error in the Python code of a plugin names the plugin's file and line instead. With

@@ -39,11 +39,11 @@ def watch(run_: str, runs: str | None, as_json: bool) -> None:
             for event in tail.new():
                 line = story.take(event)
                 if line:
-                    out.print(line, markup=False, soft_wrap=True)
+                    out.say(line)
             if ended:
                 break
             time.sleep(_EVERY)
-        out.print(ended, soft_wrap=True, markup=False)
+        out.say(ended)
         return
     with Live(console=out, auto_refresh=False) as live:
         while True:
@@ -54,7 +54,7 @@ def watch(run_: str, runs: str | None, as_json: bool) -> None:
             if ended:
                 break
             time.sleep(_EVERY)
-    out.print(ended, soft_wrap=True, markup=False)
+    out.say(ended)
 
 
 def _stream(opened: Any) -> None:

@@ -14,7 +14,7 @@ import msgspec
 
 from pipeline.config import sections
 from pipeline.config.sections import Config
-from pipeline.config.values import Section, fields, is_section, parts, rule
+from pipeline.config.values import Section, fields, is_section, parts, prefix_of, rule
 
 
 class Key(NamedTuple):
@@ -38,7 +38,7 @@ def keys(cls: type[Section] = Config) -> Iterator[Key]:
         _, meta = parts(field.type)
         told = (meta and meta.extra) or {"unit": "", "expert": False}
         yield Key(
-            name=f"{cls.section}.{field.name}" if cls.section else field.name,
+            name=prefix_of(cls) + field.name,
             default=None if field.required else field.default,
             rule=rule(field.type),
             meaning=meanings()[cls.__name__, field.name],

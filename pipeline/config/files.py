@@ -8,7 +8,7 @@ import msgspec
 from msgspec.structs import replace
 
 from pipeline.config.sections import Config, deciding
-from pipeline.config.values import Section, complaint, fields, is_section
+from pipeline.config.values import Section, complaint, fields, is_section, prefix_of
 from pipeline.core.untrusted import read_bytes
 from pipeline.errors import PipelineError, UsageError, nearest, short
 
@@ -76,10 +76,10 @@ def config_from(data: Mapping[str, Any], where: str, complete: bool = False) -> 
 
 def _check_keys(cls: type[Section], data: object, complete: bool) -> None:
     """Check that nested keys are all known, and that none that is needed is missing."""
+    prefix = prefix_of(cls)
     if not isinstance(data, Mapping):
-        name = cls.section or "the configuration"
+        name = prefix.rstrip(".") or "the configuration"
         raise UsageError(f"{name} must be a section, got {short(data)}")
-    prefix = f"{cls.section}." if cls.section else ""
     known = {field.name: field for field in fields(cls)}
     for key in data:
         if key not in known:

@@ -3,12 +3,12 @@
 The table of keys in docs/loop.md and the JSON Schema in docs/schemas/config.json are made from it.
 """
 
-from typing import Annotated, Any, ClassVar, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 from msgspec.structs import force_setattr
 
-from pipeline.config.values import Section, expert, key
+from pipeline.config.values import Section, expert, key, prefix_of
 from pipeline.errors import UsageError, nearest, short
 
 #: Generators that train a model. Without one the settings of the model play no part.
@@ -23,7 +23,6 @@ Improve = Literal["tabu", "neighbourhood", "anneal", "repair"]
 Feedback = Literal["none", "prefer", "policy"]
 Device = Literal["auto", "cuda", "mps", "cpu"]
 SEEDINGS: tuple[str, ...] = get_args(Seeding)
-IMPROVES: tuple[str, ...] = get_args(Improve)
 FEEDBACKS: tuple[str, ...] = get_args(Feedback)
 DEVICES: tuple[str, ...] = get_args(Device)
 
@@ -39,8 +38,6 @@ _Size = Annotated[int, msgspec.Meta(ge=1, le=_SIDE)]
 class BudgetConfig(Section, frozen=True):
     """When a run stops. Only this section may change when a run is resumed."""
 
-    section: ClassVar[str] = "budget"
-
     rounds: Annotated[int, key("rounds", ge=0, le=_MANY)] = 3
     """The run stops after this many rounds after the seeding."""
     time: Annotated[float, key("seconds", ge=0, le=_MANY)] = 0.0
@@ -52,10 +49,8 @@ class BudgetConfig(Section, frozen=True):
     """The run stops when a construction reaches this score; 0 sets none."""
 
 
-class SeedConfig(Section, frozen=True):
+class SeedingConfig(Section, frozen=True):
     """Round 0: the constructions that the first model is trained on."""
-
-    section: ClassVar[str] = "seeding"
 
     method: Seeding = "portfolio"
     """The search that makes the first constructions: the portfolio of search.methods, annealing, or
@@ -81,13 +76,11 @@ class SeedConfig(Section, frozen=True):
     """An annealing ends at this temperature."""
 
     def _check(self) -> None:
-        _check_temperatures(self)
+        _at_least(self, "initial_temperature", "final_temperature")
 
 
 class SearchConfig(Section, frozen=True):
     """Local search: the portfolio, and what improves each candidate of a generator."""
-
-    section: ClassVar[str] = "search"
 
     methods: tuple[str, ...] = ()
     """The portfolio uses these methods: tabu, enumerate, anneal, greedy or cover; empty means
@@ -138,22 +131,18 @@ class SearchConfig(Section, frozen=True):
     def _check(self) -> None:
         if self.mask[-4:] not in ("", ".npy"):
             raise UsageError(f"search.mask must be a .npy file, got {short(self.mask)}")
-        _check_temperatures(self)
+        _at_least(self, "initial_temperature", "final_temperature")
 
 
-def _check_temperatures(config: SeedConfig | SearchConfig) -> None:
-    first, last = config.initial_temperature, config.final_temperature
-    if first < last:
-        raise UsageError(
-            f"{config.section}.initial_temperature must be at least "
-            f"{config.section}.final_temperature ({last}), got {first}"
-        )
+def _at_least(config: Section, larger: str, smaller: str) -> None:
+    least, got = getattr(config, smaller), getattr(config, larger)
+    if got < least:
+        name = prefix_of(type(config))
+        raise UsageError(f"{name}{larger} must be at least {name}{smaller} ({least}), got {got}")
 
 
 class PerturbConfig(Section, frozen=True):
     """How the generator "perturb" changes a construction of the pool."""
-
-    section: ClassVar[str] = "perturb"
 
     least: Annotated[float, expert("share", ge=0, le=1)] = 0.1
     """A perturbation deletes at least this share of the elements."""
@@ -161,16 +150,13 @@ class PerturbConfig(Section, frozen=True):
     """A perturbation deletes at most this share of the elements."""
 
     def _check(self) -> None:
-        if self.most < self.least:
-            raise UsageError(
-                f"perturb.least must be at most perturb.most ({self.most}), got {self.least}"
-            )
+        least, most = self.least, self.most
+        if least > most:
+            raise UsageError(f"perturb.least must be at most perturb.most ({most}), got {least}")
 
 
 class SelectConfig(Section, frozen=True):
     """What is kept from round to round."""
-
-    section: ClassVar[str] = "select"
 
     keep: Annotated[int, key("constructions", ge=1, le=_HELD)] = 2000
     """The best constructions of size n are kept, this many at most, no two equal up to symmetry."""
@@ -180,8 +166,6 @@ class SelectConfig(Section, frozen=True):
 
 class ModelConfig(Section, frozen=True):
     """The model of the generators "gpt" and "vision"."""
-
-    section: ClassVar[str] = "model"
 
     layers: Annotated[int, key("blocks", ge=1, le=256)] = 2
     """The model has this many blocks of attention and MLP."""
@@ -213,8 +197,6 @@ class ModelConfig(Section, frozen=True):
 class TrainConfig(Section, frozen=True):
     """How the model is trained in each round: AdamW, warm-up, cosine decay, early stopping."""
 
-    section: ClassVar[str] = "train"
-
     steps: Annotated[int, key("steps", ge=1, le=_MANY)] = 700
     """A round trains for at most this many optimiser steps."""
     batch: Annotated[int, key("constructions", ge=1, le=_LARGE)] = 64
@@ -243,8 +225,6 @@ class TrainConfig(Section, frozen=True):
 class SampleConfig(Section, frozen=True):
     """How a generator is asked for candidates; all but the count concerns a model."""
 
-    section: ClassVar[str] = "sample"
-
     count: Annotated[int, key("candidates", ge=1, le=_HELD)] = 1000
     """The generator makes this many candidates a round."""
     batch: Annotated[int, expert("candidates", ge=1, le=_HELD)] = 500
@@ -265,8 +245,6 @@ class SampleConfig(Section, frozen=True):
 class FeedbackConfig(Section, frozen=True):
     """How the GPT learns from what search made of its samples."""
 
-    section: ClassVar[str] = "feedback"
-
     kind: Feedback = "none"
     """After search the GPT is tuned by no feedback, by preferences between good and bad samples
     (DPO), or by the scores (policy gradient)."""
@@ -285,8 +263,6 @@ class FeedbackConfig(Section, frozen=True):
 class ComputeConfig(Section, frozen=True):
     """Where a run computes. The number of workers never changes a result."""
 
-    section: ClassVar[str] = "compute"
-
     device: Device = "auto"
     """The model is trained and sampled on this device."""
     workers: Annotated[int, key("processes", ge=0, le=1024)] = 0
@@ -300,8 +276,6 @@ class ComputeConfig(Section, frozen=True):
 
 class StoreConfig(Section, frozen=True):
     """What a run keeps on the disk. No result depends on it, and it may change on resume."""
-
-    section: ClassVar[str] = "store"
 
     keep_models: Literal["last", "all"] = "last"
     """The models of the last two rounds and of each new best score are kept, or those of all
@@ -330,7 +304,7 @@ class Config(Section, frozen=True):
     """Candidates have this symmetry class, in orbit tokens, on the vision transformer's grid and in
     the search that improves them; empty means no symmetry."""
     budget: BudgetConfig = msgspec.field(default_factory=BudgetConfig)
-    seeding: SeedConfig = msgspec.field(default_factory=SeedConfig)
+    seeding: SeedingConfig = msgspec.field(default_factory=SeedingConfig)
     search: SearchConfig = msgspec.field(default_factory=SearchConfig)
     perturb: PerturbConfig = msgspec.field(default_factory=PerturbConfig)
     select: SelectConfig = msgspec.field(default_factory=SelectConfig)
@@ -357,13 +331,10 @@ class Config(Section, frozen=True):
             )
         sizes = self.sizes or self._usual_sizes()
         if max(sizes) > self.n:
-            raise UsageError(
-                f"sizes must be at most n ({self.n}), the size that is searched for, got "
-                f"{max(sizes)}"
-            )
+            got = f"the size that is searched for, got {max(sizes)}"
+            raise UsageError(f"sizes must be at most n ({self.n}), {got}")
         force_setattr(self, "sizes", tuple(sorted({*sizes, self.n})))
-        odd = sorted(set(self.train.sizes) - set(self.sizes))
-        if odd:
+        if odd := sorted(set(self.train.sizes) - set(self.sizes)):
             among = ", ".join(map(str, self.sizes))
             raise UsageError(f"train.sizes must be among the sizes {among}, got {short(odd)}")
 
@@ -381,12 +352,7 @@ class Config(Section, frozen=True):
 
     @property
     def identity(self) -> str:
-        """A short hash of all that decides the results: no budget, workers or store.
-
-        Nor, with the generators "perturb", "restart" and "none", which have no model, the
-        settings of one: the sections model, train, feedback, and sample but for its count. A
-        generator of the user's own may read them, so there they count.
-        """
+        """A short hash of all that decides the results; see :func:`deciding`."""
         import hashlib
 
         text = msgspec.json.encode(deciding(self), order="sorted")
@@ -399,7 +365,11 @@ class Config(Section, frozen=True):
 
 
 def deciding(config: Config) -> dict[str, Any]:
-    """Return the nested keys on which the results of a run depend."""
+    """Return the nested keys that decide the results of a run: no budget, workers or store.
+
+    Nor, with a generator of ours that has no model, the settings of one. A generator of the
+    user's own may read them, so there they count.
+    """
     data = msgspec.to_builtins(config)
     del data["budget"], data["compute"]["workers"], data["store"]
     if config.generator in GENERATORS and not config.has_model:

@@ -1,7 +1,7 @@
 """Values of a configuration: their types, ranges and units, and the error for any other."""
 
 from functools import cache
-from typing import Any, ClassVar, Literal, TypeGuard, get_args, get_origin
+from typing import Any, Literal, TypeGuard, get_args, get_origin
 
 import msgspec
 from msgspec.structs import FieldInfo, force_setattr
@@ -34,8 +34,6 @@ def expert(unit: str = "", **bounds: Any) -> msgspec.Meta:
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Values that are checked however they are made: read from a file, called for or replaced."""
 
-    section: ClassVar[str] = ""
-
     def __post_init__(self) -> None:
         """Check every value against its key.
 
@@ -56,7 +54,13 @@ class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Check what concerns several keys."""
 
     def _name(self, key: str) -> str:
-        return f"{self.section}.{key}" if self.section else key
+        return prefix_of(type(self)) + key
+
+
+def prefix_of(cls: type[Section]) -> str:
+    """Return what names of keys of a section begin with, such as "train."; "" for the whole."""
+    section = cls.__name__.removesuffix("Config").lower()
+    return f"{section}." if section else ""
 
 
 @cache

@@ -12,10 +12,9 @@ def memory_bytes() -> int:
 
 
 def readable(size: int) -> str:
-    """Write a number of bytes as people do."""
-    value = float(size)
-    for unit in ("B", "kB", "MB", "GB", "TB"):
-        if value < 1000 or unit == "TB":
-            return f"{value:,.0f} {unit}" if value >= 10 or unit == "B" else f"{value:.1f} {unit}"
-        value /= 1000
-    raise AssertionError
+    """Write a number of bytes with the prefix that suits it: 1 kB is 1000 bytes."""
+    value, units = float(size), ["bytes", "kB", "MB", "GB", "TB"]
+    while value >= 999.5 and len(units) > 1:
+        value, units = value / 1000, units[1:]
+    whole = value >= 9.95 or units[0] == "bytes"
+    return f"{value:,.0f} {units[0]}" if whole else f"{value:.1f} {units[0]}"

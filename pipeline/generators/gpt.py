@@ -15,7 +15,7 @@ from pipeline.generators.model import ModelGenerator
 from pipeline.generators.token_mask import TokenMask
 from pipeline.model import checkpoint
 from pipeline.model.attention_bias import relations
-from pipeline.model.coordinate_embedding import Places, places, usual_embedding
+from pipeline.model.coordinate_embedding import TokenFeatures, token_features, usual_embedding
 from pipeline.model.feedback import FeedbackResult, feedback
 from pipeline.model.gpt import GPT, GPTConfig
 from pipeline.model.sample import sample
@@ -62,7 +62,7 @@ class GPTGenerator(ModelGenerator):
         return self.encoder.encodable(cells, n)
 
     def new(self) -> GPT:
-        model = GPT(self.shape(), self._relation(), self.places, seed=self.seed("initialise"))
+        model = GPT(self.shape(), self._relation(), self.features, seed=self.seed("initialise"))
         return model.to(self.device)
 
     def train(self, shown: Mapping[int, np.ndarray]) -> TrainResult:
@@ -119,7 +119,8 @@ class GPTGenerator(ModelGenerator):
         )
 
     def read(self, path: Path) -> GPT:
-        return checkpoint.load_model(path, self.shape(), self.device, self._relation(), self.places)
+        known = self._relation(), self.features
+        return checkpoint.load_model(path, self.shape(), self.device, *known)
 
     @property
     def embedding(self) -> str:
@@ -128,9 +129,9 @@ class GPTGenerator(ModelGenerator):
         return usual_embedding(self.encoder) if asked == "auto" else asked
 
     @cached_property
-    def places(self) -> Places | None:
-        """The coordinates of the tokens' elements, None with a free embedding."""
-        return places(self.encoder, self.embedding)
+    def features(self) -> TokenFeatures | None:
+        """What is known of the tokens from their coordinates, None with a free embedding."""
+        return token_features(self.encoder, self.embedding)
 
     def shape(self) -> GPTConfig:
         """Return the shape of this run's model."""
@@ -141,9 +142,9 @@ class GPTGenerator(ModelGenerator):
             layers=model.layers,
             heads=model.heads,
             width=model.width,
-            geometry=model.attention_bias,
+            attention_bias=model.attention_bias,
             embedding=self.embedding,
-            features=0 if self.places is None else self.places.features.shape[2],
+            features=0 if self.features is None else self.features.features.shape[2],
         )
 
     def _relation(self) -> np.ndarray | None:

@@ -14,7 +14,7 @@ from pipeline.plugin_files import run_file
 
 _SIMPLE = {"perturb": Perturb, "restart": Restart, "none": Nothing}
 #: In place of a file where the class has none, as in a notebook: only Python can go on with it.
-_NO_FILE = "python.py"
+NO_FILE = "python.py"
 
 
 def make_generator(config: Config, mask: np.ndarray | None = None) -> Generator:
@@ -90,7 +90,7 @@ def load_generator(spec: str) -> type[Generator]:
             f"unknown generator {spec!r}{nearest(spec, GENERATORS)}; one of your own is named "
             "FILE.py:CLASS"
         )
-    if path == _NO_FILE and not Path(path).is_file():
+    if path == NO_FILE and not Path(path).is_file():
         raise UsageError(
             f"the generator {attribute} was defined in a session of Python; go on from there, with "
             f"pipeline.run(store=pipeline.open_run(...), generator={attribute})"
@@ -129,15 +129,15 @@ def generator_of(given: Any) -> Generator | None:
     return made
 
 
-def name_of(given: Generator | type[Generator]) -> str:
-    """Return what a run's configuration calls a generator that a caller of Python gave."""
-    cls = given if inspect.isclass(given) else type(given)
+def name_of(given: object) -> str:
+    """Return what a run's configuration calls a generator, or its class, that Python code gave."""
+    cls = given if isinstance(given, type) else type(given)
     try:
         file = inspect.getfile(cls)
     except (TypeError, OSError):
-        file = _NO_FILE
+        file = NO_FILE
     path = Path(file)
-    named = f"{path.resolve()}" if path.suffix == ".py" and path.is_file() else _NO_FILE
+    named = f"{path.resolve()}" if path.suffix == ".py" and path.is_file() else NO_FILE
     return f"{named}:{cls.__name__}"
 
 

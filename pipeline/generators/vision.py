@@ -99,7 +99,8 @@ class VisionGenerator(ModelGenerator):
     @cached_property
     def seen(self) -> View:
         """How the model sees the orbit grids, in their order."""
-        related = among([board.places for board in self.boards.values()], self._shape().geometry)
+        coords = [board.places for board in self.boards.values()]
+        related = among(coords, self._shape().attention_bias)
         places = [(board.fractions, board.places) for board in self.boards.values()]
         return view(places, related, self.device)
 
@@ -110,5 +111,5 @@ class VisionGenerator(ModelGenerator):
             layers=model.layers,
             heads=model.heads,
             width=model.width,
-            geometry=model.attention_bias,
+            attention_bias=model.attention_bias,
         )

@@ -79,12 +79,12 @@ class Terms(Task):
     def _right(self, terms: list[str]) -> list[bool]:
         """Return whether the number of terms is right, and each term from the third on."""
         good = all(t.isdigit() and 1 <= int(t) <= self.most for t in terms[:2])
-        told = [
+        each = [
             good and _plain(terms[: k - 1]) and self.follow(terms[: k - 1]) == terms[k - 1]
             for k in range(3, min(len(terms), self.terms) + 1)
         ]
         missing = max(0, self.terms - max(len(terms), 2))
-        return [len(terms) == self.terms, *told, *[False] * missing]
+        return [len(terms) == self.terms, *each, *[False] * missing]
 
     def _split(self, strings: np.ndarray) -> list[list[str]]:
         back = np.full(256, END, np.uint8)

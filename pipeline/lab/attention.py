@@ -67,11 +67,11 @@ def sharpest(found: np.ndarray, positions: list[int]) -> list[dict[str, float]]:
     Args:
         found: as of `maps`. Position 0 in "looks at" is the beginning.
     """
-    told = []
+    hardest = []
     for position in positions:
         rows = found[:, :, position - 1, :position]
         layer, head, at = np.unravel_index(rows.argmax(), rows.shape)
-        told.append(
+        hardest.append(
             {
                 "writes": position,
                 "layer": int(layer) + 1,
@@ -80,4 +80,4 @@ def sharpest(found: np.ndarray, positions: list[int]) -> list[dict[str, float]]:
                 "weight": round(float(rows[layer, head, at]), 4),
             }
         )
-    return told
+    return hardest

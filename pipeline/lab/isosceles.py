@@ -84,7 +84,7 @@ def run(scale: str, seed: int, callbacks: Callbacks, n: int = N) -> list[dict[st
     alone = _parts(SCALES[scale], seed, (n,), callbacks)
     first = seeded(alone.engine, Memory())
     made = _valued(first.stats["seeded"][str(n)]["histogram"])
-    rows = [{"shown": "alone", "whose": "input", "seed": seed, **_told(made, 0, 0)}]
+    rows = [{"shown": "alone", "whose": "input", "seed": seed, **_statistics(made, 0, 0)}]
     rows.append({"shown": "alone", "whose": "model", "seed": seed, **_asked(alone, first)})
     together = _parts(SCALES[scale], seed, tuple(range(1, n + 1)), callbacks)
     pools = {k: _best(together, k) for k in range(1, n)} | {n: first.pools[n]}
@@ -110,12 +110,14 @@ def experiment(scale: str, seed: int, callbacks: Callbacks) -> list[dict[str, An
     made = []
     for shown, whose in LECTURE:
         ours = [row for row in rows if (row["shown"], row["whose"]) == (shown, whose)]
-        told = {name: [row[name] for row in ours] for name in ("mean", "median", "top20", "max")}
+        measured = {
+            name: [row[name] for row in ours] for name in ("mean", "median", "top20", "max")
+        }
         shares = {
             name: [100 * row[name] / row["count"] for row in ours]
             for name in ("wrong_format", "illegal")
         }
-        text = _figures([_spread(values) for values in told.values()])
+        text = _figures([_spread(values) for values in measured.values()])
         if whose == "model":
             text += (
                 f"; wrong format {_spread(shares['wrong_format'], ' %')}, "
@@ -128,7 +130,7 @@ def experiment(scale: str, seed: int, callbacks: Callbacks) -> list[dict[str, An
                 "measured": text,
                 "lecture": theirs,
                 "budget": budget,
-                "values": {**told, **shares},
+                "values": {**measured, **shares},
             }
         )
     return made
@@ -146,7 +148,7 @@ def _parts(scale: Scale, seed: int, sizes: tuple[int, ...], callbacks: Callbacks
 
 
 def _config(scale: Scale, seed: int, sizes: tuple[int, ...]) -> Config:
-    told = {
+    settings = {
         "problem": "isosceles",
         "n": sizes[-1],
         "sizes": sizes,
@@ -159,7 +161,7 @@ def _config(scale: Scale, seed: int, sizes: tuple[int, ...]) -> Config:
         "search": {"batches": 0},
         "compute": {"device": "auto"},
     }
-    return config_from(told, "the experiment")
+    return config_from(settings, "the experiment")
 
 
 def _best(parts: Parts, n: int) -> Population:
@@ -178,12 +180,12 @@ def _asked(parts: Parts, state: State) -> dict[str, Any]:
     repair_many(make_space(state.problem, n), rng, cells)
     scores = parts.engine.runner.verified(cells, n)
     illegal = int((scores < samples.score).sum())
-    return _told(scores, generator.malformed, illegal) | {
+    return _statistics(scores, generator.malformed, illegal) | {
         "holdout_loss": generator.stats["train"]["holdout_loss"]
     }
 
 
-def _told(scores: np.ndarray, wrong: int, illegal: int) -> dict[str, Any]:
+def _statistics(scores: np.ndarray, wrong: int, illegal: int) -> dict[str, Any]:
     counted = np.concatenate([scores, np.full(wrong, WRONG_FORMAT)])
     return {**distribution(counted), "wrong_format": wrong, "illegal": illegal}
 

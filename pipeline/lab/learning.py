@@ -232,21 +232,21 @@ def forced(task: Task, strings: np.ndarray, chances: np.ndarray) -> dict[str, fl
     the share of strings all of whose places in that term are so. "end allowed" and the like: of
     the probability that the model gives to a symbol, the share that falls where it may come.
     """
-    told: Forced = task.forced(strings)
+    rule: Forced = task.forced(strings)
     true = np.pad(strings, ((0, 0), (0, 1)), constant_values=END).astype(int)
     last = chances.shape[2] - 1
     inside = np.pad(strings != END, ((0, 0), (1, 0)), constant_values=True)
     right = chances.argmax(axis=2) == np.where(true == END, last, true)
     found = {}
-    if told.decided.any():
-        found["decided"] = float(right[told.decided & inside].mean())
-    for symbol, where in told.allowed.items():
+    if rule.decided.any():
+        found["decided"] = float(right[rule.decided & inside].mean())
+    for symbol, where in rule.allowed.items():
         given = chances[:, :, last if symbol == END else symbol] * inside
         name = "end" if symbol == END else task.alphabet[symbol]
         found[f"{name} allowed"] = float((given * where).sum() / given.sum())
-    if told.part is not None:
-        for part in range(3, int(told.part.max()) + 1):
-            mine = told.part == part
+    if rule.part is not None:
+        for part in range(3, int(rule.part.max()) + 1):
+            mine = rule.part == part
             found[f"term {part}"] = float((right | ~mine).all(axis=1).mean())
     return found
 

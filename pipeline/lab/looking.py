@@ -11,7 +11,7 @@ from pipeline.lab.attention import maps, sharpest
 from pipeline.lab.board import Apart
 from pipeline.lab.folder import LabRun
 from pipeline.lab.page import page
-from pipeline.lab.pictures import board_png, change_png, figure_class, grid_png
+from pipeline.lab.pictures import board_png, change_png, check_pictures, grid_png
 from pipeline.lab.task import END, Task
 from pipeline.lab.work import model_of, some, task_of
 from pipeline.storage.files import write_file
@@ -22,7 +22,7 @@ _NAMED = 6  # positions told in words unless one is asked for
 def draw(run: LabRun, callbacks: Callbacks) -> None:
     """Draw a fresh run's maps if matplotlib is there, and say so if not."""
     try:
-        figure_class()
+        check_pictures()
     except PipelineError as error:
         callbacks.on_note(f"no pictures of attention: {error}")
         return
@@ -57,7 +57,7 @@ def look(
         RunError: a step whose model was not kept.
         PipelineError: matplotlib is missing.
     """
-    figure_class()
+    check_pictures()
     task = task_of(run, file)
     if cell is not None and not task.side:
         raise UsageError(f"--cell: the strings of {task.name} are no boards")
@@ -97,19 +97,19 @@ def look(
     for file, data in files.items():
         write_file(run.path / "attention" / _safe(file), data)
     write_file(run.path / "page.html", page(run).encode())
-    told = [position] if position is not None else decided[-_NAMED:] or [row]
+    shown = [position] if position is not None else decided[-_NAMED:] or [row]
     return {
         "steps": [*found],
         "files": [f"attention/{_safe(file)}" for file in files] + ["page.html"],
-        "sharpest": {str(step): sharpest(each, told) for step, each in found.items()},
+        "sharpest": {str(step): sharpest(each, shown) for step, each in found.items()},
     }
 
 
 def _decided(task: Task, strings: np.ndarray) -> list[int]:
     """Return the positions, 1-based, that the rule decides in every string that has them."""
-    told = task.forced(strings).decided
+    here = task.forced(strings).decided
     inside = np.pad(strings != END, ((0, 0), (1, 0)), constant_values=True)
-    always = (told | ~inside).all(axis=0) & inside.any(axis=0)
+    always = (here | ~inside).all(axis=0) & inside.any(axis=0)
     return (np.flatnonzero(always) + 1).tolist()
 
 

@@ -72,9 +72,9 @@ class Own(Task):
         try:
             return function(value)
         except Exception as error:
-            told = f"{type(error).__name__}: {error}".splitlines()[0]
+            reason = f"{type(error).__name__}: {error}".splitlines()[0]
             shown = f"({value!r})" if isinstance(value, str) else ""
-            raise PipelineError(f"{self.path}: {name}{shown} failed, {told}") from error
+            raise PipelineError(f"{self.path}: {name}{shown} failed, {reason}") from error
 
 
 def load(path: Path) -> Own:
@@ -135,6 +135,6 @@ def _run(path: Path) -> Any:
     except SyntaxError as error:
         raise PipelineError(f"{path}, line {error.lineno}: {error.msg}") from error
     except (Exception, SystemExit) as error:
-        told = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise PipelineError(f"{path} cannot be run: {told}") from error
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise PipelineError(f"{path} cannot be run: {reason}") from error
     return module

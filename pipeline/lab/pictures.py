@@ -5,25 +5,25 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.errors import PipelineError
+from pipeline.errors import check_installed
 
 _MANY = 30  # labels an axis takes; from there on every few
 
 
-def figure_class() -> Any:
-    """Return matplotlib's Figure.
+def check_pictures() -> None:
+    """See that there is what draws pictures.
 
     Raises:
         PipelineError: matplotlib is missing.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise PipelineError(
-            "pictures need the package matplotlib; install it with: pip install matplotlib, or "
-            "pip install 'extremal-pipeline[plot]'"
-        ) from None
-    return Figure
+    check_installed("matplotlib", "a picture", "plot")
+
+
+def _figure(width: float, height: float) -> Any:
+    check_pictures()
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
 
 
 def grid_png(found: np.ndarray, symbols: list[str] | None, title: str) -> bytes:
@@ -34,7 +34,7 @@ def grid_png(found: np.ndarray, symbols: list[str] | None, title: str) -> bytes:
     """
     layers, heads, T, _ = found.shape
     side = 3.4 if T <= _MANY else 4.4
-    figure = figure_class()(figsize=(side * heads + 0.8, side * layers + 0.9), layout="constrained")
+    figure = _figure(side * heads + 0.8, side * layers + 0.9)
     panels = figure.subplots(layers, heads, squeeze=False)
     image = None
     for layer in range(layers):
@@ -60,9 +60,7 @@ def change_png(by_step: dict[int, np.ndarray], row: int, symbols: list[str] | No
     steps = sorted(by_step)
     layers, heads, _, _ = by_step[steps[0]].shape
     width = max(5.0, 0.19 * row + 2)
-    figure = figure_class()(
-        figsize=(width, layers * (0.22 * heads * len(steps) + 0.9) + 0.5), layout="constrained"
-    )
+    figure = _figure(width, layers * (0.22 * heads * len(steps) + 0.9) + 0.5)
     panels = figure.subplots(layers, 1, squeeze=False)[:, 0]
     for layer, panel in enumerate(panels):
         lines = [by_step[s][layer, h, row - 1, :row] for h in range(heads) for s in steps]
@@ -94,9 +92,7 @@ def board_png(
     steps = sorted(by_step)
     layers, heads, _, _ = by_step[steps[0]].shape
     lines = [(step, layer) for step in steps for layer in range(layers)]
-    figure = figure_class()(
-        figsize=(2.5 * heads + 0.8, 2.7 * len(lines) + 0.5), layout="constrained"
-    )
+    figure = _figure(2.5 * heads + 0.8, 2.7 * len(lines) + 0.5)
     panels = figure.subplots(len(lines), heads, squeeze=False)
     image = None
     for i, (step, layer) in enumerate(lines):

@@ -71,7 +71,7 @@ class Averaging(Bigram):
 
 def run(scale: str, seed: int, callbacks: Callbacks) -> list[dict[str, Any]]:
     """Train all three alike and return a row for each, with samples."""
-    told = (
+    models = (
         ("bigram", Bigram, "babbles"),
         ("averaging", Averaging, "helps a little"),
         ("GPT", GPT, "attention is the point"),
@@ -82,15 +82,15 @@ def run(scale: str, seed: int, callbacks: Callbacks) -> list[dict[str, Any]]:
     codes = np.array([letters.index(letter) for letter in text]) + _FIRST
     cut = round(len(codes) * (1 - _HELD))
     device = pick_device("cpu" if scale == "small" else "auto")
+    config = GPTConfig(
+        len(letters) + _FIRST,
+        length + 1,
+        layers=budget.layers,
+        heads=budget.heads,
+        width=budget.width,
+    )
     rows = []
-    for name, kind, lecture in told:
-        config = GPTConfig(
-            len(letters) + _FIRST,
-            length + 1,
-            layers=budget.layers,
-            heads=budget.heads,
-            width=budget.width,
-        )
+    for name, kind, lecture in models:
         model = kind(config, seed=seed).to(device)
         callbacks.on_note(f"{name}:")
         loss = _train(model, codes[:cut], codes[cut:], length, budget, seed, callbacks)

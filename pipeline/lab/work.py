@@ -205,9 +205,9 @@ def markdown(rows: Sequence[dict[str, Any]]) -> str:
 def document(rows: Sequence[dict[str, Any]], command: Sequence[str], runs: Sequence[LabRun]) -> str:
     """Return the table in Markdown below how it was made, and how to read it."""
     seconds = sum((run.found or {}).get("cpu_seconds", 0.0) for run in runs)
-    told = [word for word in command if not word.startswith(("--json", "-o"))]
+    kept = [word for word in command if not word.startswith(("--json", "-o"))]
     files = {command[i + 1] for i, word in enumerate(command[:-1]) if word == "-o"}
-    shown = " ".join(word for word in told if word not in files)
+    shown = " ".join(word for word in kept if word not in files)
     return _DOCUMENT.format(
         command=shown,
         day=time.strftime("%Y-%m-%d"),

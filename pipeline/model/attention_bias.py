@@ -10,82 +10,80 @@ from math import comb
 import numpy as np
 
 from pipeline.errors import UsageError, nearest
-from pipeline.model.coordinate_embedding import distinct_places
-from pipeline.model.gpt import CLASSES, GEOMETRIES
+from pipeline.model.coordinate_embedding import distinct_coordinates
+from pipeline.model.gpt import ATTENTION_BIASES, CLASSES
 from pipeline.model.tokens import Encoder
 
 _MOST = 8192  # element tokens; a table of 64 MiB
 
 
-def relations(encoder: Encoder, geometry: str) -> np.ndarray | None:
+def relations(encoder: Encoder, bias: str) -> np.ndarray | None:
     """Return the relation of every two tokens, uint8 ``(V, V)``, for `GPT.relate`.
 
-    A token's place is its element's; that of an orbit is its smallest element, by whose
-    coordinates the framework's tokens go, so that it is the same at every size. O(V^2).
+    A token's coordinates are its element's; those of an orbit are its smallest element's, by which
+    the framework's tokens go, so that they are the same at every size. O(V^2).
 
     Args:
-        geometry: "distance" tells apart by Euclidean distance, "offset" by the differences in
+        bias: "distance" tells apart by Euclidean distance, "offset" by the differences in
             each coordinate, whatever their signs and order; "off" gives None.
 
     Raises:
-        UsageError: an unknown geometry; an encoder whose tokens stand for no element ("dense"),
+        UsageError: an unknown bias; an encoder whose tokens stand for no element ("dense"),
             for other coordinates at other sizes, or are more than 8192.
     """
-    if geometry not in GEOMETRIES:
-        raise UsageError(
-            f"model.attention_bias {geometry!r}: unknown{nearest(geometry, GEOMETRIES)}"
-        )
-    if geometry == "off":
+    if bias not in ATTENTION_BIASES:
+        raise UsageError(f"model.attention_bias {bias!r}: unknown{nearest(bias, ATTENTION_BIASES)}")
+    if bias == "off":
         return None
-    tokens, places = distinct_places(encoder, "model.attention_bias", geometry, "off")
+    tokens, coords = distinct_coordinates(encoder, "model.attention_bias", bias, "off")
     if len(tokens) > _MOST:
         raise UsageError(
-            f"model.attention_bias {geometry!r}: {len(tokens)} element tokens, and it takes "
+            f"model.attention_bias {bias!r}: {len(tokens)} element tokens, and it takes "
             f"{_MOST} at most; use 'off'"
         )
-    class_of = _by_distance(places) if geometry == "distance" else _by_offset(places)
+    class_of = _by_distance(coords) if bias == "distance" else _by_offset(coords)
     table = np.zeros((encoder.vocab_size, encoder.vocab_size), np.uint8)
-    for token, place in zip(tokens, places, strict=True):
-        table[token, tokens] = class_of(np.abs(places - place))
+    for token, place in zip(tokens, coords, strict=True):
+        table[token, tokens] = class_of(np.abs(coords - place))
     return table
 
 
-def among(places: Sequence[np.ndarray], geometry: str) -> list[np.ndarray] | None:
+def among(coords: Sequence[np.ndarray], bias: str) -> list[np.ndarray] | None:
     """Return the relations of the choices of several sizes, by the same rule at all of them.
 
     Args:
-        places: for each size the coordinates int64 ``(M, d)`` of its choices.
-        geometry: as for `relations`.
+        coords: for each size the coordinates int64 ``(M, d)`` of its choices.
+        bias: as for `relations`.
 
     Returns:
-        For each size uint8 ``(M, M)``; None where the geometry is "off".
+        For each size uint8 ``(M, M)``; None for "off".
     """
-    if geometry == "off":
+    if bias == "off":
         return None
-    every = np.unique(np.concatenate(places), axis=0)
-    class_of = _by_distance(every) if geometry == "distance" else _by_offset(every)
+    every = np.unique(np.concatenate(coords), axis=0)
+    class_of = _by_distance(every) if bias == "distance" else _by_offset(every)
     return [
-        np.array([class_of(np.abs(here - place)) for place in here], np.uint8) for here in places
+        np.array([class_of(np.abs(here - place)) for place in here], np.uint8) for here in coords
     ]
 
 
-def _by_distance(places: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+def _by_distance(coords: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     """Return what maps differences ``(k, d)`` to the classes of their squared lengths ``(k,)``."""
 
     def squared(differences: np.ndarray) -> np.ndarray:
         return (differences**2).sum(axis=1)
 
-    distinct = np.unique(np.concatenate([np.unique(squared(places - at)) for at in places]))
+    distinct = np.unique(np.concatenate([np.unique(squared(coords - at)) for at in coords]))
     least = distinct[_levels(len(distinct), CLASSES - 1)]
     return lambda differences: np.searchsorted(least, squared(differences), side="right")
 
 
-def _by_offset(places: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+def _by_offset(coords: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     """Return what maps differences ``(k, d)`` to the classes ``(k,)`` of their sorted levels."""
-    d = places.shape[1]
+    d = coords.shape[1]
     # Of c levels there are comb(c + d - 1, d) choices of d, in rising order and with repetition.
     count = max(c for c in range(1, CLASSES) if comb(c + d - 1, d) < CLASSES)
-    least = _levels(int(np.ptp(places, axis=0).max()) + 1, count)
+    least = _levels(int(np.ptp(coords, axis=0).max()) + 1, count)
     # They are numbered by the combinatorial number system: level l at place j counts for this.
     worth = np.array([[comb(l + j, j + 1) for j in range(d)] for l in range(count)])
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from pipeline.core.untrusted import parse_json
 from pipeline.errors import PipelineError, RunError
-from pipeline.model.coordinate_embedding import Places
+from pipeline.model.coordinate_embedding import TokenFeatures
 from pipeline.model.gpt import GPT, GPTConfig
 from pipeline.model.vision import Vision, VisionConfig
 
@@ -35,12 +35,12 @@ def load_model(
     expected: GPTConfig | None = None,
     device: torch.device | str = "cpu",
     relation: np.ndarray | None = None,
-    places: Places | None = None,
+    features: TokenFeatures | None = None,
 ) -> GPT:
     """Read a GPT, of the shape that is expected if one is given.
 
-    With a geometry it computes nothing before it is given its ``relation`` (see `GPT.relate`), nor
-    with an embedding of places before it is given its ``places`` (see `GPT.place`).
+    With an attention bias it computes nothing before it is given its ``relation`` (see
+    `GPT.relate`), nor with a coordinate embedding before its ``features`` (`GPT.set_features`).
 
     Raises:
         RunError: a file that is missing, damaged, no safetensors file of a GPT, or of another
@@ -48,7 +48,7 @@ def load_model(
     """
     model = _load_weights(path, "model", GPTConfig, GPT, expected)
     model.relate(relation)
-    model.place(places)
+    model.set_features(features)
     return model.to(device)
 
 
@@ -64,8 +64,11 @@ def _load_weights(
 ) -> Model:
     about, tensors = _open(path, kind)
     try:
-        config = shape(**about["config"])
-    except (KeyError, TypeError, PipelineError) as error:
+        given = dict[str, Any](about["config"])
+        if "geometry" in given:  # of earlier files
+            given["attention_bias"] = given.pop("geometry")
+        config = shape(**given)
+    except (KeyError, TypeError, ValueError, PipelineError) as error:
         raise RunError(f"{path}: its model config is not valid ({error})") from None
     if expected is not None and config != expected:
         raise RunError(

@@ -17,8 +17,8 @@ from pipeline.model.tokens import Encoder
 _WAVES = 16  # of each coordinate
 
 
-class Places(NamedTuple):
-    """What is known of tokens and positions, for `GPT.place`: S sizes, V tokens, T positions.
+class TokenFeatures(NamedTuple):
+    """What is known of tokens and positions, of S sizes, V tokens, T positions.
 
     What does not depend on the size is there once, S = 1.
     """
@@ -29,7 +29,7 @@ class Places(NamedTuple):
     size_of: np.ndarray  # int64 (V,), the index in S of the size that a token stands for, or 0
 
 
-def places(encoder: Encoder, embedding: str) -> Places | None:
+def token_features(encoder: Encoder, embedding: str) -> TokenFeatures | None:
     """Return the features of an encoder's tokens, None for the embedding "free".
 
     Args:
@@ -65,7 +65,7 @@ def elements(
 ) -> dict[int, tuple[np.ndarray, np.ndarray]]:
     """Return the tokens int64 ``(k,)`` and the coordinates ``(k, d)`` of each size's elements.
 
-    A token's place is its element's; that of an orbit is its smallest element.
+    A token's coordinates are its element's; those of an orbit are its smallest element's.
 
     Args:
         key, value, fallback: a setting, and what else it may be, for the error.
@@ -95,7 +95,7 @@ def _stand_for_elements(encoder: Encoder, n: int) -> bool:
     return not encoder.dense and len(encoder.element_tokens(n)) == len(_choices(encoder, n))
 
 
-def distinct_places(
+def distinct_coordinates(
     encoder: Encoder, key: str, value: str, fallback: str
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the element tokens int64 ``(k,)`` of all sizes and the coordinates ``(k, d)`` of each.
@@ -120,8 +120,8 @@ def distinct_places(
     return tokens, found[:, 1:]
 
 
-def _by_coordinates(encoder: Encoder) -> Places:
-    tokens, coords = distinct_places(encoder, "model.embedding", "coordinates", "free")
+def _by_coordinates(encoder: Encoder) -> TokenFeatures:
+    tokens, coords = distinct_coordinates(encoder, "model.embedding", "coordinates", "free")
     columns = coords.T - coords.min(axis=0)[:, None]
     axes = [np.eye(column.max() + 1, dtype=np.float32)[column] for column in columns]
     V = encoder.vocab_size
@@ -131,10 +131,10 @@ def _by_coordinates(encoder: Encoder) -> Places:
     known = np.zeros(V, np.bool_)
     known[tokens] = True
     nothing = np.zeros((1, encoder.max_length, POSITION_FEATURES), np.float32)
-    return Places(features, known, nothing, np.zeros(V, np.int64))
+    return TokenFeatures(features, known, nothing, np.zeros(V, np.int64))
 
 
-def _by_fractions(encoder: Encoder) -> Places:
+def _by_fractions(encoder: Encoder) -> TokenFeatures:
     found = elements(encoder, "model.embedding", "fractions", "free")
     V, sizes = encoder.vocab_size, encoder.sizes
     dimension = max(coords.shape[1] for _, coords in found.values())
@@ -160,7 +160,7 @@ def _by_fractions(encoder: Encoder) -> Places:
         share = (place / (place + n))[:, None]
         positions[s] = np.cos(np.pi * np.arange(POSITION_FEATURES) * share)
     known[list(marks.values())] = True
-    return Places(features, known, positions, size_of)
+    return TokenFeatures(features, known, positions, size_of)
 
 
 def _fractions(coords: np.ndarray) -> np.ndarray:

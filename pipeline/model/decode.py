@@ -139,7 +139,7 @@ class Lanes:
             decode_kernels.gather(past[: used * before], before, index, past[: used * self._lanes])
 
     def _tokens_seen(self) -> np.ndarray:
-        """Return the tokens of each sequence so far, ``(T, lanes)``; T = 0 without geometry."""
+        """Return the tokens of each sequence so far, ``(T, lanes)``; T = 0 without a bias."""
         return self._past[: self._seen * self._lanes].reshape(-1, self._lanes)
 
     def _classes(self, tokens: np.ndarray) -> np.ndarray:

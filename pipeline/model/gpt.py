@@ -6,9 +6,10 @@
 - untied output head
 - with an embedding by coordinates, an element's token is the sum of a learnt vector for each of its
   coordinates; with one by fractions, tokens, positions and the head's rows are what small networks
-  make of the features of their places (see ``pipeline.model.coordinate_embedding``)
-- with a geometry, a learnt bias on each attention score, one for each layer, head and relation of
-  the two tokens (after Graphormer, Ying et al. 2021, arXiv:2106.05234); it begins at zero
+  make of features of their coordinates (see ``pipeline.model.coordinate_embedding``)
+- with an attention bias, a learnt number is added to each attention score, one for each layer, head
+  and relation of the two tokens (after Graphormer, Ying et al. 2021, arXiv:2106.05234); it begins
+  at zero
 - embeddings drawn from N(0, 1), linear layers uniform in +-1/sqrt(inputs) (PyTorch's default),
   the two projections into the residual stream scaled by 1/sqrt(layers); the untied head is
   what matters: tied, from N(0, 0.02), the same net does not learn the lecture's first task in
@@ -29,17 +30,17 @@ from torch.nn import functional as F
 from pipeline.errors import UsageError, nearest
 
 if TYPE_CHECKING:
-    from pipeline.model.coordinate_embedding import Places
+    from pipeline.model.coordinate_embedding import TokenFeatures
 
 #: What a model may know of where its tokens lie; see ``pipeline.model.attention_bias``.
-GEOMETRIES = ("off", "distance", "offset")
+ATTENTION_BIASES = ("off", "distance", "offset")
 #: What the embedding of an element's token is made of; see ``pipeline.model.coordinate_embedding``.
 EMBEDDINGS = ("free", "coordinates", "fractions")
 #: How many numbers are known of a position in a sequence.
 POSITION_FEATURES = 9
 #: How many relations two tokens can have; 0 is that of a token that stands for no element.
 CLASSES = 64
-_NO_PLACES = "a model that is shown places needs them: give them to place"
+_NO_FEATURES = "a model with a coordinate embedding needs features: give them to set_features"
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class GPTConfig:
         layers: 1 to 256; no other value exceeds 2^24.
         heads: H, at least 1.
         width: D, a multiple of heads.
-        geometry: one of ``GEOMETRIES``, the relation that attention has a bias for.
+        attention_bias: one of ``ATTENTION_BIASES``, the relation that attention has a bias for.
         embedding: one of ``EMBEDDINGS``.
         features: K, how many numbers are known of a token; 0 with the embedding "free" alone.
 
@@ -65,7 +66,7 @@ class GPTConfig:
     layers: int = 2
     heads: int = 4
     width: int = 64
-    geometry: str = "off"
+    attention_bias: str = "off"
     embedding: str = "free"
     features: int = 0
 
@@ -81,9 +82,9 @@ class GPTConfig:
             raise UsageError(
                 f"width = {self.width} is no multiple of heads = {self.heads}; use width = {near}"
             )
-        if self.geometry not in GEOMETRIES:
-            known = nearest(str(self.geometry), GEOMETRIES)
-            raise UsageError(f"geometry {self.geometry!r}: unknown{known}")
+        if self.attention_bias not in ATTENTION_BIASES:
+            known = nearest(str(self.attention_bias), ATTENTION_BIASES)
+            raise UsageError(f"attention_bias {self.attention_bias!r}: unknown{known}")
         if self.embedding not in EMBEDDINGS:
             known = nearest(str(self.embedding), EMBEDDINGS)
             raise UsageError(f"embedding {self.embedding!r}: unknown{known}")
@@ -114,7 +115,7 @@ class Block(nn.Module):
         self.mlp_norm = _norm(D)
         self.up = nn.Linear(D, 4 * D, bias=False)
         self.down = nn.Linear(4 * D, D, bias=False)
-        known = config.geometry != "off"
+        known = config.attention_bias != "off"
         self.bias = nn.Parameter(torch.zeros(config.heads, CLASSES)) if known else None
 
     def forward(
@@ -123,7 +124,7 @@ class Block(nn.Module):
         """Map ``(B, T, D)`` to ``(B, T, D)``, each position seeing those before it and itself.
 
         Args:
-            classes: with a geometry, ``(B, T, T)`` as for `biases`; they say what is seen.
+            classes: with an attention bias, ``(B, T, T)`` as for `biases`; they say what is seen.
             seen: without, bool ``(B, 1, 1, T)``: what every position sees instead.
         """
         q, k, v = self.project(x)
@@ -171,8 +172,8 @@ class GPT(nn.Module):
 
     Args:
         config: the shape.
-        relation: with a geometry, what `relate` takes; a model without it computes nothing.
-        places: with an embedding that is not free, what `place` takes; likewise.
+        relation: with an attention bias, what `relate` takes; a model without it computes nothing.
+        features: with an embedding that is not free, what `set_features` takes; likewise.
         seed: draws the weights, the same on every device; None leaves them as torch makes them
             (to be overwritten).
     """
@@ -187,7 +188,7 @@ class GPT(nn.Module):
         self,
         config: GPTConfig,
         relation: np.ndarray | None = None,
-        places: "Places | None" = None,
+        features: "TokenFeatures | None" = None,
         *,
         seed: int | None = 0,
     ):
@@ -206,7 +207,7 @@ class GPT(nn.Module):
             self.token_net, self.head_net = _net(K, D), _net(K, D)
             self.position_net = _net(POSITION_FEATURES, D)
         self.relate(relation)
-        self.place(places)
+        self.set_features(features)
         if seed is not None:
             self._draw(seed)
 
@@ -250,13 +251,13 @@ class GPT(nn.Module):
         """Return the same for sizes ``(S,)``, or all: ``(S, V, D)``, ``(S, T, D)``, ``(S, V, D)``.
 
         Raises:
-            ValueError: an embedding of places, but no places.
+            ValueError: a coordinate embedding, but no features.
         """
         tokens, head = self.tokens.weight[None], self.head.weight[None]
         if self.config.embedding == "free":
             return tokens, self.positions.weight[None], head
         if self.features is None or self.times is None or self.known is None:
-            raise ValueError(_NO_PLACES)
+            raise ValueError(_NO_FEATURES)
         known = self.known[:, None]
         if self.config.embedding == "coordinates":
             placed = self.features @ self.coordinates.weight
@@ -275,29 +276,29 @@ class GPT(nn.Module):
     def _sizes(self, tokens: Tensor) -> Tensor:
         """Return the index of the size of each sequence ``(B, T)``, which its second token says."""
         if self.size_of is None:
-            raise ValueError(_NO_PLACES)
+            raise ValueError(_NO_FEATURES)
         return self.size_of[tokens[:, min(1, tokens.shape[1] - 1)]]
 
-    def place(self, places: "Places | None") -> None:
+    def set_features(self, features: "TokenFeatures | None") -> None:
         """Take over what is known of the tokens.
 
         It is no weight: files of models lack it, and it is made anew from the tokens
-        (``places.places``).
+        (`coordinate_embedding.token_features`).
 
         Raises:
-            ValueError: places for a free embedding, or of another shape.
+            ValueError: features for a free embedding, or of another shape.
         """
         config = self.config
         given: tuple[Tensor | None, ...] = (None,) * 4
-        if places is not None:
+        if features is not None:
             if config.embedding == "free":
-                raise ValueError("places: given to a model with a free embedding")
+                raise ValueError("features: given to a model with a free embedding")
             V, T, K = config.vocab_size, config.block_size, config.features
-            found = places.features.shape[1:], places.positions.shape[1:]
+            found = features.features.shape[1:], features.positions.shape[1:]
             if found != ((V, K), (T, POSITION_FEATURES)):
-                raise ValueError(f"places: expected features of ({V}, {K}) and {T} positions")
+                raise ValueError(f"expected features of ({V}, {K}) and {T} positions")
             device = self.head.weight.device
-            given = tuple(torch.from_numpy(part).to(device) for part in places)
+            given = tuple(torch.from_numpy(part).to(device) for part in features)
         for name, part in zip(("features", "known", "times", "size_of"), given, strict=True):
             self.register_buffer(name, part, persistent=False)
 
@@ -305,16 +306,16 @@ class GPT(nn.Module):
         """Take over the relation of every two tokens, uint8 ``(V, V)`` below ``CLASSES``.
 
         It is no weight: files of models lack it, and it is made anew from the tokens
-        (``geometry.relations``).
+        (`attention_bias.relations`).
 
         Raises:
-            ValueError: a table for a model without geometry, or of another type or shape.
+            ValueError: a table for a model without an attention bias, or of another type or shape.
         """
         table = None
         if relation is not None:
             V = self.config.vocab_size
-            if self.config.geometry == "off":
-                raise ValueError("relation: given to a model without geometry")
+            if self.config.attention_bias == "off":
+                raise ValueError("relation: given to a model without an attention bias")
             if relation.dtype != np.uint8 or relation.shape != (V, V) or relation.max() >= CLASSES:
                 raise ValueError(
                     f"relation: expected uint8 ({V}, {V}) below {CLASSES}, got {relation.dtype} "
@@ -324,13 +325,15 @@ class GPT(nn.Module):
         self.register_buffer("relation", table, persistent=False)
 
     def related(self) -> Tensor | None:
-        """Return the relation of every two tokens, uint8 ``(V, V)``; None without geometry.
+        """Return the relation of every two tokens, uint8 ``(V, V)``; None without a bias.
 
         Raises:
-            ValueError: a geometry, but no table.
+            ValueError: an attention bias, but no table.
         """
-        if self.relation is None and self.config.geometry != "off":
-            raise ValueError("a model with geometry needs its relation table: give it to relate")
+        if self.relation is None and self.config.attention_bias != "off":
+            raise ValueError(
+                "a model with an attention bias needs its relation table: give it to relate"
+            )
         return self.relation
 
     def _classes(self, tokens: Tensor) -> Tensor | None:

@@ -103,18 +103,18 @@ def example(
 ) -> Shown:
     """Tell a random part of each construction, packed ``(B, bytes)``, moved by a random symmetry.
 
-    How many choices are told is drawn uniformly, and then which: what sampling knows on its way.
+    How many choices are revealed is drawn uniformly, then which: what sampling knows on its way.
 
     Args:
-        counts: leave away what the told part rules out, and never learn to stop, since what is
+        counts: leave away what the revealed part rules out, and never learn to stop, since what is
             left says when.
     """
     members = board.members(cells, rng)
     most = members.sum(axis=1) + (not counts)
-    told = (rng.random(len(members)) * most).astype(np.int64)
+    revealed = (rng.random(len(members)) * most).astype(np.int64)
     keys = np.where(members, rng.random(members.shape), np.inf)
     rank = np.argsort(np.argsort(keys, axis=1), axis=1)
-    known = members & (rank < told[:, None])
+    known = members & (rank < revealed[:, None])
     free = board.free(known) | members if counts else np.ones_like(members)
     shown = arrange(size, known, free & ~known, members & ~known)
     if not counts:
@@ -167,7 +167,7 @@ def train(
     """Train a model in place on packed constructions ``{n: (B, bytes)}``; losses per choice.
 
     As ``train.train`` does, of which it takes the arguments. The sum of the losses of a
-    construction of K choices over what is told bounds its own, by the log of K! from above.
+    construction of K choices over what is revealed bounds its own, by the log of K! from above.
 
     Args:
         boards: of all sizes, rising, in the order in which they are seen.

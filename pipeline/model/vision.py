@@ -11,7 +11,7 @@
   the choice that joins next. What is known being a random part of a construction, this is order-
   agnostic autoregression (Uria et al. 2014, arXiv:1310.1757; Hoogeboom et al. 2022,
   arXiv:2110.02037): the sum of its losses bounds the construction's own
-- with a geometry, the biases of `gpt.Block`, by the places of two choices
+- with an attention bias, the biases of `gpt.Block`, by the places of two choices
 
 Shapes: B boards, L positions, M choices, D width, d coordinates.
 """
@@ -41,7 +41,7 @@ class VisionConfig:
 
     Attributes:
         dimensions: d, 1 to 64.
-        layers, heads, width, geometry: as for `GPTConfig`.
+        layers, heads, width, attention_bias: as for `GPTConfig`.
 
     Raises:
         UsageError: a value out of range.
@@ -51,7 +51,7 @@ class VisionConfig:
     layers: int = 2
     heads: int = 4
     width: int = 64
-    geometry: str = "off"
+    attention_bias: str = "off"
 
     def __post_init__(self):
         if type(self.dimensions) is not int or not 1 <= self.dimensions <= 64:
@@ -60,7 +60,7 @@ class VisionConfig:
 
     def blocks(self) -> GPTConfig:
         """Return the shape of its blocks."""
-        return GPTConfig(1, 1, self.layers, self.heads, self.width, self.geometry)
+        return GPTConfig(1, 1, self.layers, self.heads, self.width, self.attention_bias)
 
     def flops(self, positions: float) -> float:
         """Return the operations of one position's products, forward, among so many."""
@@ -86,7 +86,8 @@ def view(
 
     Args:
         places: for each size the fractions ``(M, d)`` in 0..1 and whole steps ``(M, d)``.
-        relations: with a geometry, uint8 ``(M, M)`` for each size, as of ``geometry.among``.
+        relations: uint8 ``(M, M)`` for each size, as of `attention_bias.among`; None without a
+            bias.
     """
     lengths = np.array([len(steps) + 1 for _, steps in places])
     waves = np.concatenate([_waves(*place) for place in places])

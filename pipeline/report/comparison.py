@@ -1,48 +1,41 @@
 """A comparison of arms as tables for the terminal and in Markdown, and as a figure."""
 
+import io
 import math
 from typing import Any
 
 from pipeline.benchmarking.comparison import Comparison
 from pipeline.benchmarking.statistics import ArmSummary, SizeSummary, curve
 from pipeline.report.curves import Chart, Line, curves_svg
+from pipeline.report.terminal import console, table
 
 
 def print_comparison(comparison: Comparison, out: Any) -> None:
     """Print a table and the verdicts of each size, then those over all, on a rich console."""
-    from rich.table import Table
-
     if not comparison.sizes:
         out.print("no run has finished yet")
         return
     sentences = comparison.sentences()
     for size in comparison.sizes:
-        out.print(f"\n{_title(comparison, size)}", style="bold", markup=False)
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        for i, name in enumerate(_headers(size)):
-            head = name.replace("reached ", "reached\n").replace(" to ", "\nto ")
-            table.add_column(
-                head, justify="right" if i else "left", overflow="fold", no_wrap=bool(i)
-            )
+        out.print(f"\n{_title(comparison, size)}", style="bold")
+        first, *numbers = _headers(size)
+        heads = (h.replace("reached ", "reached\n").replace(" to ", "\nto ") for h in numbers)
+        made = table(first, *(f"{head}>" for head in heads))
         for each in size.arms:
-            table.add_row(*_row(each))
-        out.print(table)
+            made.add_row(*_row(each))
+        out.print(made)
         for n, text in sentences:
             if n == size.n:
-                out.print(text, markup=False)
+                out.print(text)
     together = [text for n, text in sentences if n is None]
     for text in ([""] if together else []) + together + ["", *comparison.notes()]:
-        out.print(text, markup=False)
+        out.print(text)
 
 
 def text(comparison: Comparison) -> str:
     """Return the tables and verdicts as text, 100 columns wide."""
-    import io
-
-    from rich.console import Console
-
     out = io.StringIO()
-    print_comparison(comparison, Console(width=100, file=out))
+    print_comparison(comparison, console(file=out))
     return out.getvalue()
 
 

@@ -22,7 +22,7 @@ from pipeline.errors import UsageError
 from pipeline.report import figures
 from pipeline.report.board import board_svg, geometry, heatmap_svg, is_board, mirrors
 from pipeline.report.gathering import Member, Story, members, usage
-from pipeline.report.terminal import from_generator, imported
+from pipeline.report.terminal import from_generator, imported, span
 from pipeline.storage.collection import Collection
 from pipeline.storage.files import digest
 
@@ -30,12 +30,6 @@ from pipeline.storage.files import digest
 _BOARDS, _LISTED = 12, 2000
 #: Numbers of what sets of points block, over all boards; the best one's come in any case.
 _BLOCKED = 150_000
-_ORIGINS = {
-    "seed": "search, round 0",
-    "search": "search alone",
-    "generator": "candidate, then search",
-    "import": "given",
-}
 _STEPS = 255  # of the share of an elite, in the heat maps
 
 
@@ -166,7 +160,7 @@ def comparison_page(stories: Sequence[Story]) -> str:
 
 def _found_by(member: Member) -> str:
     descent = ", from what was given" if member.imported and member.origin != "import" else ""
-    return _ORIGINS[member.origin] + descent
+    return figures.ORIGIN_TITLES[member.origin] + descent
 
 
 def _summary(story: Story) -> dict[str, Any]:
@@ -196,7 +190,7 @@ def _render(name: str, data: dict[str, Any], **more: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": _number, "span": _span}
+    environment.filters |= {"number": _number, "span": span}
     return environment.get_template(name).render(
         data=data,
         style=Markup(read("page.css")),
@@ -314,13 +308,3 @@ def _number(value: float | None, digits: int = 1) -> str:
     if value is None:
         return "–"
     return f"{value:,}" if isinstance(value, int) else f"{value:,.{digits}f}"
-
-
-def _span(seconds: float | None) -> str:
-    """Write seconds as people do."""
-    if seconds is None:
-        return "–"
-    whole = round(seconds)
-    if whole < 120:
-        return f"{whole} s"
-    return f"{whole // 60} min" if whole < 7200 else f"{whole // 3600} h {whole % 3600 // 60} min"

@@ -4,33 +4,19 @@ What our figures are made of is a small part of SVG: groups, rectangles, circles
 the commands M, L, H, V, h, v and Z. Anything else is an error, lest a part be lost unseen.
 """
 
-import importlib.util
 import io
 import re
 from collections.abc import Mapping
 from typing import Any
 from xml.etree import ElementTree
 
-from pipeline.errors import PipelineError
+from pipeline.errors import check_installed
 
 _INHERITED = ("fill", "stroke", "stroke-width", "stroke-dasharray", "font-size")
 _PIXELS = 96  # to an inch, as in SVG
 _POINT = 72 / _PIXELS  # points to a pixel
 _PNG = 300  # dots to an inch
 _ANCHORS = {"start": "left", "middle": "center", "end": "right"}
-
-
-def check_renderer() -> None:
-    """See that there is what draws PDF and PNG.
-
-    Raises:
-        PipelineError: matplotlib is missing.
-    """
-    if importlib.util.find_spec("matplotlib") is None:
-        raise PipelineError(
-            "PDF and PNG need matplotlib; install it with: pip install 'extremal-pipeline[plot]', "
-            "or write a .svg"
-        )
 
 
 def render(svg: str, kind: str) -> bytes:
@@ -40,7 +26,7 @@ def render(svg: str, kind: str) -> bytes:
         PipelineError: matplotlib is missing.
         ValueError: an SVG that has more than our figures do.
     """
-    check_renderer()
+    check_installed("matplotlib", kind.upper(), "plot")
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

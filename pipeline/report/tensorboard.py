@@ -4,7 +4,6 @@ It is made from the run's own rounds alone, so it can be thrown away and made ag
 that a run promises depends on it.
 """
 
-import importlib.util
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +11,7 @@ import numpy as np
 
 from pipeline.callbacks import Callbacks
 from pipeline.core.score_stats import Distribution
-from pipeline.errors import PipelineError
+from pipeline.errors import check_installed
 from pipeline.problem import Problem
 from pipeline.report.board import layout
 from pipeline.report.terminal import parts
@@ -33,19 +32,6 @@ _LOSSES = {"loss": "loss/training", "holdout_loss": "loss/held out"}
 _STATISTICS = ("mean", "median", "top20", "max", "invalid", "wrong_format")
 
 
-def check_tensorboard() -> None:
-    """See that TensorBoard is installed.
-
-    Raises:
-        PipelineError: it is not.
-    """
-    if importlib.util.find_spec("tensorboard") is None:
-        raise PipelineError(
-            "--tensorboard needs the package tensorboard; install it with: "
-            "pip install 'extremal-pipeline[tensorboard]'"
-        )
-
-
 class TensorBoard(Callbacks):
     """Writes the rounds of a run to its folder ``tensorboard``, those that are there at once."""
 
@@ -61,7 +47,7 @@ class TensorBoard(Callbacks):
             PipelineError: tensorboard is missing.
             RunError: a round is damaged.
         """
-        check_tensorboard()
+        check_installed("tensorboard", "--tensorboard", "tensorboard")
         from torch.utils.tensorboard import SummaryWriter
 
         self._run, self._problem, self._lost = run, problem, lost

@@ -1,8 +1,8 @@
 """What a run looks like in a terminal: the lecture's statistics, histograms, a run on one line."""
 
 import sys
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import IO, Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
@@ -26,16 +26,12 @@ def statistics_table(rounds: list[dict[str, Any]], n: int) -> Table:
         rounds: the stats of rounds, as in stats.json.
         n: the size the run searches for.
     """
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("round", justify="right")
-    table.add_column("what")
     names = ("count", "mean", "median", "top 20 %", "max", "invalid", "wrong format")
-    for name in names:
-        table.add_column(name, justify="right")
+    made = table("round>", "what", *(f"{name}>" for name in names))
     for stats in rounds:
         for what, found in parts(stats, n):
             failures = [str(found["invalid"]), str(found["wrong_format"])]
-            table.add_row(
+            made.add_row(
                 str(stats["round"]),
                 what,
                 f"{found['count']:,}",
@@ -45,7 +41,7 @@ def statistics_table(rounds: list[dict[str, Any]], n: int) -> Table:
                 "-" if found["max"] is None else str(found["max"]),
                 *(failures if what == "sampled" else ("", "")),
             )
-    return table
+    return made
 
 
 def parts(stats: dict[str, Any], n: int) -> list[tuple[str, Distribution]]:
@@ -118,14 +114,35 @@ def histogram(found: Distribution, what: str, title: str, width: int = 80) -> Te
     return text
 
 
-def console(stderr: bool = False, quiet: bool = False) -> Console:
+def table(*columns: str, whole: Sequence[str] = (), footer: bool = False) -> Table:
+    """Return a table without a frame.
+
+    Args:
+        columns: their heads; one that ends in ">" is pushed to the right, as numbers are.
+        whole: those, beside numbers, that are never wrapped.
+        footer: whether columns have one.
+    """
+    made = Table(box=None, pad_edge=False, header_style="bold", show_footer=footer)
+    for column in columns:
+        number = column.endswith(">")
+        made.add_column(
+            column.removesuffix(">"),
+            justify="right" if number else "left",
+            no_wrap=number or column in whole,
+            overflow="fold",
+        )
+    return made
+
+
+def console(stderr: bool = False, quiet: bool = False, file: IO[str] | None = None) -> "Terminal":
     """Return a console that honours NO_COLOR and wraps nothing where there is no terminal.
 
     Args:
         quiet: print nothing.
+        file: print to this file instead.
     """
-    file = drawable(sys.stderr if stderr else sys.stdout)
-    made = _Console(
+    file = drawable(sys.stderr if stderr else sys.stdout) if file is None else file
+    made = Terminal(
         file=file, stderr=stderr, quiet=quiet, highlight=False, markup=False, emoji=False
     )
     if not made.is_terminal:
@@ -133,8 +150,12 @@ def console(stderr: bool = False, quiet: bool = False) -> Console:
     return made
 
 
-class _Console(Console):
+class Terminal(Console):
     """A console on which a text is that text: no markup, no control characters."""
+
+    def say(self, text: str) -> None:
+        """Print a line, however long it is."""
+        self.print(text, soft_wrap=True)
 
     def render_str(self, text: str, **options: Any) -> Text:
         return super().render_str(printable(text), **options)
@@ -157,15 +178,6 @@ def span(seconds: float) -> str:
     if seconds < 3600:
         return f"{seconds // 60} min {seconds % 60} s"
     return f"{seconds // 3600} h {seconds % 3600 // 60} min"
-
-
-def bytes_text(size: int) -> str:
-    """Write a number of bytes with the prefix that suits it: 1 kB is 1000 bytes."""
-    value, units = float(size), ["bytes", "kB", "MB", "GB"]
-    while value >= 999.5 and len(units) > 1:
-        value, units = value / 1000, units[1:]
-    whole = value >= 9.95 or units[0] == "bytes"
-    return f"{value:,.0f} {units[0]}" if whole else f"{value:.1f} {units[0]}"
 
 
 def _bars(scores: dict[int, int]) -> Iterator[tuple[str, int]]:

@@ -9,7 +9,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.report.terminal import span
+from pipeline.report.terminal import span, table
 
 _ROUNDS = 8  # of those that ended, shown
 _BLOCKS = "▁▂▃▄▅▆▇█"
@@ -104,17 +104,14 @@ class Story:
         return grid
 
     def _table(self) -> Table:
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        for name in ("round", "best", "seconds"):
-            table.add_column(name, justify="right")
-        table.add_column("best of every round")
+        made = table("round>", "best>", "seconds>", "best of every round")
         scores = [r["best"] for r in self.rounds]
         shown = self.rounds[-_ROUNDS:]
         for i, row in enumerate(shown):
             best = "-" if row["best"] is None else str(row["best"])
             drawn = sparks(scores[-40:]) if i == len(shown) - 1 else ""
-            table.add_row(str(row["number"]), best, f"{row['seconds']:.0f}", drawn)
-        return table
+            made.add_row(str(row["number"]), best, f"{row['seconds']:.0f}", drawn)
+        return made
 
 
 def sparks(scores: list[int | None]) -> str:

@@ -12,7 +12,8 @@ import numpy as np
 
 from pipeline.config import Config
 from pipeline.core.bitset import first_of_each
-from pipeline.core.population import ORIGINS, Population, tells_descent
+from pipeline.core.population import ORIGINS, Population
+from pipeline.core.population_files import tells_descent
 from pipeline.core.symmetry import canonical
 from pipeline.engine.weights import LEARNED
 from pipeline.errors import PipelineError, RunError, VerificationError

@@ -281,9 +281,11 @@ class Run:
             raise self.damaged(path, number) from error
 
     def _scores(self, number: int, n: int) -> Any:
+        from pipeline.core.population_files import scores
+
         path = self.file(number, f"n{n}.parquet")
         try:
-            return stats.stored_scores(path)
+            return scores(path)
         except (OSError, ValueError, TypeError, LookupError) as error:  # pyarrow's among them
             raise self.damaged(path, number) from error
 

@@ -1,7 +1,6 @@
 """stats.json of a round, held against the scores that the round stored."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from pipeline.core.score_stats import checked_stats, distribution
@@ -27,16 +26,3 @@ def checked(data: Any, number: int, n: int, scores: Mapping[int, Any]) -> dict[s
         if found["pool"][size]["histogram"] != true["histogram"]:
             raise ValueError(f"its histogram of size {size} is not that of n{size}.parquet")
     return found | {"pool": kept}
-
-
-def stored_scores(path: Path) -> Any:
-    """Return the scores in a file of constructions, int64 ``(size,)``, without their cells.
-
-    Raises:
-        OSError, ValueError, TypeError, LookupError: it cannot be read, or has no such column.
-    """
-    import pyarrow.parquet as pq
-
-    with pq.ParquetFile(path, page_checksum_verification=True) as file:
-        column = file.read(columns=["score"], use_threads=False).column("score")
-    return column.to_numpy().astype("int64", casting="safe")

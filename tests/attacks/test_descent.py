@@ -12,7 +12,7 @@ from conftest import TINY, contents, only_run, redo_manifest
 from loops import Loop
 
 from pipeline.config import config_from
-from pipeline.core import population
+from pipeline.core import population_files
 from pipeline.core.population import Population
 from pipeline.core.symmetry import canonical
 from pipeline.plugins import load_problem
@@ -128,11 +128,11 @@ def without_descent(folder: Path) -> None:
     """Turn the pools of a round into those that do not know of descent, its manifest too."""
     for file in folder.glob("*.parquet"):
         table = pq.read_table(file)
-        metadata = json.loads(table.schema.metadata[population._KEY]) | {"schema": 1}
+        metadata = json.loads(table.schema.metadata[population_files._KEY]) | {"schema": 1}
         del metadata["digest"]
-        metadata["digest"] = population._digest(metadata)
+        metadata["digest"] = population_files._digest(metadata)
         table = table.drop_columns(["imported"])
-        text = {population._KEY: json.dumps(metadata)}
+        text = {population_files._KEY: json.dumps(metadata)}
         pq.write_table(table.replace_schema_metadata(text), file)
     redo_manifest(folder.parent.parent, int(folder.name))
 

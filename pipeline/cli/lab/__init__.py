@@ -42,6 +42,22 @@ def scale_option(function: Any) -> Any:
     )(function)
 
 
+def task_options(function: Any) -> Any:
+    """Add TASK, and the options that say which part of it is meant at which scale."""
+    lengths = "Lengths of the strings of a rule.  [default: 30:40]"
+    function = click.option("--lengths", default="30:40", help=lengths)(function)
+    rule = "Of five-rules: 1 to 5, or all.  [default: all]"
+    function = scale_option(click.option("--rule", help=rule)(function))
+    return click.argument("task")(function)
+
+
+def training_options(function: Any) -> Any:
+    """Add ``--device``, ``--runs`` and ``--json``."""
+    device = "Device of the model.  [default: cpu; auto at lecture]"
+    function = runs_option(json_option(function))
+    return click.option("--device", type=Choice(DEVICES), help=device)(function)
+
+
 @lab.command("list")
 @scale_option
 @json_option
@@ -52,28 +68,19 @@ def list_(scale: str, as_json: bool) -> None:
     found = entries(scale)
     if as_json:
         keys = ("name", "title", "lecture")
-        told = [{k: getattr(e, k) for k in keys} | {"labels": [*(e.tasks or {})]} for e in found]
-        print_json({"tasks": told})
+        rows = [{k: getattr(e, k) for k in keys} | {"labels": [*(e.tasks or {})]} for e in found]
+        print_json({"tasks": rows})
         return
-    from rich.table import Table
+    from pipeline.report.terminal import console, table
 
-    from pipeline.report.terminal import console
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("task", "what", "the lecture"):
-        table.add_column(name, no_wrap=name == "task")
+    made = table("task", "what", "the lecture", whole=["task"])
     for entry in found:
-        table.add_row(entry.name, entry.title, entry.lecture)
-    console().print(table)
+        made.add_row(entry.name, entry.title, entry.lecture)
+    console().print(made)
 
 
 @lab.command("run")
-@click.argument("task")
-@scale_option
-@click.option("--rule", help="Of five-rules: 1 to 5, or all.  [default: all]")
-@click.option(
-    "--lengths", default="30:40", help="Lengths of the strings of a rule.  [default: 30:40]"
-)
+@task_options
 @click.option("--seed", default=0, help="The rng seed.  [default: 0]")
 @click.option("--steps", type=int, help="Optimiser steps.")
 @click.option("--batch", type=int, help="Strings per step.")
@@ -83,11 +90,7 @@ def list_(scale: str, as_json: bool) -> None:
 @click.option("--weight-decay", type=float, help="Weight decay of the matrices.")
 @click.option("--parameters", help="Size of the model, as 27k or 1.5M parameters.")
 @click.option("--checkpoints", help="Steps at which the model is kept, as 1000,15000.")
-@click.option(
-    "--device", type=Choice(DEVICES), help="Device of the model.  [default: cpu; auto at lecture]"
-)
-@runs_option
-@json_option
+@training_options
 def run(task: str, **options: Any) -> None:
     """Train the GPT on a task, and count how often it obeys the rule.
 
@@ -105,22 +108,13 @@ def run(task: str, **options: Any) -> None:
 
 
 @lab.command()
-@click.argument("task")
-@scale_option
-@click.option("--rule", help="Of five-rules: 1 to 5, or all.  [default: all]")
-@click.option(
-    "--lengths", default="30:40", help="Lengths of the strings of a rule.  [default: 30:40]"
-)
+@task_options
 @click.option("--weight-decay", "decays", help="Values, as 0,0.01,0.1.")
 @click.option("--learning-rate", "rates", help="Values, as 0.001,0.003.")
 @click.option("--parameters", "sizes", help="Values, as 5k,27k.")
 @click.option("--seeds", default=1, help="How many rng seeds, from 0.  [default: 1]")
 @click.option("--steps", type=int, help="Optimiser steps.")
-@click.option(
-    "--device", type=Choice(DEVICES), help="Device of the model.  [default: cpu; auto at lecture]"
-)
-@runs_option
-@json_option
+@training_options
 def sweep(task: str, decays: str | None, rates: str | None, sizes: str | None, **options: Any):
     """Train over several values and rng seeds, and print a table.
 
@@ -162,11 +156,7 @@ def sweep(task: str, decays: str | None, rates: str | None, sizes: str | None, *
 @click.option(
     "-o", "out", metavar="FILE", help="Also write the table to FILE, with how it was made."
 )
-@click.option(
-    "--device", type=Choice(DEVICES), help="Device of the model.  [default: cpu; auto at lecture]"
-)
-@runs_option
-@json_option
+@training_options
 def all_(out: str | None, only: str | None, **options: Any) -> None:
     """Run every task, and print the results beside the lecture's.
 
@@ -234,7 +224,7 @@ def attention(
     opened = find_lab_run(run_, runs_root(runs))
     from pipeline.lab.looking import look
 
-    told = look(
+    looked = look(
         opened,
         string=string,
         steps=values.steps(steps),
@@ -243,14 +233,14 @@ def attention(
         file=file,
     )
     if as_json:
-        print_json({"run": str(opened.path), **told})
+        print_json({"run": str(opened.path), **looked})
         return
-    for step, lines in told["sharpest"].items():
+    for step, lines in looked["sharpest"].items():
         for line in lines:
             at = "the beginning" if not line["looks at"] else f"position {line['looks at']}"
             echo(
                 f"step {int(step):,}: writing position {line['writes']}, layer {line['layer']} "
                 f"head {line['head']} looks at {at} with weight {line['weight']:.2f}"
             )
-    for name in told["files"]:
+    for name in looked["files"]:
         echo(str(opened.path / name))

@@ -1,6 +1,6 @@
 """What came of lab runs, as text and tables."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from pipeline.cli.common import print_json
@@ -14,38 +14,34 @@ def finish(runs: Sequence[Any], as_json: bool) -> None:
     if as_json:
         print_json({"runs": [str(run.path) for run in runs], "rows": rows})
         return
-    from rich.table import Table
-
-    from pipeline.report.terminal import console
+    from pipeline.report.terminal import console, table
 
     out = console()
     for run in runs:
         for row in (run.found or {}).get("rows", []):
-            out.print(f"{row['name']}: {row['measured']}", style="bold", markup=False)
+            out.print(f"{row['name']}: {row['measured']}", style="bold")
             for text in row.get("samples", [])[:2]:
-                out.print(text, markup=False, soft_wrap=True)
+                out.say(text)
         for text, good in (run.found or {}).get("samples", [])[: 10 if len(runs) == 1 else 3]:
-            out.print(f"{'ok' if good else 'no'}  {text}", markup=False, soft_wrap=True)
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("task", "measured", "chance", "the lecture"):
-        table.add_column(name)
+            out.say(f"{'ok' if good else 'no'}  {text}")
+    made = table("task", "measured", "chance", "the lecture")
     for row in rows:
         chance = "-" if row["chance"] is None else percent(row["chance"])
-        table.add_row(row["name"], row["measured"], chance, row["lecture"])
-    out.print(table)
+        made.add_row(row["name"], row["measured"], chance, row["lecture"])
+    out.print(made)
     for row in rows:
         for title in ("forced", "errors"):
-            told = [
+            shares = [
                 f"{k} {v:.2f}" if "in each" in k else f"{k} {percent(v)}"
                 for k, v in row.get(title, {}).items()
             ]
-            if told:
+            if shares:
                 what = "where the rule decides" if title == "forced" else "of what was written"
-                out.print(f"{row['name']}, {what}: {', '.join(told)}", markup=False)
+                out.print(f"{row['name']}, {what}: {', '.join(shares)}")
     if rows[0]["scale"] == "small":
         out.print("scale small: shorter than the lecture's training; see --scale lecture")
     for run in runs:
-        out.print(str(run.path / "page.html"), soft_wrap=True, markup=False)
+        out.say(str(run.path / "page.html"))
 
 
 def swept(place: dict[str, Any], runs: Sequence[Any]) -> dict[str, Any]:
@@ -66,25 +62,20 @@ def swept(place: dict[str, Any], runs: Sequence[Any]) -> dict[str, Any]:
 
 def print_sweep(rows: Sequence[dict[str, Any]]) -> None:
     """Print the table of a sweep."""
-    from rich.table import Table
-
     from pipeline.lab.work import percent
-    from pipeline.report.terminal import console
+    from pipeline.report.terminal import console, table
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    names = [name for name in rows[0] if name not in ("runs",)]
-    for name in names:
-        table.add_column(name.replace("_", " "), justify="left" if name == "task" else "right")
+    names = [name for name in rows[0] if name != "runs"]
+    heads = [name.replace("_", " ") + (">" if name != "task" else "") for name in names]
+    made = table(*heads)
+
+    def cell(name: str, value: Any) -> str:
+        if value is None:
+            return "-"
+        if name in ("mean", "lowest", "highest", "decided"):
+            return percent(value)
+        return f"{value:,}" if name == "parameters" else str(value)
+
     for row in rows:
-        cells: Iterable[str] = (
-            "-"
-            if row[name] is None
-            else percent(row[name])
-            if name in ("mean", "lowest", "highest", "decided")
-            else f"{row[name]:,}"
-            if name == "parameters"
-            else str(row[name])
-            for name in names
-        )
-        table.add_row(*cells)
-    console().print(table)
+        made.add_row(*(cell(name, row[name]) for name in names))
+    console().print(made)

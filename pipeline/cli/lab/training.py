@@ -78,30 +78,29 @@ def perform(
         prepare(what["device"], threads=1)
         steps = what.get("budget", {}).get("steps", 0)
         early = keep or ((steps // 10,) if pictures else ())
-        late = _Late()
+        late, name = _Late(), values.name_of(entry, what.get("label", ""))
 
-        def begun(run: Any, what: dict[str, Any] = what, late: "_Late" = late) -> None:
+        def begun(run: Any, what: Any = what, late: Any = late, name: str = name) -> None:
             late.log = run
             if not options["as_json"]:
                 echo(str(run.path), err=True)
             err.print(
                 f"{values.name_of(entry, what.get('label', ''))}, scale {what['scale']}, seed "
                 f"{what['seed']}, {what['device']}",
-                highlight=False,
             )
 
         try:
             with Live(err) as live:
-                live.begin(values.name_of(entry, what.get("label", "")))
-                told = CallbackList([EventLog(late), live])
+                live.begin(name)
+                listeners = CallbackList([EventLog(late), live])
                 run = work.perform(
-                    entry, what, root, words(), told, keep=early, begun=begun, again=again
+                    entry, what, root, words(), listeners, keep=early, begun=begun, again=again
                 )
                 if pictures and entry.tasks is not None:
-                    draw(run, told)
+                    draw(run, listeners)
         except (Interrupted, KeyboardInterrupt):
             where = f"; {late.log.path} holds what there was" if late.log is not None else ""
-            err.print(f"stopped{where}. Finished runs are kept.", soft_wrap=True)
+            err.say(f"stopped{where}. Finished runs are kept.")
             sys.exit(130)
         if not (run.path / "page.html").exists() or pictures:
             write_file(run.path / "page.html", page(run).encode())

@@ -1,8 +1,11 @@
 """What the words of a lab command mean: tasks, parts, steps, numbers."""
 
-from typing import Any
+from math import inf
+from typing import Any, TypeVar
 
 from pipeline.errors import UsageError
+
+Number = TypeVar("Number", int, float)
 
 
 def find(spec: str, scale: str, lengths: str) -> Any:
@@ -41,25 +44,12 @@ def name_of(entry: Any, label: str) -> str:
 
 def steps(text: str | None) -> list[int]:
     """Read steps as ``1000,15000``; none for no text."""
-    if not text:
-        return []
-    try:
-        found = sorted({int(part) for part in text.split(",")})
-    except ValueError:
-        found = [0]
-    if found[0] < 1:
-        raise UsageError(f"{text}: write steps as 1000,15000")
-    return found
+    return sorted(set(_listed(int, text, f"{text}: write steps as 1000,15000", least=1)))
 
 
 def numbers(option: str, text: str | None) -> list[float]:
     """Read numbers as ``0,0.01,0.1``; none for no text."""
-    if text is None:
-        return []
-    try:
-        return [float(part) for part in text.split(",")]
-    except ValueError:
-        raise UsageError(f"{option} {text}: write numbers as 0,0.01,0.1") from None
+    return _listed(float, text, f"{option} {text}: write numbers as 0,0.01,0.1")
 
 
 def count(text: str) -> int:
@@ -76,10 +66,19 @@ def count(text: str) -> int:
 
 def cell(text: str | None) -> tuple[int, int] | None:
     """Read row and column as ``5,4``."""
-    if text is None:
-        return None
+    wrong = f"--cell {text}: write row and column as 5,4"
+    found = _listed(int, text, wrong)
+    if text is not None and len(found) != 2:
+        raise UsageError(wrong)
+    return (found[0], found[1]) if found else None
+
+
+def _listed(kind: type[Number], text: str | None, wrong: str, least: float = -inf) -> list[Number]:
+    """Return the numbers of a list with commas; none for no text."""
     try:
-        row, column = map(int, text.split(","))
+        found = [kind(part) for part in text.split(",")] if text is not None else []
     except ValueError:
-        raise UsageError(f"--cell {text}: write row and column as 5,4") from None
-    return row, column
+        raise UsageError(wrong) from None
+    if found and min(found) < least:
+        raise UsageError(wrong)
+    return found

@@ -1,4 +1,4 @@
-"""Tokens known by their places: their features, that every decoder agrees, and unseen sizes."""
+"""Coordinate embeddings: their features, that every decoder agrees, and unseen sizes."""
 
 import json
 from typing import Any
@@ -17,7 +17,7 @@ from pipeline.errors import PipelineError, RunError, UsageError
 from pipeline.generators.gpt import GPTGenerator
 from pipeline.model.attention_bias import relations
 from pipeline.model.checkpoint import load_model, save_model
-from pipeline.model.coordinate_embedding import Places, places
+from pipeline.model.coordinate_embedding import TokenFeatures, token_features
 from pipeline.model.decode import Batch, Lanes
 from pipeline.model.gpt import GPT, GPTConfig
 from pipeline.model.sample import sample
@@ -40,26 +40,26 @@ def written(sizes, kind="points", symmetry=None, order="sorted"):
 ENCODER = written((3, 4))
 
 
-def known(embedding, encoder: Encoder = ENCODER) -> Places:
-    found = places(encoder, embedding)
+def known(embedding, encoder: Encoder = ENCODER) -> TokenFeatures:
+    found = token_features(encoder, embedding)
     assert found is not None
     return found
 
 
-def shape(embedding, encoder=ENCODER, width=16, heads=2, length=14, geometry="off"):
-    told = places(encoder, embedding)
+def shape(embedding, encoder=ENCODER, width=16, heads=2, length=14, bias="off"):
+    told = token_features(encoder, embedding)
     features = 0 if told is None else told.features.shape[2]
-    return GPTConfig(encoder.vocab_size, length, 2, heads, width, geometry, embedding, features)
+    return GPTConfig(encoder.vocab_size, length, 2, heads, width, bias, embedding, features)
 
 
-def cut(told: Places | None, length) -> Places | None:
+def cut(told: TokenFeatures | None, length) -> TokenFeatures | None:
     return None if told is None else told._replace(positions=told.positions[:, :length])
 
 
-def net(embedding, encoder=ENCODER, seed=0, length=14, geometry="off", **more):
-    config = shape(embedding, encoder, length=length, geometry=geometry, **more)
-    told = cut(places(encoder, embedding), length)
-    return GPT(config, relations(encoder, geometry), told, seed=seed)
+def net(embedding, encoder=ENCODER, seed=0, length=14, bias="off", **more):
+    config = shape(embedding, encoder, length=length, bias=bias, **more)
+    told = cut(token_features(encoder, embedding), length)
+    return GPT(config, relations(encoder, bias), told, seed=seed)
 
 
 def lines(rows=37, length=14, n=4, seed=0):
@@ -146,10 +146,10 @@ def test_any_number_of_coordinates_will_do(embedding, d):
     assert np.abs(rows).max() <= 1
 
 
-def test_what_has_no_places_is_refused_in_one_line():
-    assert places(ENCODER, "free") is None
+def test_what_has_no_coordinates_is_refused_in_one_line():
+    assert token_features(ENCODER, "free") is None
     with pytest.raises(UsageError, match="did you mean 'fractions'"):
-        places(ENCODER, "fraction")
+        token_features(ENCODER, "fraction")
     with pytest.raises(UsageError, match="did you mean 'coordinates'"):
         GPTConfig(9, 9, embedding="coordinate", features=3)
     for features, embedding in ((0, "fractions"), (3, "free"), (1 << 25, "coordinates")):
@@ -157,16 +157,16 @@ def test_what_has_no_places_is_refused_in_one_line():
             GPTConfig(9, 9, embedding=embedding, features=features)
     for embedding in KINDS:
         with pytest.raises(UsageError, match=r"'dense' tokens do not stand .* or embedding 'free'"):
-            places(written((3,), "dense"), embedding)
+            token_features(written((3,), "dense"), embedding)
     moving = written((3, 4))
     moving.element_tokens = lambda n: np.arange(n * n, dtype=np.int32) + 5  # by number, not place
     with pytest.raises(UsageError, match="token 8 stands for elements at several places"):
-        places(moving, "coordinates")
-    assert places(moving, "fractions") is not None
+        token_features(moving, "coordinates")
+    assert token_features(moving, "fractions") is not None
 
 
 @pytest.mark.parametrize("embedding", KINDS)
-def test_places_that_do_not_fit_are_refused(embedding):
+def test_features_that_do_not_fit_are_refused(embedding):
     told = known(embedding)
     config = shape(embedding, length=ENCODER.max_length)
     for bad in (
@@ -180,7 +180,7 @@ def test_places_that_do_not_fit_are_refused(embedding):
         GPT(shape("free"), None, told)
     bare = GPT(config)
     for use in (lambda: bare(lines()), lambda: bare.tables(ENCODER.prefix(4))):
-        with pytest.raises(ValueError, match="needs them"):
+        with pytest.raises(ValueError, match="needs features"):
             use()
 
 
@@ -191,9 +191,9 @@ def test_places_that_do_not_fit_are_refused(embedding):
 @pytest.mark.parametrize("embedding", KINDS)
 @pytest.mark.parametrize("kind", [Lanes, Batch])
 @pytest.mark.parametrize("dtype", [FP32, BF16])
-@pytest.mark.parametrize("geometry", ["off", "offset"])
-def test_the_cache_changes_nothing(embedding, kind, dtype, geometry):
-    model = net(embedding, width=24, heads=3, geometry=geometry)
+@pytest.mark.parametrize("bias", ["off", "offset"])
+def test_the_cache_changes_nothing(embedding, kind, dtype, bias):
+    model = net(embedding, width=24, heads=3, bias=bias)
     close: dict[str, Any] = {"atol": 2e-5 if dtype == FP32 else 0.08}
     for n in (4, 3):  # a decoder can begin anew, at another size
         tokens = lines(n=n)
@@ -314,13 +314,13 @@ def test_a_model_comes_back_from_its_file(embedding, tmp_path):
     model = net(embedding)
     save_model(path, model)
     assert not {"features", "known", "times", "size_of"} & safetensors.torch.load_file(path).keys()
-    again = load_model(path, model.config, places=cut(known(embedding), 14))
+    again = load_model(path, model.config, features=cut(known(embedding), 14))
     assert torch.equal(again(lines()), model(lines()))
     with pytest.raises(RunError, match=f"embedding = {embedding}, expected free"):
         load_model(path, shape("free"))
 
 
-def test_a_file_from_before_there_were_places_still_loads(tmp_path):
+def test_a_file_from_before_there_were_coordinates_still_loads(tmp_path):
     path = tmp_path / "model.safetensors"
     model = net("free")
     new = ("embedding", "features")
@@ -357,7 +357,7 @@ def test_fractions_are_usual_where_tokens_stand_for_elements(asked, tokens, foun
     generator = Loop(tiny(model={"embedding": asked, "tokens": tokens})).generator
     assert isinstance(generator, GPTGenerator)
     assert generator.shape().embedding == found
-    assert (generator.places is None) == (found == "free")
+    assert (generator.features is None) == (found == "free")
 
 
 def test_a_model_may_be_kept_from_the_size_it_is_asked_for():

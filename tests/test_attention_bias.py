@@ -1,4 +1,4 @@
-"""Attention that knows the geometry: its table, its bias, and that every decoder agrees."""
+"""Attention bias: its table, its bias, and that every decoder agrees."""
 
 import json
 from itertools import combinations_with_replacement
@@ -44,14 +44,14 @@ def table(kind="distance", encoder: Encoder = ENCODER) -> np.ndarray:
     return found
 
 
-def shape(geometry="distance", width=16, heads=2, length=14):
-    return GPTConfig(ENCODER.vocab_size, length, 2, heads, width, geometry)
+def shape(bias="distance", width=16, heads=2, length=14):
+    return GPTConfig(ENCODER.vocab_size, length, 2, heads, width, bias)
 
 
-def net(geometry="distance", width=16, heads=2, seed=0, length=14, spread=2.0):
+def net(bias="distance", width=16, heads=2, seed=0, length=14, spread=2.0):
     """Return a model whose biases are drawn, with that deviation."""
-    given = None if geometry == "off" else table(geometry)
-    model = GPT(shape(geometry, width, heads, length), given, seed=seed)
+    given = None if bias == "off" else table(bias)
+    model = GPT(shape(bias, width, heads, length), given, seed=seed)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for bias in biases(model):
@@ -74,10 +74,10 @@ def lines(rows=37, length=14, seed=0):
 
 
 @pytest.mark.parametrize(("kind", "symmetry"), [("points", None), ("orbits", "half-turn")])
-@pytest.mark.parametrize("geometry", KINDS)
-def test_the_table_is_that_of_counting_by_hand(geometry, kind, symmetry):
+@pytest.mark.parametrize("bias", KINDS)
+def test_the_table_is_that_of_counting_by_hand(bias, kind, symmetry):
     encoder = written((3, 5, 6), kind, symmetry)
-    found = table(geometry, encoder)
+    found = table(bias, encoder)
     place = {}
     for n in encoder.sizes:
         for cell in np.ndindex(n, n):
@@ -96,7 +96,7 @@ def test_the_table_is_that_of_counting_by_hand(geometry, kind, symmetry):
                 assert found[a, b] == 0
                 continue
             gaps = sorted(abs(p - q) for p, q in zip(place[a], place[b], strict=True))
-            relation = tuple(gaps) if geometry == "offset" else gaps[0] ** 2 + gaps[1] ** 2
+            relation = tuple(gaps) if bias == "offset" else gaps[0] ** 2 + gaps[1] ** 2
             assert seen.setdefault(int(found[a, b]), relation) == relation
     assert len(place) == encoder.vocab_size - 6
     assert len(set(seen.values())) == len(seen)
@@ -104,35 +104,35 @@ def test_the_table_is_that_of_counting_by_hand(geometry, kind, symmetry):
     assert max(seen) < CLASSES
 
 
-@pytest.mark.parametrize("geometry", KINDS)
-def test_far_relations_share_a_class_and_near_ones_do_not(geometry):
+@pytest.mark.parametrize("bias", KINDS)
+def test_far_relations_share_a_class_and_near_ones_do_not(bias):
     encoder = written((20,))
-    found = table(geometry, encoder)[4:, 4:].reshape(20, 20, 20, 20)[0, 0]
+    found = table(bias, encoder)[4:, 4:].reshape(20, 20, 20, 20)[0, 0]
     assert found.min() == 1
     assert found.max() < CLASSES
     assert len(np.unique(found)) > 50
     near = [int(found[r, c]) for r, c in combinations_with_replacement(range(4), 2)]
     assert len(set(near)) == len(near)
-    assert found[0, 19] == found[0, 18] or geometry == "distance"
+    assert found[0, 19] == found[0, 18] or bias == "distance"
     along = found[0].astype(int)
-    assert (np.diff(along) >= 0).all() or geometry == "offset"
+    assert (np.diff(along) >= 0).all() or bias == "offset"
     assert np.array_equal(found, found.T)
 
 
-@pytest.mark.parametrize("geometry", KINDS)
+@pytest.mark.parametrize("bias", KINDS)
 @pytest.mark.parametrize("d", [1, 3, 8, 70])
-def test_any_number_of_coordinates_will_do(geometry, d):
+def test_any_number_of_coordinates_will_do(bias, d):
     rng = np.random.default_rng(0)
     coords = np.unique(rng.integers(-50, 50, size=(40, d)), axis=0).astype(np.int32)
     ground = GroundSet(7, coords, np.arange(len(coords), dtype=np.int32)[None])
-    found = table(geometry, make_encoder("points", {7: ground}))
+    found = table(bias, make_encoder("points", {7: ground}))
     assert np.array_equal(found, found.T)
     assert found[4:, 4:].min() == 1
     assert found.max() < CLASSES
     assert set(np.diag(found)[4:].tolist()) == {1}
 
 
-def test_what_has_no_geometry_is_refused_in_one_line():
+def test_what_has_no_bias_is_refused_in_one_line():
     assert relations(ENCODER, "off") is None
     with pytest.raises(UsageError, match="did you mean 'distance'"):
         relations(ENCODER, "distanse")
@@ -152,10 +152,10 @@ def test_what_has_no_geometry_is_refused_in_one_line():
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("geometry", KINDS)
+@pytest.mark.parametrize("bias", KINDS)
 @pytest.mark.parametrize("dtype", [FP32, BF16])
-def test_without_a_bias_it_is_the_plain_model_bit_for_bit(geometry, dtype):
-    plain, knowing = net("off", 64, 4), net(geometry, 64, 4, spread=0)
+def test_without_a_bias_it_is_the_plain_model_bit_for_bit(bias, dtype):
+    plain, knowing = net("off", 64, 4), net(bias, 64, 4, spread=0)
     tokens = lines()
     with torch.autocast("cpu", dtype, enabled=dtype == BF16):
         assert torch.equal(plain(tokens), knowing(tokens))
@@ -266,10 +266,10 @@ def test_a_sequence_has_the_same_bits_in_every_batch(dtype):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("geometry", KINDS)
-def test_greedy_decoding_gives_the_tokens_of_the_whole_model(geometry):
+@pytest.mark.parametrize("bias", KINDS)
+def test_greedy_decoding_gives_the_tokens_of_the_whole_model(bias):
     for seed in range(4):
-        model = net(geometry, 24, 3, seed, length=20)
+        model = net(bias, 24, 3, seed, length=20)
         options: dict[str, Any] = {"eos": EOS, "pad": PAD, "temperature": 0, "seed": 0}
         drawn = sample(model, np.array([1, 4]), 3, length=20, precision="fp32", **options)
         tokens = [1, 4]
@@ -334,9 +334,9 @@ def test_a_model_comes_back_from_its_file(tmp_path):
     save_model(path, model)
     assert "relation" not in safetensors.torch.load_file(path)
     again = load_model(path, model.config, relation=table("offset"))
-    assert again.config.geometry == "offset"
+    assert again.config.attention_bias == "offset"
     assert torch.equal(again(lines()), model(lines()))
-    with pytest.raises(RunError, match="geometry = offset, expected distance"):
+    with pytest.raises(RunError, match="attention_bias = offset, expected distance"):
         load_model(path, shape("distance"))
     bare = load_model(path)
     for use in (lambda: bare(lines()), lambda: Lanes(bare, 1, 14, FP32)):
@@ -344,13 +344,24 @@ def test_a_model_comes_back_from_its_file(tmp_path):
             use()
 
 
-def test_a_file_from_before_there_was_geometry_still_loads(tmp_path):
+def test_a_file_from_before_there_was_bias_still_loads(tmp_path):
     path = tmp_path / "model.safetensors"
     model = net("off")
-    config = {key: value for key, value in vars(model.config).items() if key != "geometry"}
+    config = {key: value for key, value in vars(model.config).items() if key != "attention_bias"}
     about = {"format": 1, "kind": "model", "config": config}
     path.write_bytes(safetensors.torch.save(model.state_dict(), {"pipeline": json.dumps(about)}))
     again = load_model(path, shape("off"))
+    assert torch.equal(again(lines()), model(lines()))
+
+
+def test_a_file_that_calls_its_bias_as_before_still_loads(tmp_path):
+    path = tmp_path / "model.safetensors"
+    model = net("offset")
+    config = vars(model.config) | {"geometry": "offset"}
+    del config["attention_bias"]
+    about = {"format": 1, "kind": "model", "config": config}
+    path.write_bytes(safetensors.torch.save(model.state_dict(), {"pipeline": json.dumps(about)}))
+    again = load_model(path, shape("offset"), relation=table("offset"))
     assert torch.equal(again(lines()), model(lines()))
 
 
@@ -359,7 +370,7 @@ def test_a_table_that_does_not_fit_is_refused():
     for bad in (good[:-1], good.astype(np.int64), good + np.uint8(60)):
         with pytest.raises(ValueError, match="expected uint8"):
             GPT(shape(), bad)
-    with pytest.raises(ValueError, match="without geometry"):
+    with pytest.raises(ValueError, match="without an attention bias"):
         GPT(shape("off"), good)
 
 
@@ -368,7 +379,7 @@ def test_a_table_that_does_not_fit_is_refused():
 
 @gpu
 @torch.no_grad()
-def test_a_gpu_knows_the_geometry():
+def test_a_gpu_knows_the_bias():
     model, tokens = net("offset", 64, 4), lines(50)
     whole = model(tokens)
     model = model.to("cuda")
@@ -381,7 +392,7 @@ def test_a_gpu_knows_the_geometry():
 
 
 @gpu
-def test_a_gpu_learns_the_geometry():
+def test_a_gpu_learns_the_bias():
     rng = np.random.default_rng(0)
     data = {n: pack(rng.random((40, n * n)) < 0.3) for n in (3, 4)}
     config = TrainConfig(steps=40, evaluate_every=20, batch=16)
