@@ -55,7 +55,7 @@ def short_paths(v, members, size, slot, counts, change, coords, edge, n):
         w = read(members, i)
         x, y = np.int64(coords[w, 0]), np.int64(coords[w, 1])
         here, there = read(near, x), read(near, y)
-        if here | there == 0 or x == a or y == a or x == b or y == b:
+        if here | there == 0 or (x - a) * (x - b) * (y - a) * (y - b) == 0:
             continue
         # The path a, x, y lacks {y, b}; and so on.
         if here & 1:

@@ -1,6 +1,6 @@
 """Graphs: the problems on them, their values by brute force, isomorphism, and graph6."""
 
-from itertools import combinations, permutations
+from itertools import combinations, pairwise, permutations
 from math import factorial
 
 import numpy as np
@@ -71,7 +71,7 @@ def test_the_best_known_values_rise_with_n_by_no_more_than_a_vertex_can_bring(na
     values = [known.value for known in found if known is not None]
     assert problem.known(1) is None
     assert [known is not None for known in found] == [k < len(values) for k in range(58)]
-    for n, (smaller, larger) in enumerate(zip(values, values[1:], strict=False), start=3):
+    for n, (smaller, larger) in enumerate(pairwise(values), start=3):
         # Without a vertex of least degree there are at most as many edges as on n - 1 vertices.
         assert smaller <= larger <= smaller + 2 * larger // n
 
