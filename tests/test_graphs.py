@@ -125,6 +125,7 @@ SYMMETRIC = {
     ),
     "no-edges": (12, [], factorial(12)),
     "star": (40, [(0, i) for i in range(1, 40)], MOST),
+    "twins": (9, [(0, i) for i in range(2, 6)] + [(1, i) for i in range(2, 6)], 2 * 24 * 6),
     "rook": (
         25,
         [(a, b) for a, b in combinations(range(25), 2) if a // 5 == b // 5 or a % 5 == b % 5],

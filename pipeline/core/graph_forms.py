@@ -2,8 +2,9 @@
 
 The method is that of McKay, Practical graph isomorphism, Congressus Numerantium 30 (1981): colour
 refinement, a vertex singled out where colours do not tell them apart, and automorphisms that are
-met on the way cut off what can bring nothing new. It is exact. The whole symmetric group need not
-be listed, which nobody could.
+met on the way cut off what can bring nothing new. Vertices with the same neighbours, isolated ones
+say, are told apart in one step. It is exact. The whole symmetric group need not be listed, which
+nobody could.
 """
 
 import numpy as np
@@ -69,6 +70,13 @@ def _all_forms(cells, ends, at, codes, forms, orders):
             beside[begin[b + 1]] = a
             begin[a + 1] += 1
             begin[b + 1] += 1
+        for v in range(n):
+            for i in range(begin[v] + 1, begin[v + 1]):
+                w, j = beside[i], i
+                while j > begin[v] and beside[j - 1] > w:
+                    beside[j] = beside[j - 1]
+                    j -= 1
+                beside[j] = w
         orders[row] = _form(begin, beside, points[:many], ends, at, codes, forms[row])
 
 
@@ -85,13 +93,11 @@ def _form(begin, beside, points, ends, at, codes, form):
     """
     n = len(at)
     # Of the node at each level: its vertices by cells, their colours (where the cell begins), the
-    # cell that is split, how much of it is done, the vertex singled out, the trace.
+    # cell that is split, how much of it is done, how many twins it holds if nothing else, the
+    # vertex singled out, the trace.
     order, colour = np.empty((n + 1, n), np.int64), np.zeros((n + 1, n), np.int64)
-    cell, size, done = (
-        np.zeros(n + 1, np.int64),
-        np.zeros(n + 1, np.int64),
-        np.zeros(n + 1, np.int64),
-    )
+    cell, size = np.zeros(n + 1, np.int64), np.zeros(n + 1, np.int64)
+    done, twins = np.zeros(n + 1, np.int64), np.zeros(n + 1, np.int64)
     path, trace = np.full(n + 1, -1), np.zeros(n + 1, np.int64)
     better = np.zeros(n + 1, np.bool_)  # than the best leaf, by its trace
     code = np.zeros(n, np.int64)
@@ -99,7 +105,7 @@ def _form(begin, beside, points, ends, at, codes, form):
     # Of the best leaf.
     depth = -1
     best_path, best_trace = np.full(n + 1, -1), np.zeros(n + 1, np.int64)
-    named = np.empty(n, np.int64)
+    best_twins, named = np.zeros(n + 1, np.int64), np.empty(n, np.int64)
     # Automorphisms that were met.
     known, met = np.empty((4, n), np.int64), 0
     parent = np.empty(n, np.int64)
@@ -107,7 +113,7 @@ def _form(begin, beside, points, ends, at, codes, form):
     order[0] = np.arange(n)
     trace[0] = _refine(begin, beside, codes, order[0], colour[0], code)
     better[0] = True
-    level = _enter(order[0], colour[0], cell, size, done, 0)
+    level = _enter(begin, beside, order[0], colour[0], cell, size, done, twins, 0)
     while level >= 0:
         if size[level] == 0:  # a leaf
             image[:] = 0
@@ -119,6 +125,7 @@ def _form(begin, beside, points, ends, at, codes, form):
                 depth, form[:], named[:] = level, image, order[level]
                 for i in range(level + 1):
                     best_path[i], best_trace[i], better[i] = path[i], trace[i], False
+                    best_twins[i] = twins[i]
             elif against == 0:
                 if met == len(known):
                     known = np.concatenate((known, np.empty_like(known)))
@@ -137,7 +144,9 @@ def _form(begin, beside, points, ends, at, codes, form):
             continue
         v = order[level, cell[level] + done[level]]
         done[level] += 1
-        if met > 0 and done[level] > 1:
+        if twins[level] > 0:
+            done[level] = size[level]
+        elif met > 0 and done[level] > 1:
             _join_orbits(known[:met], path, level, parent)
             seen = False
             for i in range(done[level] - 1):
@@ -146,18 +155,21 @@ def _form(begin, beside, points, ends, at, codes, form):
                 continue
         path[level] = v
         below = level + 1
-        _single_out(
-            order[level], colour[level], cell[level], size[level], v, order[below], colour[below]
-        )
+        here = order[level], colour[level], cell[level], size[level], v, twins[level]
+        _single_out(*here, order[below], colour[below])
         trace[below] = _refine(begin, beside, codes, order[below], colour[below], code)
         better[below] = better[level]
         if not better[level]:
             if below > depth or trace[below] > best_trace[below]:
                 continue
             better[below] = trace[below] < best_trace[below]
-        level = _enter(order[below], colour[below], cell, size, done, below)
+        level = _enter(begin, beside, order[below], colour[below], cell, size, done, twins, below)
     automorphisms = 1
     for i in range(depth):
+        for k in range(2, best_twins[i] + 1):
+            automorphisms = automorphisms * k if automorphisms <= MOST // k else MOST
+        if best_twins[i] > 0:
+            continue
         _join_orbits(known[:met], best_path, i, parent)
         orbit = 0
         for v in range(n):
@@ -210,32 +222,51 @@ def _refine(begin, beside, codes, order, colour, code):
 
 
 @kernel
-def _single_out(order, colour, cell, size, v, new_order, new_colour):
-    """Give vertex v of a cell the cell's colour, the rest of it the next."""
+def _single_out(order, colour, cell, size, v, twins, new_order, new_colour):
+    """Give vertex v of a cell the cell's colour, the rest of it the next; twins one each."""
     for u in range(len(order)):
         new_order[u], new_colour[u] = order[u], colour[u]
     k = cell + 1
     for i in range(cell, cell + size):
-        if order[i] != v:
+        if twins > 0:
+            new_colour[order[i]] = i
+        elif order[i] != v:
             new_order[k] = order[i]
             new_colour[order[i]] = cell + 1
             k += 1
-    new_order[cell] = v
+    if twins == 0:
+        new_order[cell] = v
 
 
 @kernel
-def _enter(order, colour, cell, size, done, level):
+def _enter(begin, beside, order, colour, cell, size, done, twins, level):
     """Choose the first cell of several vertices, if there is one; return the level."""
     n = len(order)
-    size[level], done[level] = 0, 0
+    size[level], done[level], twins[level] = 0, 0, 0
     for i in range(1, n):
         if colour[order[i]] == colour[order[i - 1]]:
             cell[level], stop = i - 1, i
             while stop < n and colour[order[stop]] == i - 1:
                 stop += 1
             size[level] = stop - i + 1
+            twins[level] = size[level]
+            for j in range(i, stop):
+                if not _same_neighbours(begin, beside, order[i - 1], order[j]):
+                    twins[level] = 0
+                    break
             break
     return level
+
+
+@kernel
+def _same_neighbours(begin, beside, v, w):
+    """Tell whether two vertices have the same neighbours, which are listed in rising order."""
+    if begin[v + 1] - begin[v] != begin[w + 1] - begin[w]:
+        return False
+    same = True
+    for i in range(begin[v + 1] - begin[v]):
+        same &= beside[begin[v] + i] == beside[begin[w] + i]
+    return same
 
 
 @kernel

@@ -5,7 +5,7 @@ Defined in formats.txt of nauty (McKay): the number of vertices, then a bit for 
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -17,7 +17,7 @@ _LINE = re.compile(r"[?-~]+")
 _VERTICES = 2**18 - 1
 
 
-def to_graph6(n: int, edges: Iterable[tuple[int, int]]) -> str:
+def to_graph6(n: int, edges: Iterable[Sequence[int]]) -> str:
     """Write a graph on the vertices 0 .. n - 1 as a line, without its end.
 
     Raises:
