@@ -52,9 +52,9 @@ class Found:
 
     def __str__(self) -> str:
         """Draw it, and say what it is."""
-        from pipeline.report.board import board_text
+        from pipeline.report.drawing import drawn_text
 
-        drawn = board_text(self.problem.ground(self.n).coords, self.elements)
+        drawn = drawn_text(self.problem.ground(self.n), self.elements)
         return "\n\n".join(filter(None, [drawn, self._summary()]))
 
     def __repr__(self) -> str:
@@ -70,9 +70,9 @@ class Found:
         """Draw it in a notebook."""
         from html import escape
 
-        from pipeline.report.board import board_svg
+        from pipeline.report.drawing import drawn_svg
 
-        drawn = board_svg(self.problem.ground(self.n).coords, self.elements)
+        drawn = drawn_svg(self.problem.ground(self.n), self.elements)
         return f"<figure>{drawn or ''}<figcaption>{escape(self._summary())}</figcaption></figure>"
 
 

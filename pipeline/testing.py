@@ -102,6 +102,8 @@ class ProblemContract:
                 moved = apply(np.repeat(row[None], len(g), axis=0), t.ground, g)
                 valid = [t.valid(bitset.points(image, t.ground.m)) for image in moved]
                 assert len(set(valid)) == 1, f"{t}: group[{valid.index(not valid[0])}] does not act"
+                forms = canonical(moved, t.ground)
+                assert (forms == forms[0]).all(), f"{t}: equivalent sets have different forms"
 
     def test_hook_counts_match_the_oracle(self) -> None:
         for t in self._truths():

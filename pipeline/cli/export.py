@@ -8,7 +8,7 @@ import click
 from pipeline.cli.common import Target, target_options, tell_judge, writable
 from pipeline.storage import files
 
-_LISTS, _PICTURES = ("json", "csv", "parquet", "lean-list"), ("svg", "tikz")
+_LISTS, _PICTURES = ("json", "csv", "parquet", "lean-list", "graph6"), ("svg", "tikz")
 
 
 @click.command()
@@ -61,13 +61,14 @@ def export(
         pool = (_one_of_each(plugin, pool) if inequivalent else pool).top(top)
     text = ""
     if kind != "parquet":
-        rows, coords = _rows(plugin, held.spec, pool), plugin.ground(pool.n).coords
+        rows, ground = _rows(plugin, held.spec, pool), plugin.ground(pool.n)
         write: dict[str, Any] = {
             "json": lambda: exporting.to_json(rows),
             "csv": lambda: exporting.to_csv(rows),
             "lean-list": lambda: exporting.to_lean(rows),
-            "svg": lambda: exporting.to_svg(rows[0], coords),
-            "tikz": lambda: exporting.to_tikz(rows[0], coords),
+            "graph6": lambda: exporting.to_graph6(rows, ground),
+            "svg": lambda: exporting.to_svg(rows[0], ground),
+            "tikz": lambda: exporting.to_tikz(rows[0], ground),
         }
         text = write[kind]()
     tell_judge(plugin)

@@ -231,12 +231,12 @@ def print_best(plugin: Any, found: dict[str, Any], out: Any) -> None:
     import numpy as np
 
     from pipeline.plugins import judge
-    from pipeline.report.board import board_text
+    from pipeline.report.drawing import drawn_text
 
-    coords = plugin.ground(found["n"]).coords
-    index = {tuple(row): v for v, row in enumerate(coords.tolist())}
+    ground = plugin.ground(found["n"])
+    index = {tuple(row): v for v, row in enumerate(ground.coords.tolist())}
     points = np.array([index[tuple(point)] for point in found["points"]], dtype=np.int32)
-    drawing = board_text(coords, points)
+    drawing = drawn_text(ground, points)
     if drawing is not None and 2 * found["n"] - 1 <= out.width:
         out.print(drawing)
         out.print()

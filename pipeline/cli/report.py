@@ -173,8 +173,8 @@ def _figure_of(held: Any, what: str, suffix: str, target: Target) -> str:
 def _board(held: Any, index: int, suffix: str) -> str:
     from pipeline.report import exporting
 
-    row, coords = held.described(index), held.problem.ground(held.n).coords
-    return exporting.to_tikz(row, coords) if suffix == ".tex" else exporting.to_svg(row, coords)
+    row, ground = held.described(index), held.problem.ground(held.n)
+    return exporting.to_tikz(row, ground) if suffix == ".tex" else exporting.to_svg(row, ground)
 
 
 def _figure(

@@ -168,10 +168,10 @@ def _writable(text: str) -> Path:
 def _print(plugin: Any, n: int, symmetry: str, answer: Any, out: Any) -> None:
     """Print the set, what is proved about it, and its place beside the recorded value."""
     from pipeline.core.bitset import points
-    from pipeline.report.board import board_text
+    from pipeline.report.drawing import drawn_text
 
-    coords = plugin.ground(n).coords
-    drawing = board_text(coords, points(answer.cells, len(coords)))
+    ground = plugin.ground(n)
+    drawing = drawn_text(ground, points(answer.cells, ground.m))
     if drawing is not None and 2 * n - 1 <= out.width:
         out.print(drawing)
         out.print()

@@ -1,11 +1,13 @@
 """The finite set whose subsets are constructions, and the group that acts on it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from pipeline.core.bitset import mismatch
+
+Forms = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,6 +24,14 @@ class GroundSet:
         class_names: a name for each symmetry class that has one, as the indices (into
             ``group``) of elements that generate a subgroup of that class.
 
+        graph: whether constructions are graphs on the vertices 0 .. n - 1, their elements the
+            edges: all pairs of vertices, the smaller first. They are then equivalent where they
+            are isomorphic, drawn as graphs, and written as graph6.
+        forms: canonical forms of the problem's own, under a group that is too large to be
+            listed: ``forms(cells)`` returns for packed uint8 ``(B, bytes)`` as many rows, equal
+            exactly for equivalent constructions, and int64 ``(B,)``, the orders of the
+            stabilisers. None for the least images under ``group``.
+
     Raises:
         ValueError: an attribute of another dtype, shape or range. That the rows of ``group``
             are distinct and closed is checked where the group is first used as one.
@@ -31,6 +41,8 @@ class GroundSet:
     coords: np.ndarray
     group: np.ndarray
     class_names: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    graph: bool = False
+    forms: Forms | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.n, int) or self.n < 1:
@@ -51,6 +63,14 @@ class GroundSet:
         wrong = np.flatnonzero((np.sort(group, axis=1) != everyone).any(axis=1))
         if len(wrong):
             raise mismatch("group", "permutations of the elements", f"none in row {wrong[0]}")
+        if self.graph:
+            b, a = np.tril_indices(self.n, -1)
+            pairs = np.stack([a, b], axis=1)
+            if (
+                coords.shape != pairs.shape
+                or (np.unique(coords, axis=0) != np.unique(pairs, axis=0)).any()
+            ):
+                raise mismatch("coords", f"all pairs a < b of {self.n} vertices", coords)
         for name, seeds in self.class_names.items():
             if not all(0 <= seed < len(group) for seed in seeds):
                 expected = f"indices in 0 .. {len(group) - 1}"

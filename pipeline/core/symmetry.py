@@ -1,13 +1,14 @@
 """Group actions on a ground set: orbits, canonical form, stabiliser, symmetry classes."""
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 
 from pipeline.core import bitset
 from pipeline.core.bitset import mismatch, row_points
-from pipeline.core.ground_set import GroundSet
+from pipeline.core.graph_forms import graph_forms
+from pipeline.core.ground_set import Forms, GroundSet
 from pipeline.core.jit import is_loaded, njit, suited
 from pipeline.core.permutation_group import PermutationGroup, Subgroup
 from pipeline.errors import UsageError, nearest
@@ -120,9 +121,10 @@ def normaliser(ground: GroundSet, cls: SymmetryClass) -> tuple[int, ...]:
 
 
 def canonical(cells: np.ndarray, ground: GroundSet) -> np.ndarray:
-    """Return for each row its least image (bytes compared in order) under the whole group.
+    """Return the canonical form of each row: equal exactly for equivalent constructions.
 
-    Two constructions are equivalent exactly when their canonical rows are equal.
+    That is its least image (bytes compared in order) under the whole group, unless the ground set
+    has forms of its own.
 
     Args:
         cells: packed uint8 ``(B, bytes)``; so is the result.
@@ -131,6 +133,9 @@ def canonical(cells: np.ndarray, ground: GroundSet) -> np.ndarray:
         ValueError: ``cells`` does not fit the ground set.
     """
     cells = bitset.checked(cells, ground.m)
+    own = _own_forms(ground)
+    if own is not None:
+        return own(cells)[0]
     work = cells.size * len(ground.group)
     least = _least_images if is_loaded() or work > _NUMPY_BYTES else _least_images_in_numpy
     return least(cells, np.ascontiguousarray(ground.group))
@@ -169,12 +174,17 @@ def stabiliser(row: np.ndarray, ground: GroundSet) -> tuple[int, ...]:
 
 
 def stabiliser_orders(cells: np.ndarray, ground: GroundSet) -> np.ndarray:
-    """Return int32 ``(B,)``: how many group elements fix each row of uint8 ``(B, bytes)``.
+    """Return integers ``(B,)``: how many symmetries fix each row of uint8 ``(B, bytes)``.
+
+    These are elements of the group; the automorphisms of a graph.
 
     Raises:
         ValueError: ``cells`` does not fit the ground set.
     """
     cells = bitset.checked(cells, ground.m)
+    own = _own_forms(ground)
+    if own is not None:
+        return own(cells)[1]
     return _count_fixing(cells, ground.group)
 
 
@@ -182,11 +192,14 @@ def stabiliser_names(cells: np.ndarray, ground: GroundSet) -> list[str]:
     """Return for each row of uint8 ``(B, bytes)`` the symmetry class of its stabiliser.
 
     One that is none of ``symmetry_classes`` (the list may be short where the group is large) is
-    "order-ORDER".
+    "order-ORDER"; so are all where the ground set has canonical forms of its own.
 
     Raises:
         ValueError: ``cells`` does not fit the ground set.
     """
+    if _own_forms(ground) is not None:
+        orders = stabiliser_orders(cells, ground).tolist()
+        return ["trivial" if order == 1 else f"order-{order}" for order in orders]
     group = _permutations(ground)
     names = {min(group.conjugates(c.elements)): c.name for c in symmetry_classes(ground)}
     seen: dict[Subgroup, str] = {}
@@ -223,6 +236,13 @@ def class_name(ground: GroundSet, subgroup: tuple[int, ...]) -> str | None:
         if cls.order == len(subgroup) and min(group.conjugates(cls.elements)) == smallest:
             return cls.name
     return None
+
+
+def _own_forms(ground: GroundSet) -> Forms | None:
+    """Return what gives the ground set's own canonical forms, if it has any."""
+    if ground.graph and ground.forms is None:
+        return partial(graph_forms, edges=ground.coords, n=ground.n)
+    return ground.forms
 
 
 @lru_cache(maxsize=32)

@@ -382,8 +382,11 @@ def _side(coords: np.ndarray) -> int:
 
 
 def default_weights(ground: GroundSet) -> dict[str, np.ndarray]:
-    """Return the weights worth trying where none are asked for: on large sides the border's too."""
+    """Return the weights worth trying where none are asked for: on large sides the border's too.
+
+    The vertices of a graph have no border.
+    """
     none = {"": np.zeros(0, np.float32)}
-    if _side(ground.coords) < _LARGE:
+    if ground.graph or _side(ground.coords) < _LARGE:
         return none
     return {"border": make_weights("border", ground, {})} | none

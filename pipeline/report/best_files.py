@@ -7,7 +7,7 @@ import numpy as np
 
 from pipeline.callbacks import Callbacks
 from pipeline.problem import Problem
-from pipeline.report.board import board_svg
+from pipeline.report.drawing import drawn_svg
 from pipeline.state import State
 from pipeline.storage.pruning import prune
 from pipeline.storage.round_files import described
@@ -36,7 +36,7 @@ class BestFiles(Callbacks):
                 top = pool.take(np.array([pool.best()]))
                 found = described(self._problem, self._run.config, top)
                 files[f"n{n}.json"] = (json.dumps(found) + "\n").encode()
-                drawing = board_svg(self._problem.ground(n).coords, top.points(0))
+                drawing = drawn_svg(self._problem.ground(n), top.points(0))
                 if drawing is not None:
                     files[f"n{n}.svg"] = drawing.encode()
         self._run.write_best(files)

@@ -1,4 +1,4 @@
-"""Constructions written down for other programs: JSON, CSV, SVG, TikZ, Lean."""
+"""Constructions written down for other programs: JSON, CSV, graph6, SVG, TikZ, Lean."""
 
 import csv
 import io
@@ -8,8 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.core.ground_set import GroundSet
 from pipeline.errors import UsageError
-from pipeline.report.board import board_svg, is_board
+from pipeline.report.board import is_board
+from pipeline.report.drawing import drawn_svg
+from pipeline.report.graph_drawing import graph_tikz
+from pipeline.storage import graph6
 
 #: One construction: what ``constructions.as_json`` makes of it, and more columns of plain values.
 Row = dict[str, Any]
@@ -44,16 +48,29 @@ def to_lean(rows: Sequence[Row]) -> str:
     return f"def constructions : List (List ({kind})) :=\n  [{body}]\n"
 
 
-def to_tikz(row: Row, coords: np.ndarray) -> str:
-    """Draw one construction as a ``tikzpicture``, row 0 on top.
-
-    Args:
-        coords: int ``(m, d)``, of the whole ground set.
+def to_graph6(rows: Sequence[Row], ground: GroundSet) -> str:
+    """Write a line for each graph.
 
     Raises:
-        UsageError: the ground set is no grid of the plane.
+        UsageError: the elements are no edges.
     """
-    rows, columns = _board(coords)
+    if not ground.graph:
+        raise UsageError(
+            "--format graph6: the elements are no edges of a graph; write the points with: "
+            "pipeline export RUN --format json"
+        )
+    return "".join(graph6.to_graph6(row["n"], row["points"]) + "\n" for row in rows)
+
+
+def to_tikz(row: Row, ground: GroundSet) -> str:
+    """Draw one construction as a ``tikzpicture``: a graph, or a board with row 0 on top.
+
+    Raises:
+        UsageError: the ground set is neither.
+    """
+    if ground.graph:
+        return graph_tikz(ground, _elements(row, ground))
+    rows, columns = _board(ground.coords)
     dots = "\n".join(f"  \\fill ({c}.5,{rows - 1 - r}.5) circle (0.32);" for r, c in row["points"])
     return (
         "\\begin{tikzpicture}[scale=0.3]\n"
@@ -61,30 +78,31 @@ def to_tikz(row: Row, coords: np.ndarray) -> str:
     )
 
 
-def to_svg(row: Row, coords: np.ndarray) -> str:
+def to_svg(row: Row, ground: GroundSet) -> str:
     """Draw one construction as an SVG document.
-
-    Args:
-        coords: int ``(m, d)``, of the whole ground set.
 
     Raises:
         UsageError: there is no board to draw the ground set on.
     """
-    index = {tuple(place): v for v, place in enumerate(coords.tolist())}
-    drawn = board_svg(coords, np.array([index[tuple(p)] for p in row["points"]], dtype=np.int32))
+    drawn = drawn_svg(ground, _elements(row, ground))
     if drawn is None:
         raise UsageError(
-            f"elements of {coords.shape[1]} coordinates, or as far apart as these, cannot be "
-            "drawn; write them with: pipeline export RUN --format json"
+            f"elements of {ground.coords.shape[1]} coordinates, or as far apart as these, cannot "
+            "be drawn; write them with: pipeline export RUN --format json"
         )
     return drawn
+
+
+def _elements(row: Row, ground: GroundSet) -> np.ndarray:
+    index = {tuple(place): v for v, place in enumerate(ground.coords.tolist())}
+    return np.array([index[tuple(point)] for point in row["points"]], dtype=np.int32)
 
 
 def _board(coords: np.ndarray) -> tuple[int, int]:
     if not is_board(coords):
         raise UsageError(
-            "TikZ draws full grids of the plane alone; draw an SVG, or write the points with: "
-            "pipeline export RUN --format json"
+            "TikZ draws full grids of the plane and graphs alone; draw an SVG, or write the points "
+            "with: pipeline export RUN --format json"
         )
     rows, columns = (coords.max(axis=0) + 1).tolist()
     return rows, columns

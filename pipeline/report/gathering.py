@@ -16,7 +16,13 @@ import numpy as np
 from pipeline.core.bitset import unpack
 from pipeline.core.population import ORIGINS, Population
 from pipeline.core.score_stats import Distribution, distribution
-from pipeline.core.symmetry import class_name, find_class, orbits, stabiliser
+from pipeline.core.symmetry import (
+    class_name,
+    find_class,
+    orbits,
+    stabiliser_names,
+    stabiliser_orders,
+)
 from pipeline.engine.blocking import blocked_by
 from pipeline.errors import RunError
 from pipeline.problem import Problem
@@ -198,14 +204,14 @@ class Story:
 def members(problem: Problem, pool: Population, order: np.ndarray) -> Iterator[Member]:
     """Yield some constructions of a pool, by their indices."""
     pool, ground = pool.take(order), problem.ground(pool.n)
-    names = id_texts(problem, pool)
+    names, orders = id_texts(problem, pool), stabiliser_orders(pool.cells, ground).tolist()
+    symmetries = stabiliser_names(pool.cells, ground)
     for i in range(len(pool)):
-        fixing = stabiliser(pool.cells[i], ground)
         yield Member(
             names[i],
             int(pool.score[i]),
-            len(fixing),
-            class_name(ground, fixing) or f"order {len(fixing)}",
+            orders[i],
+            symmetries[i],
             ORIGINS[int(pool.origin[i])],
             int(pool.round[i]),
             bool(pool.imported[i]),

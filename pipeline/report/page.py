@@ -20,7 +20,8 @@ from pipeline.core.score_stats import distribution
 from pipeline.core.symmetry import stabiliser
 from pipeline.errors import UsageError
 from pipeline.report import figures
-from pipeline.report.board import board_svg, geometry, heatmap_svg, is_board, mirrors
+from pipeline.report.board import geometry, heatmap_svg, is_board, mirrors
+from pipeline.report.drawing import drawn_svg
 from pipeline.report.gathering import Member, Story, members, usage
 from pipeline.report.terminal import from_generator, imported, span
 from pipeline.storage.collection import Collection
@@ -54,6 +55,7 @@ def run_page(story: Story) -> str:
         "run": story.run.name,
         "arity": story.problem.arity,
         "geometry": geometry(story.ground.coords),
+        "graph": story.ground.graph,
         "boards": [board["data"] for board in boards],
         "heat": {
             "elite": [r.elite for r in story.rounds],
@@ -101,7 +103,7 @@ def file_page(held: Collection) -> str:
     for i, member in zip(held.order[:_BOARDS].tolist(), listed, strict=False):
         points = pool.points(i)
         name = f"{problem.score_text(member.score)}, symmetry {member.symmetry}"
-        svg = _svg(board_svg(ground.coords, points, label=name))
+        svg = _svg(drawn_svg(ground, points, label=name))
         boards.append({"svg": svg, "name": name, "points": ground.coords[points].tolist()})
     limits = int(pool.score.min()), int(pool.score.max())
     used, _ = usage(pool)
@@ -202,26 +204,26 @@ def _render(name: str, data: dict[str, Any], **more: Any) -> str:
 
 def _boards(story: Story, listed: Sequence[Member]) -> list[dict[str, Any]]:
     """Return the best constructions: how they look, and what their points block."""
-    boards, room = [], _BLOCKED
+    boards, room, ground = [], _BLOCKED, story.ground
     for i, member in zip(story.order[:_BOARDS].tolist(), listed, strict=False):
         points = story.pool.points(i)
-        fixing = stabiliser(story.pool.cells[i], story.ground)
-        axes = mirrors(story.ground.coords, story.ground.group[list(fixing)])
-        blocked = story.blocked(points)
+        fixing = stabiliser(story.pool.cells[i], ground)
+        axes = [] if ground.graph else mirrors(ground.coords, ground.group[list(fixing)])
+        blocked = None if ground.graph else story.blocked(points)
         size = 0 if blocked is None else sum(map(len, blocked)) + len(blocked)
         if boards and size > room:  # that of the best comes in any case
             blocked = None
         room -= size if blocked is not None else 0
         name = story.problem.score_text(member.score)
         label = f"{name}, symmetry {member.symmetry}"
-        drawn = board_svg(story.ground.coords, points, axes=axes, label=label)
+        drawn = drawn_svg(ground, points, axes=axes, label=label)
         boards.append(
             {
                 "svg": _svg(drawn),
                 "member": member,
                 "name": name,
                 "axes": len(axes),
-                "points": story.ground.coords[points].tolist(),
+                "points": ground.coords[points].tolist(),
                 "data": {"name": name, "points": points.tolist(), "blocked": blocked},
             }
         )
@@ -235,12 +237,12 @@ def _source(story: Story) -> dict[str, Any] | None:
         return None
     points = story.pool.points(story.pool.best())
     added, removed = np.setdiff1d(points, sample), np.setdiff1d(sample, points)
-    coords = story.ground.coords
+    ground, coords = story.ground, story.ground.coords
     label = f"the best, {len(added)} points added, {len(removed)} removed"
     return {
-        "sample": _svg(board_svg(coords, sample, label=f"the sample, {len(sample)} points")),
+        "sample": _svg(drawn_svg(ground, sample, label=f"the sample, {len(sample)} points")),
         "result": _svg(
-            board_svg(coords, points, added=added.tolist(), removed=removed.tolist(), label=label)
+            drawn_svg(ground, points, added=added.tolist(), removed=removed.tolist(), label=label)
         ),
         "size": len(sample),
         "witness": story.problem.witness(sample, story.n) is not None,
@@ -256,7 +258,7 @@ def _sizes(story: Story) -> list[dict[str, Any]]:
         best = story.best_of(n)
         drawn = None
         if best is not None:
-            drawn = board_svg(story.problem.ground(n).coords, pool.points(pool.best()))
+            drawn = drawn_svg(story.problem.ground(n), pool.points(pool.best()))
         rows.append(
             {"n": n, "count": len(pool), "best": best, "place": _place(best), "svg": _svg(drawn)}
         )

@@ -207,10 +207,15 @@ def _parse(given: Given, problem: Problem, spec: str, n: int | None, sizes: _Siz
         raise PipelineError(f"{where}: n must be a whole number below 2**31, got {short(size)}")
     sizes.need(problem, size, _distinct(given.points), where)
     try:
-        coords = problem.ground(size).coords
+        ground = problem.ground(size)
     except UsageError as error:
         raise PipelineError(f"{where}: {error}") from error
-    points = given.points
+    if given.graph and not ground.graph:
+        raise PipelineError(
+            f"{where}: is a graph, and the elements of {problem.name} are no edges; name a "
+            "problem on graphs, as in --problem four-cycle-free"
+        )
+    points, coords = given.points, ground.coords
     if given.rows and len(given.rows[0]) != coords.shape[1]:
         points = on_board(given.rows)
     elif _is_square(given.rows):

@@ -1,4 +1,4 @@
-"""Constructions as people write them down: JSON, Python, CSV, matrices, boards, RLE; as text.
+"""Constructions as people write them down: JSON, Python, CSV, matrices, boards, graph6; as text.
 
 Nothing is evaluated and nothing of a problem is known here: what a text gives is taken apart into
 points or cells, to be checked by whoever knows the problem.
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from pipeline.errors import PipelineError, short
+from pipeline.storage.graph6 import HEADER, from_graph6, looks_like_graph6
 
 #: Bytes of a text that are read; more constructions fit into Parquet.
 _LARGEST = 64_000_000
@@ -21,7 +22,7 @@ _LARGEST = 64_000_000
 _CELLS, _POINTS = 25_000_000, 1_000_000
 _DIGITS = 18  # of a coordinate
 _EMPTY, _FULL = ".·_0", "OoXx#●*@█■1"
-_KNOWN = "give JSON, Parquet, CSV, Python tuples, a 0/1 matrix, a board of . and O, or RLE"
+_KNOWN = "give JSON, Parquet, CSV, Python tuples, a 0/1 matrix, a board of . and O, RLE, or graph6"
 #: Numbers and brackets alone, as Python prints lists, tuples and sets of them.
 _PYTHON = re.compile(r"[\s\d,()\[\]{}-]*")
 _BRACKETS = str.maketrans("(){}", "[][]")
@@ -37,6 +38,7 @@ class Given:
         where: how to name it in a message.
         side: of the square board or matrix it was drawn on; None for points.
         rows: of a list of points that may be meant as a 0/1 matrix: that matrix; or empty.
+        graph: whether the points are the edges of a graph.
         said: what else the text says: "problem", "convention", "n", "score".
     """
 
@@ -44,6 +46,7 @@ class Given:
     where: str
     side: int | None = None
     rows: Sequence[Sequence[int]] = ()
+    graph: bool = False
     said: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -59,7 +62,9 @@ def read_text(path: Path) -> Iterator[Given]:
     try:
         if not lines:
             raise PipelineError(f"{path} is empty; {_KNOWN}")
-        if text.lstrip()[0] in "[({":
+        if path.suffix == ".g6" or lines[0].startswith(HEADER) or _is_graph6(lines):
+            yield from _graphs(lines, where)
+        elif text.lstrip()[0] in "[({":
             yield from _of_json(text, lines, where)
         elif any(_RLE.match(line) for line in lines[:100]):
             yield _rle(lines, where)
@@ -260,6 +265,20 @@ def _board(lines: Sequence[str], where: str) -> Given:
             )
     points = [[i, j] for i, row in enumerate(rows) for j, c in enumerate(row) if c in _FULL]
     return Given(points, where, side=wide if wide == len(rows) else None)
+
+
+def _is_graph6(lines: Sequence[str]) -> bool:
+    return not _is_board(lines) and looks_like_graph6(lines)
+
+
+def _graphs(lines: Sequence[str], where: str) -> Iterator[Given]:
+    """Yield a graph of each line."""
+    if lines[0].startswith(HEADER):
+        lines = list(filter(None, [lines[0].removeprefix(HEADER), *lines[1:]]))
+    for i, line in enumerate(lines):
+        here = f"{where}, graph {i}"
+        n, edges = from_graph6(line, here)
+        yield Given(edges, here, graph=True, said={"n": n})
 
 
 def _rle(lines: Sequence[str], where: str) -> Given:

@@ -48,11 +48,15 @@ class Reader(NamedTuple):
     seed: Callable[[Path], bytes]
 
 
-def judged(path: Path) -> None:
-    """Read constructions of isosceles, as `verify --problem isosceles --n 6` does."""
-    for one in read_constructions(path, Named(load_problem("isosceles"), "isosceles"), 6):
+def judged(path: Path, problem: str = "isosceles") -> None:
+    """Read constructions, as `verify --problem PROBLEM --n 6` does."""
+    for one in read_constructions(path, Named(load_problem(problem), problem), 6):
         one.witness()
         one.score()
+
+
+def graphs(path: Path) -> None:
+    judged(path, "girth-5")
 
 
 def model(path: Path) -> None:
@@ -111,6 +115,7 @@ READERS = {
     "a construction": Reader("one.json", judged, written(json.dumps(POINTS))),
     "constructions": Reader("many.json", judged, written(json.dumps([POINTS] * 3))),
     "CSV": Reader("points.csv", judged, written("row,column\n0,0\n0,1\n3,2\n")),
+    "graph6": Reader("graphs.g6", graphs, written("DQc\n@\n")),
     "a board": Reader("board.txt", judged, written("O O . .\n. . . .\n. . O .\n. . . .\n")),
     "a best construction": Reader(
         "best.json", judged, lambda run: (run / "best" / "n6.json").read_bytes()

@@ -188,7 +188,7 @@ function viewer() {
     byId("clear").disabled = !chosen.length;
     byId("blocked").textContent = chosen.length ? `Chosen: ${chosen.map(named).join(" ")}.` : "";
     if (!blocked) {
-      byId("blocked").textContent = "Too many sets of points to list what each blocks on this board.";
+      byId("blocked").textContent = data.graph ? "" : "Too many sets of points to list what each blocks on this board.";
       return;
     }
     if (chosen.length !== wanted) return;
