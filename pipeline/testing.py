@@ -8,6 +8,7 @@ import numpy as np
 
 from pipeline.brute_force import SETS, Truth, find_truth
 from pipeline.core import bitset
+from pipeline.core.jit import njit
 from pipeline.core.symmetry import (
     SymmetryClass,
     apply,
@@ -115,6 +116,24 @@ class ProblemContract:
                         f"{t}: {t.show(inside)} lacks only {t.points[v]} to hold {true[v]} "
                         f"forbidden configurations, the hook counted {said[v]}"
                     )
+
+    def test_blockers_match_the_oracle(self) -> None:
+        for t in self._truths():
+            if t.problem.find_blockers is None:
+                continue
+            for inside in t.greedy():
+                members = t.rng().permutation(np.flatnonzero(inside)).astype(np.int32)
+                others = np.flatnonzero(~inside).astype(np.int32)
+                for size in range(len(members) + 1):
+                    since = int(t.rng().integers(size + 1)) if size % 2 else 0
+                    rows = _blockers(t, others, members, size, since)
+                    held, new = members[:size], set(members[since:size].tolist())
+                    for u, row in zip(others.tolist(), rows.tolist(), strict=True):
+                        blocker = {w for w in row if w >= 0}
+                        true = t.closed_by(u, held, new)
+                        where = f"{t}: of {t.points[u]} with {t.at(held)}, since {since},"
+                        assert bool(true) == (row[0] >= 0), f"{where} blockers are {true}"
+                        assert not blocker or blocker in true, f"{where} {blocker} is none"
 
     def test_loads_of_choices_match_the_oracle(self) -> None:
         for t, space, _ in self._spaces():
@@ -268,6 +287,21 @@ def _truth(contract: type[ProblemContract], n: int) -> Truth:
     given, oracle = contract.problem, contract()
     problem = load_problem(given, contract.convention) if isinstance(given, str) else given()
     return find_truth(problem, n, oracle.is_valid, contract.seed)
+
+
+def _blockers(t: Truth, elements, members, size: int, since: int) -> np.ndarray:
+    """Return a row for each element: one of its blockers, or -1."""
+    rows = np.zeros((len(elements), t.problem.arity - 1), np.int32)
+    tables = t.problem.hook_tables(t.n)
+    find = t.problem.find_blockers.compiled
+    if len(elements):
+        _call(find, elements, members, size, since, t.ground.coords, tables, rows)
+    return rows
+
+
+@njit
+def _call(find, elements, members, size, since, coords, tables, rows):  # pragma: no cover
+    find(elements, len(elements), members, size, since, coords, tables, rows)
 
 
 def _walk(space: Space, rng: np.random.Generator) -> Iterator[tuple[State, np.ndarray]]:
