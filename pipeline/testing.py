@@ -8,7 +8,6 @@ import numpy as np
 
 from pipeline.brute_force import SETS, Truth, find_truth
 from pipeline.core import bitset
-from pipeline.core.jit import njit
 from pipeline.core.symmetry import (
     SymmetryClass,
     apply,
@@ -17,6 +16,7 @@ from pipeline.core.symmetry import (
     orbits,
     symmetry_classes,
 )
+from pipeline.engine.blocking import blockers_of
 from pipeline.engine.greedy import complete_many, greedy_many, repair
 from pipeline.engine.space import make_space, usable_classes
 from pipeline.engine.state import (
@@ -126,7 +126,7 @@ class ProblemContract:
                 others = np.flatnonzero(~inside).astype(np.int32)
                 for size in range(len(members) + 1):
                     since = int(t.rng().integers(size + 1)) if size % 2 else 0
-                    rows = _blockers(t, others, members, size, since)
+                    rows = blockers_of(t.problem, t.n, others, members[:size], since)
                     held, new = members[:size], set(members[since:size].tolist())
                     for u, row in zip(others.tolist(), rows.tolist(), strict=True):
                         blocker = {w for w in row if w >= 0}
@@ -287,21 +287,6 @@ def _truth(contract: type[ProblemContract], n: int) -> Truth:
     given, oracle = contract.problem, contract()
     problem = load_problem(given, contract.convention) if isinstance(given, str) else given()
     return find_truth(problem, n, oracle.is_valid, contract.seed)
-
-
-def _blockers(t: Truth, elements, members, size: int, since: int) -> np.ndarray:
-    """Return a row for each element: one of its blockers, or -1."""
-    rows = np.zeros((len(elements), t.problem.arity - 1), np.int32)
-    tables = t.problem.hook_tables(t.n)
-    find = t.problem.find_blockers.compiled
-    if len(elements):
-        _call(find, elements, members, size, since, t.ground.coords, tables, rows)
-    return rows
-
-
-@njit
-def _call(find, elements, members, size, since, coords, tables, rows):  # pragma: no cover
-    find(elements, len(elements), members, size, since, coords, tables, rows)
 
 
 def _walk(space: Space, rng: np.random.Generator) -> Iterator[tuple[State, np.ndarray]]:

@@ -8,7 +8,7 @@ import oracles
 import pytest
 
 from pipeline.core import bitset
-from pipeline.core.jit import njit
+from pipeline.engine.blocking import blockers_of
 from pipeline.core.symmetry import find_class, orbits, symmetry_classes
 from pipeline.engine.space import make_space
 from pipeline.engine.state import join, leave, new_state
@@ -81,11 +81,6 @@ def test_the_hook_counts_as_the_slow_one_does(n):
         np.testing.assert_array_equal(states[0].counts, states[1].counts)
 
 
-@njit
-def ask(find, elements, members, size, since, coords, tables, rows):
-    find(elements, len(elements), members, size, since, coords, tables, rows)
-
-
 # At 60 minors and determinants are far beyond 16 bits, and at 41 beyond 31.
 @pytest.mark.parametrize("n", [5, 41, 60])
 @pytest.mark.parametrize("near", [False, True])
@@ -98,10 +93,7 @@ def test_blockers_are_on_a_sphere_and_none_is_missed(n, near):
     points = [tuple(p) for p in ground.coords.tolist()]
     blocked = []
     for size, since in ((9, 0), (9, 7), (9, 9), (8, 3), (4, 0), (3, 0), (0, 0)):
-        rows = np.full((len(elements), 4), 7, np.int32)
-        tables = SPHERES.hook_tables(n)
-        find = SPHERES.find_blockers.compiled
-        ask(find, elements, members, size, since, ground.coords, tables, rows)
+        rows = blockers_of(SPHERES, n, elements, members[:size].copy(), since)
         for u, row in zip(elements.tolist(), rows.tolist(), strict=True):
             closing = [
                 four

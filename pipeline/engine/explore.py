@@ -30,7 +30,7 @@ from pipeline.selection import Selection
 _ROWS = {"tabu": 32, "enumerate": 2048, "anneal": 25, "greedy": 1000, "cover": 16}
 _ROWS |= {"ruin-recreate": 8}
 # What a task of ruin and recreate does, some seconds.
-_WORK = 400_000_000
+_WORK = 500_000_000
 _NO_WEIGHTS = np.zeros(0, np.float32)
 
 

@@ -35,6 +35,7 @@ BATCH = 16
 _TABU_ORBITS = 1200
 _TABU_ORBITS_LARGE = 2000
 _COVER_ORDER = 4
+_RUIN_ORDER = 4
 # The side from which on weights are worth trying.
 _LARGE = 20
 # Shares of the largest core that enumeration takes in turn.
@@ -247,11 +248,12 @@ def make_arms(
 def _by_promise(classes: list[SymmetryClass], questions: bool) -> list[SymmetryClass]:
     """Put the largest class first and the trivial one next: one of the two wins most often.
 
-    Where ruin and recreate asks questions about configurations of several elements, of which an
-    orbit holds some by itself, the classes of two or so are the best.
+    Ruin and recreate goes into classes of order 4 at most, those of order 2 first: configurations
+    of four or five elements leave little of the others.
     """
     if questions:
-        return sorted(classes, key=lambda cls: abs(cls.order - 2))
+        small = [cls for cls in classes if cls.order <= _RUIN_ORDER]
+        return sorted(small or classes, key=lambda cls: abs(cls.order - 2))
     ranked = sorted(classes, key=lambda cls: -cls.order)
     return [*ranked[:1], *ranked[-1:], *ranked[1:-1]] if len(ranked) > 1 else ranked
 

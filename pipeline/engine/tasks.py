@@ -35,7 +35,7 @@ _PULL, _STRONGEST = 0.2, 1 << 24
 _MOVES_EACH, _STEPS_EACH = 4000, 5000
 
 # Ruin and recreate: the most choices taken out, refills, worse sets in a thousand, patience.
-_RUIN, _REFILLS, _WORSE, _PATIENCE = 3, 4, 50, 10_000
+_RUIN, _REFILLS, _WORSE, _PATIENCE = 3, 8, 20, 2000
 
 # Nodes after which an exact cover begins afresh.
 _COVER_CAP = 100_000
