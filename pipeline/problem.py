@@ -85,8 +85,7 @@ def blocker_finder(function: Callable[..., None]) -> Any:
     about elements that are not in the valid set S = ``members[:size]``. To row i of ``blockers``
     it writes the other elements of one forbidden configuration that holds ``elements[i]``, has
     all others in S and one at least in ``members[since:size]``; -1 in the first column where
-    there is none, and behind those of a smaller configuration. ``since`` is 0 where all of S is
-    new. It need not count, so it may end at the first that it finds.
+    there is none, and behind those of a smaller configuration. It may end at the first it finds.
     """
     return _callback(_FINDER_SIGNATURE, function)
 

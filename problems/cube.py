@@ -15,6 +15,7 @@ _MAPS = {
     "quarter-turn": [(-2, 1, 3)],
     "turning-mirror": [(-2, 1, -3)],
     "half-turns": [(-1, -2, 3), (1, -2, -3)],
+    "diagonal-half-turns": [(-1, -2, 3), (2, 1, -3)],
     "mirrors": [(-1, 2, 3), (1, -2, 3), (1, 2, -3)],
     "central-half-turn": [(-1, -2, 3), (1, 2, -3)],
     "central-third-turn": [(2, 3, 1), (-1, -2, -3)],
@@ -30,8 +31,8 @@ def cube(n: int) -> GroundSet:
     Its classes of order 2 carry the names central (the point reflection in the centre),
     half-turn (about an axis through two faces), diagonal-half-turn (through two edges), mirror
     (parallel to faces) and diagonal-mirror (through two edges); larger ones those of what
-    generates them: third-turn, quarter-turn, turning-mirror, half-turns, mirrors,
-    central-half-turn, central-third-turn, turns, all.
+    generates them: third-turn, quarter-turn, turning-mirror, half-turns,
+    diagonal-half-turns, mirrors, central-half-turn, central-third-turn, turns, all.
     """
     coords = np.stack([axis.ravel() for axis in np.indices((n, n, n))], axis=1).astype(np.int32)
     if n == 1:

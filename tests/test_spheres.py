@@ -8,8 +8,8 @@ import oracles
 import pytest
 
 from pipeline.core import bitset
-from pipeline.engine.blocking import blockers_of
 from pipeline.core.symmetry import find_class, orbits, symmetry_classes
+from pipeline.engine.blocking import blockers_of
 from pipeline.engine.space import make_space
 from pipeline.engine.state import join, leave, new_state
 from pipeline.plugins import load_problem

@@ -30,10 +30,8 @@ METHODS = ("tabu", "enumerate", "anneal", "greedy", "cover", "ruin-recreate")
 BATCH = 16
 
 # Above this many orbits making the pair tables of a tabu search takes longer than most searches,
-# and annealing, whose rejected moves cost nothing, is the better use of time. Classes of
-# order 4 and more are given more, since they win at large n.
-_TABU_ORBITS = 1200
-_TABU_ORBITS_LARGE = 2000
+# and annealing is the better use of time. Classes of order 4 and more win at large n.
+_TABU_ORBITS, _TABU_ORBITS_LARGE = 1200, 2000
 _COVER_ORDER = 4
 _RUIN_ORDER = 4
 # The side from which on weights are worth trying.
