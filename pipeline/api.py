@@ -123,7 +123,7 @@ def search(
         problem, n, target: as for `run`.
         time: limit in seconds (default 60, where no number of rounds is given).
         rounds: rounds of the portfolio, 64 tasks each; None for as many as the time allows.
-        methods: tabu, enumerate, anneal, greedy, cover (default: a portfolio).
+        methods: tabu, enumerate, anneal, greedy, cover, ruin-recreate (default: a portfolio).
         symmetry: symmetry classes, such as "both-mirrors" (default: all).
         more: what else `run` takes.
     """

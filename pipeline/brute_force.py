@@ -70,6 +70,14 @@ class Truth:
         closing = (missing == 0) | ((missing == 1) & absent)
         return np.bincount(self.forbidden[closing], minlength=self.ground.m + 1)[:-1]
 
+    def closed_by(self, u: int, members: np.ndarray, new: set[int]) -> list[set[int]]:
+        """Return what blocks an element: sets of ``members``, one of ``new`` in each."""
+        held = np.zeros(self.ground.m + 1, np.bool_)
+        held[members], held[[u, self.ground.m]] = True, True
+        rows = self.forbidden[held[self.forbidden].all(axis=1)]
+        sets = [{*row} - {u, self.ground.m} for row in rows.tolist() if u in row]
+        return [one for one in sets if one & new]
+
     def rng(self) -> np.random.Generator:
         """Return the generator of the random sets, the same each time."""
         return np.random.default_rng([self.seed, self.n])

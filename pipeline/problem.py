@@ -42,6 +42,17 @@ HOOK_SIGNATURE = (
     "int32[:,::1], "  # coords (m, d)
     f"UniTuple(int32[::1], {TABLES}))"
 )
+_FINDER_SIGNATURE = (
+    "void("
+    "int32[::1], "  # elements, none of them a member
+    "int64, "  # count, how many of `elements` are asked about
+    "int32[::1], "  # members, a set without violations
+    "int64, "  # size, how many of `members` count
+    "int64, "  # since, where the newer members begin
+    "int32[:,::1], "  # coords (m, d)
+    f"UniTuple(int32[::1], {TABLES}), "
+    "int32[:,::1])"  # blockers, a row of arity - 1 for each element
+)
 _CHECKER_SIGNATURE = (
     "int64("
     "int32[::1], "  # points, the elements of the construction, ascending
@@ -65,6 +76,18 @@ def blocking_hook(function: Callable[..., None]) -> Any:
     outside to element m.
     """
     return _callback(HOOK_SIGNATURE, function)
+
+
+def blocker_finder(function: Callable[..., None]) -> Any:
+    """Compile a finder of what blocks elements: for problems whose hook is dear, optional.
+
+    ``find_blockers(elements, count, members, size, since, coords, tables, blockers)`` is asked
+    about elements that are not in the valid set S = ``members[:size]``. To row i of ``blockers``
+    it writes the other elements of one forbidden configuration that holds ``elements[i]``, has
+    all others in S and one at least in ``members[since:size]``; -1 in the first column where
+    there is none, and behind those of a smaller configuration. It may end at the first it finds.
+    """
+    return _callback(_FINDER_SIGNATURE, function)
 
 
 def checker(function: Callable[..., int]) -> Any:
@@ -156,6 +179,8 @@ class Problem:
     #: The incremental hook (see ``blocking_hook``) and the validator (see ``checker``).
     hook: Any
     checker: Any
+    #: What blocks an element (see ``blocker_finder``), for searches that need no counts; or None.
+    find_blockers: Any = None
 
     #: What follows from ``forbidden``; None without it.
     derived: ClassVar[Derived | None] = None

@@ -16,6 +16,7 @@ from pipeline.core.symmetry import (
     orbits,
     symmetry_classes,
 )
+from pipeline.engine.blocking import blockers_of
 from pipeline.engine.greedy import complete_many, greedy_many, repair
 from pipeline.engine.space import make_space, usable_classes
 from pipeline.engine.state import (
@@ -117,6 +118,24 @@ class ProblemContract:
                         f"{t}: {t.show(inside)} lacks only {t.points[v]} to hold {true[v]} "
                         f"forbidden configurations, the hook counted {said[v]}"
                     )
+
+    def test_blockers_match_the_oracle(self) -> None:
+        for t in self._truths():
+            if t.problem.find_blockers is None:
+                continue
+            for inside in t.greedy():
+                members = t.rng().permutation(np.flatnonzero(inside)).astype(np.int32)
+                others = np.flatnonzero(~inside).astype(np.int32)
+                for size in range(len(members) + 1):
+                    since = int(t.rng().integers(size + 1)) if size % 2 else 0
+                    rows = blockers_of(t.problem, t.n, others, members[:size], since)
+                    held, new = members[:size], set(members[since:size].tolist())
+                    for u, row in zip(others.tolist(), rows.tolist(), strict=True):
+                        blocker = {w for w in row if w >= 0}
+                        true = t.closed_by(u, held, new)
+                        where = f"{t}: of {t.points[u]} with {t.at(held)}, since {since},"
+                        assert bool(true) == (row[0] >= 0), f"{where} blockers are {true}"
+                        assert not blocker or blocker in true, f"{where} {blocker} is none"
 
     def test_loads_of_choices_match_the_oracle(self) -> None:
         for t, space, _ in self._spaces():

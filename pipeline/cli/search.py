@@ -35,7 +35,7 @@ _TIME = "60"
 @click.option(
     "--method",
     type=Words(METHODS),
-    help="tabu, enumerate, anneal, greedy, cover.  [default: a portfolio]",
+    help="tabu, enumerate, anneal, greedy, cover, ruin-recreate.  [default: a portfolio]",
 )
 @click.option(
     "--symmetry", type=Words(CLASSES), help="Symmetry classes, as mirror,half-turn.  [default: all]"

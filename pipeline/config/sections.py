@@ -83,8 +83,8 @@ class SearchConfig(Section, frozen=True):
     """Local search: the portfolio, and what improves each candidate of a generator."""
 
     methods: tuple[str, ...] = ()
-    """The portfolio uses these methods: tabu, enumerate, anneal, greedy or cover; empty means
-    those that suit the problem."""
+    """The portfolio uses these methods: tabu, enumerate, anneal, greedy, cover or ruin-recreate;
+    empty means those that suit the problem."""
     batches: Annotated[int, key("batches", ge=0, le=_LARGE)] = 4
     """After the seeding the portfolio runs this many batches a round; 0 means that search starts
     from the candidates alone."""

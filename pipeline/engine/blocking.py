@@ -39,6 +39,31 @@ def blocked_by(problem: Problem, n: int, sets: Sequence[Sequence[int]]) -> list[
     return [part.tolist() for part in np.split(elements, start[1:-1])]
 
 
+def blockers_of(
+    problem: Problem, n: int, elements: np.ndarray, members: np.ndarray, since: int = 0
+) -> np.ndarray:
+    """Return what the problem's ``find_blockers`` says of elements, int32 ``(B, arity - 1)``.
+
+    Args:
+        elements: int32 ``(B,)``, none of them a member.
+        members: int32 ``(size,)``, a valid set.
+        since: where the newer members begin, of which a blocker holds one.
+
+    Raises:
+        PipelineError: the finder raises.
+    """
+    rows = np.full((len(elements), problem.arity - 1), -1, np.int32)
+    given = (problem.ground(n).coords, problem.hook_tables(n), rows)
+    with crashes_raised(f"the finder of {problem.name}"):
+        _find(problem.find_blockers.compiled, elements, members, since, *given)
+    return rows
+
+
+@njit
+def _find(find: Any, elements, members, since, coords, tables, rows):  # pragma: no cover
+    find(elements, len(elements), members, len(members), since, coords, tables, rows)
+
+
 def _plainly(problem: Problem, n: int, rows: np.ndarray) -> Iterator[list[int]]:
     """Yield what each row blocks, by the hook as plain Python."""
     hook, coords = jit.plain(problem.hook.py_func), problem.ground(n).coords

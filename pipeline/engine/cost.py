@@ -81,10 +81,10 @@ def task_cost(problem: Problem, n: int, symmetry: str, method: str, table_bytes:
         symmetry, method, table_bytes: of the task.
 
     Returns:
-        1 where the hook is not called: an exact cover, or a walk on pair tables that fit. Otherwise
-        see ``step_cost``.
+        1 where the hook is not called: an exact cover, ruin and recreate, or a walk on pair tables
+        that fit. Otherwise see ``step_cost``.
     """
-    if method == "cover":
+    if method in ("cover", "ruin-recreate"):
         return 1.0
     if method in ON_TABLES and problem.arity <= 3:
         ground = problem.ground(n)

@@ -28,6 +28,9 @@ from pipeline.selection import Selection
 
 #: Constructions that a task gives back, by method.
 _ROWS = {"tabu": 32, "enumerate": 2048, "anneal": 25, "greedy": 1000, "cover": 16}
+_ROWS |= {"ruin-recreate": 8}
+# What a task of ruin and recreate does, some seconds.
+_WORK = 500_000_000
 _NO_WEIGHTS = np.zeros(0, np.float32)
 
 
@@ -53,6 +56,7 @@ class Explorer:
             "tabu": config.search.tabu_steps,
             "enumerate": config.search.enumerate_nodes,
             "cover": config.search.cover_nodes,
+            "ruin-recreate": _WORK,
         }
         self._learns = config.search.weights == LEARNED and config.generator == "none"
         self.active = config.seeding.method == "portfolio" or config.search.batches > 0
@@ -112,11 +116,9 @@ class Explorer:
 
     def _good_alone(self, n: int) -> list[str]:
         """Return the methods that find the most in a moment."""
-        return [
-            "tabu",
-            "enumerate",
-            *(["cover"] if self._runner.problem.degree_constraints(n) else []),
-        ]
+        problem = self._runner.problem
+        suits = ["ruin-recreate"] if problem.find_blockers else ["tabu", "enumerate"]
+        return [*suits, *(["cover"] if problem.degree_constraints(n) else [])]
 
     def notes(self) -> list[str]:
         """Say, a line each, what the tabu searches at n go without."""

@@ -10,8 +10,8 @@ from pipeline.engine.portfolio import make_arms
 from pipeline.engine.tasks import Task
 from pipeline.problem import Problem
 
-# Steps of a tabu search for each element, nodes of an exact cover.
-_FIRST_STEPS, _FIRST_NODES = 100, 200_000
+# Steps of a tabu search for each element, nodes of an exact cover, work of ruin and recreate.
+_FIRST_STEPS, _FIRST_NODES, _FIRST_WORK = 100, 200_000, 20_000_000
 
 
 def greedy_set(here: Planted) -> np.ndarray:
@@ -24,12 +24,13 @@ def first_tasks(problem: Problem, question: Question) -> list[Task]:
     """Return a short local search in every class whose sets have the symmetry asked for."""
     n = question.n
     ground = problem.ground(n)
+    bounds = {"tabu": _FIRST_STEPS * ground.m, "cover": _FIRST_NODES, "ruin-recreate": _FIRST_WORK}
     asked = set(find_class(ground, question.symmetry).elements)
     names = {cls.name for cls in symmetry_classes(ground) if asked <= set(cls.elements)}
     arms = dict.fromkeys(
         (arm.method, arm.symmetry)
         for arm in make_arms(problem, n)
-        if arm.method in ("tabu", "cover") and arm.symmetry in names and not arm.restricted
+        if arm.method in bounds and arm.symmetry in names and not arm.restricted
     )
     zeros = np.zeros((4, bitset.width(ground.m)), np.uint8)
     tasks = [
@@ -41,7 +42,7 @@ def first_tasks(problem: Problem, question: Question) -> list[Task]:
             method=method,
             cells=zeros,
             rng=streams.state(0, 0, "search", i),
-            bound=_FIRST_NODES if method == "cover" else _FIRST_STEPS * ground.m,
+            bound=bounds[method],
         )
         for i, (method, symmetry) in enumerate(arms)
     ]

@@ -24,17 +24,16 @@ from pipeline.errors import UsageError, nearest
 from pipeline.executors import cores
 from pipeline.problem import Problem
 
-METHODS = ("tabu", "enumerate", "anneal", "greedy", "cover")
+METHODS = ("tabu", "enumerate", "anneal", "greedy", "cover", "ruin-recreate")
 
 #: Tasks handed out at once; more than any sensible number of workers would have to wait for.
 BATCH = 16
 
 # Above this many orbits making the pair tables of a tabu search takes longer than most searches,
-# and annealing, whose rejected moves cost nothing, is the better use of time. Classes of
-# order 4 and more are given more, since they win at large n.
-_TABU_ORBITS = 1200
-_TABU_ORBITS_LARGE = 2000
+# and annealing is the better use of time. Classes of order 4 and more win at large n.
+_TABU_ORBITS, _TABU_ORBITS_LARGE = 1200, 2000
 _COVER_ORDER = 4
+_RUIN_ORDER = 4
 # The side from which on weights are worth trying.
 _LARGE = 20
 # Shares of the largest core that enumeration takes in turn.
@@ -195,7 +194,7 @@ def make_arms(
 
     Raises:
         UsageError: an unknown method or class, a class no construction can have, a method that
-            knows no mask, or nothing left to search.
+            knows no mask or that the problem has nothing for, or nothing left to search.
     """
     ground = problem.ground(n)
     methods, symmetries = tuple(dict.fromkeys(methods)), tuple(dict.fromkeys(symmetries))
@@ -210,7 +209,11 @@ def make_arms(
                 f"{problem.name} at n={n} has no construction with the symmetry {name!r}; "
                 f"usable: {', '.join(usable)}"
             )
-    chosen = [usable[name] for name in symmetries] or _by_promise(list(usable.values()))
+    questions = problem.find_blockers is not None
+    if "ruin-recreate" in methods and not questions:
+        raise UsageError(f"{problem.name} has no find_blockers, which 'ruin-recreate' needs")
+    suits = ("cover", "ruin-recreate") if questions else ("cover", "tabu", "anneal", "enumerate")
+    chosen = [usable[name] for name in symmetries] or _by_promise([*usable.values()], questions)
     if mask is not None:
         chosen = [cls for cls in chosen if usable_orbits(problem, n, cls, mask).any()]
         if not chosen:
@@ -220,12 +223,12 @@ def make_arms(
             )
     weights_by_name = default_weights(ground) if weights_by_name is None else weights_by_name
     arms: list[Arm] = []
-    for method in methods or ("cover", "tabu", "anneal", "enumerate"):
+    for method in methods or suits:
         if method == "cover":
             names = _cover_classes(problem, n, chosen, methods, mask is not None)
             weights = next(iter(weights_by_name)) if len(weights_by_name) == 1 else ""
             arms += [Arm(method, name, weights) for name in names]
-        elif method == "greedy":
+        elif method in ("greedy", "ruin-recreate"):
             arms += [Arm(method, cls.name) for cls in chosen]
         elif method == "anneal":
             arms += [Arm(method, cls.name, name) for cls in chosen for name in weights_by_name]
@@ -240,8 +243,15 @@ def make_arms(
     return arms
 
 
-def _by_promise(classes: list[SymmetryClass]) -> list[SymmetryClass]:
-    """Put the largest class first and the trivial one next: one of the two wins most often."""
+def _by_promise(classes: list[SymmetryClass], questions: bool) -> list[SymmetryClass]:
+    """Put the largest class first and the trivial one next: one of the two wins most often.
+
+    Ruin and recreate goes into classes of order 4 at most, those of order 2 first: configurations
+    of four or five elements leave little of the others.
+    """
+    if questions:
+        small = [cls for cls in classes if cls.order <= _RUIN_ORDER]
+        return sorted(small or classes, key=lambda cls: abs(cls.order - 2))
     ranked = sorted(classes, key=lambda cls: -cls.order)
     return [*ranked[:1], *ranked[-1:], *ranked[1:-1]] if len(ranked) > 1 else ranked
 

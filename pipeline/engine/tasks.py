@@ -13,6 +13,7 @@ from pipeline.engine.exact_cover import cover
 from pipeline.engine.greedy import complete_many, greedy_many
 from pipeline.engine.large_neighbourhood import neighbourhood_many
 from pipeline.engine.pair_tables import table_hook, with_tables
+from pipeline.engine.ruin_recreate import Ruin, ruin_recreate
 from pipeline.engine.space import choice_of, make_space
 from pipeline.engine.state import Space, new_state
 from pipeline.engine.tabu import Tabu, climb_many, tabu
@@ -32,6 +33,9 @@ _PULL, _STRONGEST = 0.2, 1 << 24
 
 # Moves and steps for each choice beyond which a search among few choices repeats itself.
 _MOVES_EACH, _STEPS_EACH = 4000, 5000
+
+# Ruin and recreate: the most choices taken out, refills, worse sets in a thousand, patience.
+_RUIN, _REFILLS, _WORSE, _PATIENCE = 3, 8, 20, 2000
 
 # Nodes after which an exact cover begins afresh.
 _COVER_CAP = 100_000
@@ -53,12 +57,13 @@ class Task:
         symmetry: name of the symmetry class whose orbits are searched.
         method: greedy (from nothing); complete (repair, saturate), or anneal, climb (tabu) or
             neighbourhood (large ones) from each start; or one from nothing that gives up to B
-            sets: tabu (ever larger ones), enumerate (many of size ``goal``) or cover (exact, by
-            the problem's degree constraints; one that falls short where it finds none).
+            sets: tabu (ever larger ones), enumerate (many of size ``goal``), ruin-recreate (by
+            the problem's ``find_blockers``) or cover (exact, by the problem's degree
+            constraints; one that falls short where it finds none).
         cells: packed uint8 ``(B, ceil(m / 8))``, where each search starts.
         rng: uint64 ``(1,)``, from ``streams.state``.
-        bound: the moves of each annealing, the steps of a tabu search, or the nodes of an exact
-            cover.
+        bound: the moves of each annealing, the steps of a tabu search, the work of ruin and
+            recreate, or the nodes of an exact cover.
         penalty, initial_temperature, final_temperature: of the annealing (see ``anneal``).
         target: stop at a set of this size.
         goal: the size a tabu search begins at.
@@ -110,6 +115,8 @@ def run_task(task: Task) -> np.ndarray:
             if task.method in ("climb", "neighbourhood"):
                 return _from_starts(task, *among, _space(*where, task.symmetry), _plain(*where))
             return _tabu(task, *among, _plain(*where))
+        if task.method == "ruin-recreate":
+            return _ruin_recreate(task, _space(*where, task.symmetry))
         if task.method == "cover":
             problem = _problem(task.problem, task.convention)
             rng, most = task.rng.copy(), len(task.cells)
@@ -151,6 +158,15 @@ def _tabu(task: Task, space: Space, sizes: np.ndarray, of: np.ndarray, plain: Sp
     chosen = unpack(np.unique(found[: min(stored, len(found))], axis=0), len(sizes))
     cells = pack(np.where(of >= 0, chosen[:, of], False))
     return _filled_up(plain, rng, cells)
+
+
+def _ruin_recreate(task: Task, space: Space) -> np.ndarray:
+    """Search among the orbits and what fits beside them."""
+    problem = _problem(task.problem, task.convention)
+    how = Ruin(task.bound, _RUIN, _REFILLS, _WORSE, _PATIENCE, task.target)
+    found, find = np.zeros_like(task.cells), problem.find_blockers.compiled
+    stored = ruin_recreate(space, find, problem.arity - 1, task.rng.copy(), how, found)
+    return np.unique(found[:stored], axis=0)
 
 
 def _from_starts(
