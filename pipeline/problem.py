@@ -3,7 +3,7 @@
 import inspect
 import re
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -222,7 +222,7 @@ class Problem:
             raise UsageError(f"{self.name} has no convention {self.convention!r}{hint}")
         self._grounds: dict[int, GroundSet] = {}
 
-    def elements(self, n: int) -> Iterable[Sequence[int]]:
+    def elements(self, n: int) -> Any:
         """Return the coordinates of the elements of size n, a row of whole numbers for each."""
         raise UsageError(f"{self.name} lacks elements(n), the coordinates of its elements")
 

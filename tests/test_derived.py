@@ -225,6 +225,7 @@ def test_what_the_class_does_not_say_comes_from_its_name_docstring_and_rule():
 )
 def test_numba_compiles_the_rules_it_can(file, name, is_compiled):
     rule = load_problem(easy(file, name)).derived
+    assert rule is not None
     assert (rule.why_plain == "") == is_compiled
 
 

@@ -14,6 +14,7 @@ from pipeline.core import bitset, jit, permutation_group, symmetry
 from pipeline.engine import blocking
 from pipeline.plugins import load_problem
 from pipeline.problem import Problem, checker
+from pipeline.validator import _violation
 from problems.grid import square_grid
 from problems.isosceles import Isosceles, block
 
@@ -52,7 +53,7 @@ def test_a_checker_finds_the_same_as_plain_python(name, convention, found):
     coords = problem.ground(n).coords
     for members in sets:
         points = np.array(sorted(members), np.int32)
-        assert (problem._violation(points, coords) or None) == problem.witness(points, n)
+        assert (_violation(problem, points, coords) or None) == problem.witness(points, n)
 
 
 def test_a_few_sets_are_validated_without_compiled_code(without_numba, monkeypatch):

@@ -196,11 +196,13 @@ def test_places_of_several_dimensions_have_tokens_of_their_own(kind):
 
 
 def test_what_goes_by_places_says_that_their_dimensions_differ():
-    from pipeline.model.coordinate_embedding import distinct_places
+    from pipeline.model.coordinate_embedding import distinct_coordinates
 
     grounds = {n: GroundSet(n, np.zeros((1, n), np.int32), np.zeros((1, 1), int)) for n in (1, 2)}
     with pytest.raises(UsageError, match="another number of coordinates at each size; use"):
-        distinct_places(make_encoder("points", grounds), "model.embedding", "coordinates", "free")
+        distinct_coordinates(
+            make_encoder("points", grounds), "model.embedding", "coordinates", "free"
+        )
 
 
 # ---------------------------------------------------------------------------------- neighbours

@@ -1,5 +1,7 @@
 """Faults that a first try may have; each must be told in one line."""
 
+from typing import Any
+
 from pipeline import Problem
 
 
@@ -29,7 +31,7 @@ class Raises(Numbers):
 
 
 class Floats(Problem):
-    def elements(self, n):
+    def elements(self, n) -> Any:
         return [(0.5 * i,) for i in range(n)]
 
     def forbidden(self, a, b, c):
