@@ -528,7 +528,7 @@ def test_a_run_is_verified_size_by_size(played, cli):
         (["isosceles", "--n", 6, "--config", "nope.toml"], "no such file: nope.toml"),
         (["isosceles", "--n", 6, "--start", "nope.json"], "no such file: nope.json"),
         (["./nope.py:X", "--n", 6], "no such file"),
-        (["./nope.py", "--n", 6], "name the class too"),
+        (["./nope.py", "--n", 6], "no such file"),
         (["isosceles", "--n", 6, "--roundz", 3], "--roundz"),
         ([], "PROBLEM"),
     ],

@@ -23,7 +23,7 @@ def inside(point, n):
     return len(point) == 2 and all(0 <= x < n for x in point)
 
 
-def forbidden(points, convention):
+def rule(points, convention):
     """Tell whether three points form an isosceles triangle.
 
     Under "flat-allowed" a point halfway between the other two is no triangle; under
@@ -35,6 +35,10 @@ def forbidden(points, convention):
             halfway = 2 * ax == bx + cx and 2 * ay == by + cy
             return not (halfway and convention == "flat-allowed")
     return False
+
+
+def forbidden(points, convention, n):
+    return rule(points, convention)
 
 
 def once(pairs):
@@ -81,7 +85,7 @@ def check(path):
     require(claim.get("score") == len(points), "claims %r, has %d points"
             % (claim.get("score"), len(points)))
     for some in itertools.combinations(points, SIZE):
-        require(not forbidden(some, convention), "these break the rule: %s"
+        require(not forbidden(some, convention, n), "these break the rule: %s"
                 % (", ".join(map(str, some)),))
     digest = claim.get("sha256")
     require(isinstance(digest, str) and re.match("^[0-9a-f]{64}$", digest), "has no SHA-256")

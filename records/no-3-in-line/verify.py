@@ -23,10 +23,14 @@ def inside(point, n):
     return len(point) == 2 and all(0 <= x < n for x in point)
 
 
-def forbidden(points, convention):
+def rule(points, convention):
     """Tell whether three points lie on a line: their triangle has no area."""
     (ax, ay), (bx, by), (cx, cy) = points
     return (bx - ax) * (cy - ay) == (by - ay) * (cx - ax)
+
+
+def forbidden(points, convention, n):
+    return rule(points, convention)
 
 
 def once(pairs):
@@ -73,7 +77,7 @@ def check(path):
     require(claim.get("score") == len(points), "claims %r, has %d points"
             % (claim.get("score"), len(points)))
     for some in itertools.combinations(points, SIZE):
-        require(not forbidden(some, convention), "these break the rule: %s"
+        require(not forbidden(some, convention, n), "these break the rule: %s"
                 % (", ".join(map(str, some)),))
     digest = claim.get("sha256")
     require(isinstance(digest, str) and re.match("^[0-9a-f]{64}$", digest), "has no SHA-256")
