@@ -101,8 +101,12 @@ class Derived:
     def key(self, problem: "Problem", n: int) -> str:
         """Return what the forbidden sets depend on: the source of the class, convention and n."""
         kind = type(problem)
+        if "<locals>" in kind.__qualname__:  # one text, and as many classes as it is run
+            return ""
+        found = {}
         try:
-            found = sources(Path(inspect.getfile(kind)))
+            for code in (kind, *kind.__mro__[1:-1], *(rule.function for rule in self.rules)):
+                found |= sources(Path(inspect.getfile(code)))
         except (OSError, TypeError):
             return ""
         words = f"{_FORMAT} {kind.__qualname__} {problem.convention} {n} {digest(found)}"
@@ -111,13 +115,12 @@ class Derived:
     def _index(self, problem: "Problem", n: int) -> tuple[np.ndarray, ...]:
         m, most = len(rows_of(problem, n)), min(TABLE_BYTES, memory_bytes() // 8)
         tries = sum(comb(m, rule.arity) for rule in self.rules)
+        self.try_some(problem, n)
         edges = None
         if tries <= (PLAIN_TRIES if self.why_plain else TRIES):
             edges = self._edges(problem, n, most)
-        for i, rule in enumerate(self.rules):
-            none = np.empty((0, rule.arity), np.int32)
-            self.try_orders(problem, rule, n, none if edges is None else edges[i])
         if edges is not None:
+            self.try_edges(problem, n, edges)
             return joined(
                 [index_of(part, m) for part in edges], [rule.arity for rule in self.rules]
             )
@@ -172,22 +175,37 @@ class Derived:
                 count = find(first, coords, n, room)
             yield room[:count].copy()
 
-    def try_orders(self, problem: "Problem", rule: Predicate, n: int, edges: np.ndarray) -> None:
-        """Try a rule as plain Python on some sets, in every order of their elements.
+    def try_some(self, problem: "Problem", n: int) -> None:
+        """Try the rules on random sets: first of all, since compiled code checks no index.
 
-        Args:
-            edges: sets that it forbids, if they are known.
+        Raises:
+            PipelineError: as ``_try_orders``.
+        """
+        m, rng = len(rows_of(problem, n)), np.random.default_rng(0)
+        for rule in self.rules:
+            if m >= rule.arity:
+                random = [rng.choice(m, rule.arity, replace=False) for _ in range(_SETS)]
+                self._try_orders(problem, rule, n, np.array(random))
+
+    def try_edges(self, problem: "Problem", n: int, edges: Sequence[np.ndarray]) -> None:
+        """Try the rules on some of the sets that they forbid, ``edges`` by rule.
+
+        Raises:
+            PipelineError: as ``_try_orders``.
+        """
+        rng = np.random.default_rng(0)
+        for rule, part in zip(self.rules, edges, strict=True):
+            self._try_orders(problem, rule, n, part[rng.permutation(len(part))[:_EDGES]])
+
+    def _try_orders(self, problem: "Problem", rule: Predicate, n: int, sets: np.ndarray) -> None:
+        """Try a rule as plain Python on sets, in every order of their elements, then compiled.
 
         Raises:
             PipelineError: it raises, or depends on the order, or compiled code says otherwise.
         """
-        coords, k, rng = rows_of(problem, n), rule.arity, np.random.default_rng(0)
-        if len(coords) < k:
-            return
-        random = [rng.choice(len(coords), k, replace=False) for _ in range(_SETS)]
-        some = edges[rng.permutation(len(edges))[:_EDGES]]
-        orders = list(islice(permutations(range(k)), _ORDERS))
-        for chosen in [*some, *random]:
+        coords = rows_of(problem, n)
+        orders = list(islice(permutations(range(rule.arity)), _ORDERS))
+        for chosen in sets:
             points = coords[np.sort(chosen)]
             said = [self._said(problem, rule, points[list(order)], n) for order in orders]
             name = rule.function.__name__

@@ -261,10 +261,11 @@ def _rule(problem: Problem, sizes: tuple[int, ...]) -> None:
     assert derived is not None
     tried = held = 0
     for n in sizes:
-        for rule, edges in zip(derived.rules, derived.forbidden_sets(problem, n), strict=True):
-            derived.try_orders(problem, rule, n, edges)
-            tried += comb(problem.ground_size(n), rule.arity)
-            held += len(edges)
+        derived.try_some(problem, n)
+        edges = derived.forbidden_sets(problem, n)
+        derived.try_edges(problem, n, edges)
+        tried += sum(comb(problem.ground_size(n), rule.arity) for rule in derived.rules)
+        held += sum(map(len, edges))
     if tried > 1 and held in (0, tried):  # so it may be where n is tiny
         n = sizes[-1]
         while problem.ground_size(n) < _MANY and n < sizes[-1] + _MANY:

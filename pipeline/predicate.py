@@ -66,7 +66,9 @@ class Predicate:
         self.names = [word.name for word in words[: self.arity]]
         self.why_plain = ""
         self._file = function.__code__.co_filename
-        self._is_kept = Path(self._file).is_file() and not has_neighbours()
+        # Of a text that makes a function anew each time it runs, only one would be kept.
+        is_one = "<locals>" not in function.__qualname__
+        self._is_kept = is_one and Path(self._file).is_file() and not has_neighbours()
 
     def plain(self, problem: Any, points: Iterable[np.ndarray], n: int) -> bool:
         """Tell by plain Python whether points, int64 ``(d,)`` each, may not be together."""

@@ -197,10 +197,10 @@ class Problem:
             cls.name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", cls.__name__).lower()
         if "title" not in cls._given and cls.__doc__:
             cls.title = inspect.cleandoc(cls.__doc__).partition("\n")[0].rstrip(".")
-        rules = [Predicate(cls.name, own[key]) for key in own if is_rule(key) and own[key]]
-        if not rules:
+        if not any(map(is_rule, own)):
             return
-        cls.derived = Derived(rules)
+        rules = {key: getattr(cls, key) for key in dir(cls) if is_rule(key)}  # inherited ones too
+        cls.derived = Derived([Predicate(cls.name, rule) for rule in rules.values() if rule])
         if own.get("arity", cls.derived.arity) != cls.derived.arity:
             raise UsageError(
                 f"{cls.name}: arity is {cls.arity}, and forbidden takes {cls.derived.arity} points"

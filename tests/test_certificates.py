@@ -104,7 +104,7 @@ def test_the_definition_is_the_oracles(spec, n, forbidden):
     assert not made.inside((n, 0), n)
     assert not made.inside((0, -1), n)
     some = list(combinations(points, problem.arity))
-    told = [made.forbidden(few, problem.convention) for few in some]
+    told = [made.forbidden(few, problem.convention, n) for few in some]
     assert told == [forbidden(few) for few in some]
     assert any(told)
     assert not all(told)
@@ -112,9 +112,9 @@ def test_the_definition_is_the_oracles(spec, n, forbidden):
 
 def test_flat_triples_are_as_the_convention_says():
     forbidden = program("isosceles").forbidden
-    assert forbidden(FLAT, "flat-forbidden")
-    assert not forbidden(FLAT, "flat-allowed")
-    assert forbidden([(0, 0), (1, 1), (0, 2)], "flat-allowed")
+    assert forbidden(FLAT, "flat-forbidden", 3)
+    assert not forbidden(FLAT, "flat-allowed", 3)
+    assert forbidden([(0, 0), (1, 1), (0, 2)], "flat-allowed", 3)
 
 
 @pytest.mark.parametrize(

@@ -252,6 +252,46 @@ def test_symmetries_are_found_or_taken_as_they_are_given(file, name, n, order):
         assert {"mirror", "diagonal", "half-turn", "both-mirrors", "quarter-turn"} <= names
 
 
+class Steps(pipeline.Problem):
+    def elements(self, n):
+        return range(n)
+
+    def forbidden(self, a, b, c):
+        return a[0] + b[0] + c[0] == 3
+
+    def forbidden_two(self, a, b):
+        return abs(a[0] - b[0]) == 1
+
+
+class LongSteps(Steps):
+    def forbidden_two(self, a, b):
+        return abs(a[0] - b[0]) == 2
+
+
+def test_a_class_inherits_the_rules_that_it_does_not_replace():
+    problem = LongSteps()
+    assert problem.arity == 3
+    valid = problem.validate(bitset.from_points([[0, 1], [0, 2], [0, 1, 2], [1, 2, 5]], 6), 6)
+    assert valid.tolist() == [True, False, False, True]
+
+
+@pytest.mark.parametrize("step", [2, 3])
+def test_what_is_kept_is_never_that_of_another_class_made_by_the_same_lines(step):
+    class Apart(pipeline.Problem):
+        def elements(self, n):
+            return range(n)
+
+        def forbidden(self, a, b):
+            return abs(a[0] - b[0]) == step
+
+    problem = Apart()
+    assert problem.derived is not None
+    expected = [[k, k + step] for k in range(12 - step)]
+    edges = problem.derived.some_forbidden(problem, 12, 1_000)[0]
+    assert edges.tolist() == expected
+    assert problem.derived.forbidden_sets(problem, 12)[0].tolist() == expected
+
+
 # ---------------------------------------------------------------------------------- bad input
 
 

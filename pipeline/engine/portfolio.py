@@ -392,10 +392,7 @@ def _side(coords: np.ndarray) -> int:
 
 
 def default_weights(ground: GroundSet) -> dict[str, np.ndarray]:
-    """Return the weights worth trying where none are asked for: on large sides the border's too.
-
-    The vertices of a graph have no border.
-    """
+    """Return the weights worth trying by default: on large sides, not of graphs, the border's."""
     none = {"": np.zeros(0, np.float32)}
     if ground.graph or _side(ground.coords) < _LARGE:
         return none

@@ -3,6 +3,7 @@
 import ast
 import inspect
 import itertools
+import re
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -58,11 +59,8 @@ def rules_of(problem: Problem) -> str:
 
 
 def _renamed(function: Any, name: str) -> str:
-    tree = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
-    assert isinstance(tree, ast.FunctionDef)
-    lines = textwrap.dedent(inspect.getsource(function)).rstrip().splitlines()
-    head = lines[tree.lineno - 1].replace(f"def {tree.name}(", f"def {name}(", 1)
-    return "\n".join([head, *lines[tree.lineno :]])
+    source = textwrap.dedent(inspect.getsource(function))
+    return re.sub(r"^def \w+\(", f"def {name}(", source, count=1).rstrip()
 
 
 def _copied(problem: Problem) -> str:
