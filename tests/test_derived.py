@@ -19,6 +19,7 @@ from pipeline.plugin_check import check_first_use
 from pipeline.plugins import load_problem, problem_spec
 from pipeline.publish import certificates
 from pipeline.testing import ProblemContract
+from problems.isosceles import Isosceles
 
 EASY = Path(__file__).parent / "plugins" / "easy"
 
@@ -271,8 +272,16 @@ class LongSteps(Steps):
 def test_a_class_inherits_the_rules_that_it_does_not_replace():
     problem = LongSteps()
     assert problem.arity == 3
-    valid = problem.validate(bitset.from_points([[0, 1], [0, 2], [0, 1, 2], [1, 2, 5]], 6), 6)
+    sets = [np.array(s) for s in ([0, 1], [0, 2], [0, 1, 2], [1, 2, 5])]
+    valid = problem.validate(bitset.from_points(sets, 6), 6)
     assert valid.tolist() == [True, False, False, True]
+
+
+def test_the_size_of_a_ground_set_may_be_left_to_the_ground_set():
+    class Unsized(Isosceles):
+        ground_size = pipeline.Problem.ground_size
+
+    assert Unsized().ground_size(5) == Unsized().ground(5).m == 25
 
 
 @pytest.mark.parametrize("step", [2, 3])
