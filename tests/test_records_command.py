@@ -139,9 +139,12 @@ def test_the_table_fits_80_columns_and_numbers_its_sources(played, cli, monkeypa
 def test_without_a_problem_all_are_listed_with_all_their_conventions(cli, tmp_path):
     named = [(t["problem"], t["convention"]) for t in tables(cli, "--runs", tmp_path, "--n", "2:9")]
     assert named == [
+        ("four-cycle-free", "standard"),
+        ("girth-5", "standard"),
         ("isosceles", "flat-forbidden"),
         ("isosceles", "flat-allowed"),
         ("no-3-in-line", "standard"),
+        ("no-5-on-a-sphere", "standard"),
     ]
 
 

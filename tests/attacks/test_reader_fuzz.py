@@ -116,7 +116,7 @@ READERS = {
     "a construction": Reader("one.json", judged, written(json.dumps(POINTS))),
     "constructions": Reader("many.json", judged, written(json.dumps([POINTS] * 3))),
     "CSV": Reader("points.csv", judged, written("row,column\n0,0\n0,1\n3,2\n")),
-    "graph6": Reader("graphs.g6", graphs, written("DQc\n@\n")),
+    "graph6": Reader("graphs.g6", graphs, written("DQc\nA_\n")),
     "a board": Reader("board.txt", judged, written("O O . .\n. . . .\n. . O .\n. . . .\n")),
     "a best construction": Reader(
         "best.json", judged, lambda run: (run / "best" / "n6.json").read_bytes()
