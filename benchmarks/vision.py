@@ -105,7 +105,7 @@ class Moments(Callbacks):
     def __init__(self) -> None:
         self.seconds = [time.process_time()]
 
-    def on_progress(self, done: int, best: int = 0, loss: float | None = None) -> None:
+    def on_progress(self, done: int, best: int | None = None, loss: float | None = None) -> None:
         self.seconds.append(time.process_time())
 
 

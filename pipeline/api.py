@@ -186,10 +186,10 @@ def solve(
     """
     from pipeline.core.bitset import points
     from pipeline.engine.exact import Question, solve
-    from pipeline.problem import check_objective
+    from pipeline.objective import check_bounded
 
     made = problem_from(problem)
-    check_objective(made, spec_of(made), n)
+    check_bounded(made, spec_of(made), n)
     executor = make_executor(workers)
     question = Question(spec_of(made), made.convention, n, symmetry)
     try:

@@ -40,7 +40,7 @@ class Callbacks:
             n: the size, where a stage works on one of several.
         """
 
-    def on_progress(self, done: int, best: int = 0, loss: float | None = None) -> None:
+    def on_progress(self, done: int, best: int | None = None, loss: float | None = None) -> None:
         """So much of the stage is done; the best score in it, or the last loss, where known."""
 
     def on_best(self, n: int, score: int, origin: str, cpu: float) -> None:
@@ -89,7 +89,7 @@ class CallbackList(Callbacks):
         for listener in self.listeners:
             listener.on_stage(name, total, n)
 
-    def on_progress(self, done: int, best: int = 0, loss: float | None = None) -> None:
+    def on_progress(self, done: int, best: int | None = None, loss: float | None = None) -> None:
         for listener in self.listeners:
             listener.on_progress(done, best, loss)
 

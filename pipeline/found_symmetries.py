@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.core import kept_arrays
+from pipeline import objective
+from pipeline.core import bitset, kept_arrays
 from pipeline.core.ground_set import GroundSet, close_group
 from pipeline.derived import Derived, rows_of
 from pipeline.errors import PipelineError, UsageError
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 MOST_FOUND = 500
 # Forbidden sets that a map is tried on, and how many must be known where not all are.
 _TRIED, _ENOUGH = 5_000, 20
+# Sets whose score a map must keep, and elements that are tried for each.
+_PROBES, _LOOKS = 12, 200
 # Up to this many axes all ways to permute and reflect them are tried, and up to this length all
 # multiplications modulo it.
 _AXES, _MODULUS = 3, 256
@@ -53,6 +56,9 @@ class _Finder:
         self._low, self._span = coords.min(axis=0), np.ptp(coords, axis=0) + 1
         self._where = f"{problem.name} at n={n}"
         self._index = {tuple(row): v for v, row in enumerate(coords.tolist())}
+        self._probes = np.zeros((0, len(coords)), np.bool_)
+        if problem.objective == "score":
+            self._probes = _some_valid(problem, derived, len(coords), n)
 
     def given(self, maps: Iterable[Map]) -> tuple[np.ndarray, dict[str, tuple[int, ...]]]:
         """Return the group that maps of coordinates generate, and no names."""
@@ -70,6 +76,8 @@ class _Finder:
             permutation = np.array(image, np.int32)
             if len(set(image)) < m:
                 raise UsageError(f"{self._where}: symmetries[{i}] takes two elements to one")
+            if not self._keeps_score(permutation):
+                raise PipelineError(f"{self._where}: symmetries[{i}] changes the score")
             stray = self._first_lost(permutation, some)
             if stray is not None:
                 points = [tuple(row) for row in self._coords[stray].tolist()]
@@ -112,6 +120,8 @@ class _Finder:
         generators: list[np.ndarray] = []
         named: dict[str, tuple[np.ndarray, ...]] = {}
         for name, permutation in self._candidates():
+            if not self._keeps_score(permutation):
+                continue
             few = [sets[:50] for sets in some]
             if any(self._first_lost(permutation, sets) is not None for sets in (few, some)):
                 continue
@@ -139,6 +149,16 @@ class _Finder:
             if len(lost):
                 return lost[0]
         return None
+
+    def _keeps_score(self, permutation: np.ndarray) -> bool:
+        """Tell whether a map changes the score of none of the sets that it is tried on."""
+        if not len(self._probes):
+            return True
+        moved = np.zeros_like(self._probes)
+        moved[:, permutation] = self._probes
+        sets = [bitset.pack(bits) for bits in (self._probes, moved)]
+        before, after = (objective.scores(self._problem, cells, self._n) for cells in sets)
+        return bool((before == after).all())
 
     def _candidates(self) -> Iterator[tuple[str, np.ndarray]]:
         """Yield maps that take elements to elements, as permutations, with names or none."""
@@ -190,6 +210,16 @@ class _Finder:
                 if math.gcd(u, length) == 1:
                     # About 0, wherever the coordinates begin.
                     yield "", ((coords + self._low) * u - self._low) % length
+
+
+def _some_valid(problem: "Problem", derived: Derived, m: int, n: int) -> np.ndarray:
+    """Return a few valid sets, bool ``(B, m)``: elements are added at random while they fit."""
+    rng, found = np.random.default_rng(0), np.zeros((_PROBES, m), np.bool_)
+    for row in found:
+        for v in rng.permutation(m)[:_LOOKS]:
+            row[v] = True
+            row[v] = derived.valid(problem, bitset.pack(row[None]), n)[0]
+    return found
 
 
 def _point(map_: Map, row: tuple[int, ...]) -> tuple[int, ...]:

@@ -197,7 +197,7 @@ def _list(
 
         def expected_score(self, n: int, points: list[tuple[int, ...]]) -> int:
             chosen = np.array([_index(problem, n)[p] for p in points], np.int64)
-            return int(problem.score(bitset.from_points([chosen], problem.ground_size(n)), n)[0])
+            return int(problem.evaluate(bitset.from_points([chosen], problem.ground_size(n)), n)[0])
 
     Own.problem, Own.sizes = lambda *_: problem, sizes  # type: ignore[assignment]
     own = Own()

@@ -5,9 +5,12 @@ import hashlib
 import importlib.util
 import re
 import sys
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+
+from pipeline.errors import PipelineError
 
 _PREFIX = "pipeline_plugin_"
 #: The files that each plugin's file imported from its folder, by the path of the plugin's.
@@ -138,3 +141,17 @@ def one_line(error: BaseException) -> str:
         what = lines[1:3] if lines[1].endswith(":") else lines[1:2]
         lines = [" ".join(what + [f"({place})" for place in where[-1:]])]
     return f"{type(error).__name__}: {lines[0] if lines else ''}".rstrip(": ")
+
+
+@contextlib.contextmanager
+def plugin_errors(what: str) -> Iterator[None]:
+    """Make one line of what a plugin's own Python raises."""
+    try:
+        yield
+    except (PipelineError, MemoryError):
+        raise
+    except Exception as error:
+        told = str(error) if isinstance(error, ValueError) else one_line(error)
+        place = place_in_plugin("".join(traceback.format_exception(error)))
+        at = f" ({place})" if place else ""
+        raise PipelineError(f"{what}: {told}{at}") from error

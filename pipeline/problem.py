@@ -2,16 +2,15 @@
 
 import inspect
 import re
-import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
-from pipeline.core.bitset import mismatch, popcounts
+from pipeline import objective
+from pipeline.core.bitset import mismatch, unpack
 from pipeline.core.ground_set import GroundSet
 from pipeline.core.jit import Callback, inlined
 from pipeline.core.memory import memory_bytes, readable
@@ -19,7 +18,7 @@ from pipeline.derived import Derived, rows_of
 from pipeline.errors import PipelineError, UsageError, nearest
 from pipeline.found_symmetries import Map, ground_of
 from pipeline.known import Definition, Known
-from pipeline.plugin_files import has_neighbours, one_line, place_in_plugin
+from pipeline.plugin_files import has_neighbours, plugin_errors
 from pipeline.predicate import Predicate, is_rule
 from pipeline.validator import CheckerValidator
 
@@ -172,6 +171,8 @@ class Problem:
     smallest: ClassVar[int] = 1
     #: Upper estimate of memory per element of the ground set, for refusing what cannot fit.
     bytes_per_element: ClassVar[int] = 400
+    #: What a score counts, as "edges"; by default "points", or "weight" or "score" of another kind.
+    unit: ClassVar[str] = ""
     #: The problem in plain Python; without it there are no certificates.
     definition: ClassVar[Definition | None] = None
     #: The file and class that the problem was loaded from; empty for an installed one.
@@ -221,6 +222,8 @@ class Problem:
             hint = nearest(self.convention, self.conventions)
             raise UsageError(f"{self.name} has no convention {self.convention!r}{hint}")
         self._grounds: dict[int, GroundSet] = {}
+        #: The sizes at which the score has been found to depend on the construction alone.
+        self.probed: set[int] = set()
 
     def elements(self, n: int) -> Any:
         """Return the coordinates of the elements of size n, a row of whole numbers for each."""
@@ -259,7 +262,28 @@ class Problem:
         """Return encoders of the problem's own, by name, beside the ones of the framework."""
         return {}
 
+    def weight(self, n: int) -> Any:
+        """Return what each element counts, ``(m,)`` whole numbers from 0; None for 1 each.
+
+        The score is the sum. Every method follows it, and exact search proves the largest.
+        """
+        return None
+
+    def score(self, cells: np.ndarray, n: int) -> Any:
+        """Return the score of each construction, ``(B,)`` whole numbers, the higher the better.
+
+        By default the weight, or the size. Overridden for an objective that is no sum over the
+        elements (for one to be minimised: minus it), it is asked about a batch at a time, and must
+        depend on nothing but the set and keep under ``symmetries``. ``bits`` unpacks the cells.
+        """
+        return objective.sum_of_weights(self, cells, n)
+
     # ------------------------------------------------- from here on nothing needs overriding
+
+    def bits(self, cells: np.ndarray, n: int) -> np.ndarray:
+        """Return constructions as bool ``(B, m)``: a row for each, a column for each element."""
+        # The symmetries of a ground set under way are tried on scores.
+        return unpack(cells, self._grounds[n].m if n in self._grounds else self.ground_size(n))
 
     def ground(self, n: int) -> GroundSet:
         """Return the ground set of size n, built once.
@@ -269,18 +293,19 @@ class Problem:
         """
         if n not in self._grounds:
             check_size(self, n)
-            with _plugin_errors(f"the ground set of {self.name} at n={n}"):
+            with plugin_errors(f"the ground set of {self.name} at n={n}"):
                 ground = self.ground_set(n)
                 if not isinstance(ground, GroundSet):
                     raise mismatch("ground_set", "a GroundSet", type(ground).__name__)
             # The hook's signature asks for C order; numpy returns Fortran's after a transpose.
             coords = np.array(ground.coords, order="C")
-            self._grounds[n] = replace(ground, coords=coords)
+            ground = objective.keeping_weights(self, replace(ground, coords=coords))
+            self._grounds[n] = ground
         return self._grounds[n]
 
     def hook_tables(self, n: int) -> tuple[np.ndarray, ...]:
         """Return the hook's tables, filled up with empty ones to the number it expects."""
-        with _plugin_errors(f"the tables of {self.name} at n={n}"):
+        with plugin_errors(f"the tables of {self.name} at n={n}"):
             own = tuple(_table(f"table {i}", t) for i, t in enumerate(self.tables(n)))
         if len(own) > TABLES:
             raise PipelineError(f"{self.name} gives {len(own)} tables, the hook takes {TABLES}")
@@ -304,29 +329,32 @@ class Problem:
             cells = cells * inside[:, None]
         return inside & self._validator.valid(self, cells, n)
 
-    def score(self, cells: np.ndarray, n: int) -> np.ndarray:
-        """Return the score of each construction, int32 ``(B,)``, from raw cells: its size.
-
-        A problem with another objective overrides this. Searches still collect large sets, and
-        the best of them by this score are kept; proofs and bounds of the largest size do not
-        speak of it, and are refused.
-        """
-        return popcounts(cells)
-
     @property
     def is_derived(self) -> bool:
         """Whether the hook follows from ``forbidden``, rather than being its author's."""
         return self.derived is not None and self.hook is self.derived.hook
 
     @property
-    def maximises_size(self) -> bool:
-        """Whether the score is the size: not where a problem overrides ``score``."""
-        return getattr(self.score, "__func__", None) is Problem.score
+    def objective(self) -> str:
+        """What is maximised: "size", "weight" where ``weight`` is given, "score" of its own."""
+        if getattr(self.score, "__func__", None) is not Problem.score:
+            return "score"
+        return "size" if getattr(self.weight, "__func__", None) is Problem.weight else "weight"
+
+    def evaluate(self, cells: np.ndarray, n: int) -> np.ndarray:
+        """Return the score of each construction, int32 ``(B,)``, from raw cells.
+
+        Args:
+            cells: packed uint8 ``(B, ceil(m / 8))``.
+
+        Raises:
+            PipelineError: the problem's score or weight raises, or is no whole number.
+        """
+        return objective.evaluate(self, cells, n)
 
     def score_text(self, score: int) -> str:
-        """Write a score: a number of points, or "score 10" where the objective is another."""
-        many = "point" if score == 1 else "points"
-        return f"{score} {many}" if self.maximises_size else f"score {score}"
+        """Write a score with its unit: "28 points", "weight 10", "score 256"."""
+        return objective.score_text(self, score)
 
     def witness(self, points: np.ndarray, n: int) -> tuple[int, ...] | None:
         """Return the elements of one violation among ``points`` (element indices), or None."""
@@ -348,20 +376,6 @@ def _table(name: str, given: Any) -> np.ndarray:
     return np.ascontiguousarray(array, dtype=np.int32).ravel()
 
 
-@contextmanager
-def _plugin_errors(what: str) -> Iterator[None]:
-    """Make one line of what a plugin's own Python raises."""
-    try:
-        yield
-    except (PipelineError, MemoryError):
-        raise
-    except Exception as error:
-        told = str(error) if isinstance(error, ValueError) else one_line(error)
-        place = place_in_plugin("".join(traceback.format_exception(error)))
-        at = f" ({place})" if place else ""
-        raise PipelineError(f"{what}: {told}{at}") from error
-
-
 def check_size(problem: Problem, n: int) -> None:
     """Refuse an n that is too small or whose ground set cannot fit in this machine's memory.
 
@@ -380,20 +394,4 @@ def check_size(problem: Problem, n: int) -> None:
         raise UsageError(
             f"{problem.name} at n={n} would need about {readable(need)} of memory and this "
             f"machine has {readable(have)}; the largest n that fits is about {low}"
-        )
-
-
-def check_objective(problem: Problem, spec: str, n: int) -> None:
-    """Refuse to prove a largest size where the objective is another.
-
-    Args:
-        spec: what to call the problem on a command line.
-
-    Raises:
-        UsageError: the problem has a score of its own.
-    """
-    if not problem.maximises_size:
-        raise UsageError(
-            f"{problem.name} has a score of its own, and an exhaustive search knows the size "
-            f"alone; look for high scores with: pipeline search {spec} --n {n}"
         )

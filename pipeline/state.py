@@ -164,7 +164,7 @@ def _population(samples: Population | np.ndarray, state: State) -> Population:
         n,
         m,
         samples.cells,
-        state.problem.score(samples.cells, n),
+        state.problem.evaluate(samples.cells, n),
         round=state.round + 1,
         origin="generator",
         parent=samples.parent,

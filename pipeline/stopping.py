@@ -37,7 +37,7 @@ class Target:
         self.score = score
 
     def __call__(self, state: State) -> bool:
-        return state.best() >= self.score
+        return len(state.pool) > 0 and state.best() >= self.score
 
 
 class AnyOf:
@@ -157,7 +157,7 @@ class TimeLimit(Callbacks):
         self._stage, self._total, self._began = name, total, time.monotonic()
         self._check(0)
 
-    def on_progress(self, done: int, best: int = 0, loss: float | None = None) -> None:
+    def on_progress(self, done: int, best: int | None = None, loss: float | None = None) -> None:
         """See whether there is time left for the rest of a stage."""
         self._check(done)
 

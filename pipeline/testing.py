@@ -103,6 +103,9 @@ class ProblemContract:
                 moved = apply(np.repeat(row[None], len(g), axis=0), t.ground, g)
                 valid = [t.valid(bitset.points(image, t.ground.m)) for image in moved]
                 assert len(set(valid)) == 1, f"{t}: group[{valid.index(not valid[0])}] does not act"
+                scores = t.problem.evaluate(moved, t.n)
+                g = int(np.argmax(scores != scores[0]))
+                assert scores[g] == scores[0], f"{t}: group[{g}] changes a score"
                 forms = canonical(moved, t.ground)
                 assert (forms == forms[0]).all(), f"{t}: equivalent sets have different forms"
 
@@ -227,7 +230,7 @@ class ProblemContract:
             batch = np.empty_like(bitset.pack(sets))
             for order in (np.arange(len(sets)), np.arange(len(sets))[::-1]) * 2:
                 batch[:] = bitset.pack(sets[order])
-                said = t.problem.score(batch, t.n)
+                said = t.problem.evaluate(batch, t.n)
                 assert said.shape == true.shape, f"{t}: score gives the shape {said.shape}"
                 i = int(np.argmax(said != true[order]))
                 assert said[i] == true[order][i], (
@@ -239,7 +242,7 @@ class ProblemContract:
             known = t.problem.known(t.n)
             if known is not None:
                 assert known.source, f"{t}: a known value needs its source"
-                best = t.problem.score(bitset.pack(t.greedy()), t.n).max()
+                best = t.problem.evaluate(bitset.pack(t.greedy()), t.n).max()
                 assert not known.proved or best <= known.value, f"{t}: {best} beats the proved"
 
     def test_encoders_read_back_what_they_wrote(self) -> None:

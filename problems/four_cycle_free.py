@@ -55,6 +55,7 @@ class FourCycleFree(Problem):
 
     name = "four-cycle-free"
     title = "no four edges of a graph on n vertices form a cycle"
+    unit = "edges"
     arity = 4
     smallest = 2
     hook = block

@@ -73,6 +73,7 @@ class GirthFive(Problem):
 
     name = "girth-5"
     title = "no three edges of a graph on n vertices form a triangle, no four a cycle"
+    unit = "edges"
     arity = 4
     smallest = 2
     hook = block

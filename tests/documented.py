@@ -12,7 +12,8 @@ ROOT = Path(__file__).resolve().parent.parent
 
 #: Few steps of a task of the portfolio.
 FEW_STEPS = shlex.split(
-    "--set search.tabu_steps=2000 --set search.enumerate_nodes=2000 --set search.cover_nodes=40000"
+    "--set search.tabu_steps=2000 --set search.enumerate_nodes=2000 --set search.cover_nodes=40000 "
+    "--set search.score_moves=20"
 )
 #: Budgets for a test; what the commands mean stays as it is.
 SMALL_LOOP = FEW_STEPS + shlex.split(

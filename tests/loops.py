@@ -58,7 +58,7 @@ class Told(Callbacks):
     def on_stage(self, name: str, total: int, n: int | None = None) -> None:
         self.events.append(("stage", {"name": name, "total": total, "n": n}))
 
-    def on_progress(self, done: int, best: int = 0, loss: float | None = None) -> None:
+    def on_progress(self, done: int, best: int | None = None, loss: float | None = None) -> None:
         self.events.append(("progress", {"done": done, "best": best, "loss": loss}))
 
     def on_best(self, n: int, score: int, origin: str, cpu: float) -> None:

@@ -65,6 +65,7 @@ OTHER: dict[str, Any] = {
     "search.tabu_steps": 1,
     "search.enumerate_nodes": 2,
     "search.cover_nodes": 3,
+    "search.score_moves": 7,
     "search.tasks_per_batch": 4,
     "search.first_look": 1,
     "search.few_orbits": 5,

@@ -21,8 +21,9 @@ from pipeline.core import bitset, streams
 from pipeline.core.ground_set import GroundSet
 from pipeline.core.population import Population
 from pipeline.core.symmetry import find_class, orbits
+from pipeline.engine.arms import make_arms
 from pipeline.engine.explore import Explorer
-from pipeline.engine.portfolio import Arm, make_arms
+from pipeline.engine.portfolio import Arm
 from pipeline.engine.space import choice_of, make_space, usable_classes
 from pipeline.engine.tasks import Task, run_task
 from pipeline.engine.weights import make_mask, make_weights, of_choices, restricted

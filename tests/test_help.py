@@ -48,7 +48,7 @@ def test_the_shell_completes_choices_and_lists_of_them():
 
 
 def test_what_the_shell_offers_is_what_there_is():
-    from pipeline.engine.portfolio import METHODS as known
+    from pipeline.engine.arms import METHODS as known
 
     assert known == METHODS
     ground = load_problem("isosceles").ground(4)

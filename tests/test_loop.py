@@ -182,7 +182,9 @@ def test_a_callback_that_raises_stops_the_round():
         pass
 
     class Stopping(Callbacks):
-        def on_progress(self, done: int, best: int = 0, loss: float | None = None) -> None:
+        def on_progress(
+            self, done: int, best: int | None = None, loss: float | None = None
+        ) -> None:
             raise Stop
 
     with pytest.raises(Stop):

@@ -22,7 +22,8 @@ from loops import FEW_STEPS, Loop, Told, configured, rounds_of, same, written_an
 from pipeline.config import Config
 from pipeline.core.population import ORIGINS, Population
 from pipeline.core.symmetry import canonical, find_class, orbits
-from pipeline.engine.portfolio import BATCH, Arm, Portfolio, core_size, make_arms, tabu_notes
+from pipeline.engine.arms import make_arms, tabu_notes
+from pipeline.engine.portfolio import BATCH, Arm, Portfolio, core_worth
 from pipeline.engine.runner import TaskRunner
 from pipeline.engine.space import make_space, usable_classes
 from pipeline.engine.weights import make_weights
@@ -231,8 +232,8 @@ def test_the_core_is_what_lies_in_whole_orbits(seed, symmetry):
     for row in bits:
         whole = [c for c in range(of.max() + 1) if row[of == c].all()]
         sizes.append(sum(int((of == c).sum()) for c in whole))
-    assert core_size(bits, of) == max(sizes)
-    assert core_size(bits[:0], of) == 0
+    assert core_worth(bits, of, np.ones(len(of), np.int64)) == max(sizes)
+    assert core_worth(bits[:0], of, np.ones(len(of), np.int64)) == 0
 
 
 # ---------------------------------------------------------------------------------------- arms

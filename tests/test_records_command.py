@@ -141,6 +141,7 @@ def test_without_a_problem_all_are_listed_with_all_their_conventions(cli, tmp_pa
     assert named == [
         ("four-cycle-free", "standard"),
         ("girth-5", "standard"),
+        ("permanent-312", "standard"),
         ("isosceles", "flat-forbidden"),
         ("isosceles", "flat-allowed"),
         ("no-3-in-line", "standard"),

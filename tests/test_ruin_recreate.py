@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.core.bitset import popcounts, unpack, width
 from pipeline.core.symmetry import find_class, orbits
-from pipeline.engine.portfolio import make_arms
+from pipeline.engine.arms import make_arms
 from pipeline.engine.ruin_recreate import (
     Ruin,
     look_again,

@@ -36,7 +36,7 @@ def certificate(target: Target, folder: str, force: bool, as_json: bool) -> None
     if as_json:
         print_json({"certificate": str(there / name), "verifier": str(checker), **found})
         return
-    what = f"{plugin.name}, n={found['n']}, {found['score']} points"
+    what = f"{plugin.name}, n={found['n']}, {plugin.score_text(found['score'])}"
     echo(f"{there / name}: {what}, verified{judge(plugin)}")
     if found.get("imported"):
         echo("imported: given with --start, or found from what was given; the certificate says so")

@@ -15,6 +15,7 @@ from pipeline.cli.common import (
     target_options,
 )
 from pipeline.errors import UsageError, VerificationError
+from pipeline.objective import LEAST
 
 
 @click.command()
@@ -96,7 +97,7 @@ def _verify_run(target: Target, all_rounds: bool) -> list[dict[str, Any]]:
 
 def _of_population(pool: Any) -> dict[str, int]:
     imported = int(pool.imported.sum())
-    score = int(pool.score.max(initial=0))
+    score = int(pool.score.max(initial=LEAST))
     return {"n": pool.n, "count": len(pool), "score": score, "imported": imported}
 
 

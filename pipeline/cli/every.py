@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.cli.count import census_table
-from pipeline.core.bitset import popcounts, width
+from pipeline.core.bitset import width
 from pipeline.core.symmetry import stabiliser_orders
 from pipeline.engine.equivalence_classes import equivalence_classes
 from pipeline.errors import PipelineError
@@ -67,7 +67,8 @@ def _pieces(
     plugin: Any, question: Any, prove: Callable[[], Any]
 ) -> tuple[int, Iterator[tuple[np.ndarray, int, bool]], str]:
     """Return the largest size, the sets of that size piece by piece, and how they are found."""
-    quotas = plugin.degree_constraints(question.n) if plugin.arity <= 3 else None
+    by_size = plugin.objective == "size" and plugin.arity <= 3
+    quotas = plugin.degree_constraints(question.n) if by_size else None
     if quotas is not None:
         from pipeline.engine.exact_cover import sweep
 
@@ -91,9 +92,9 @@ def check_cells(plugin: Any, cells: np.ndarray, n: int, size: int) -> None:
     """Check sets from their raw cells.
 
     Raises:
-        PipelineError: one is not valid, or not of that size.
+        PipelineError: one is not valid, or has another score.
     """
-    if not (plugin.validate(cells, n).all() and (popcounts(cells) == size).all()):
+    if not (plugin.validate(cells, n).all() and (plugin.evaluate(cells, n) == size).all()):
         raise PipelineError(
             f"the hook and the checker of {plugin.name} contradict each other; run its "
             "ProblemContract"
@@ -111,7 +112,7 @@ def print_every(plugin: Any, found: dict[str, Any], out: Any) -> None:
     """Print how many there are, up to symmetry too, and with which stabilisers."""
     among = "" if found["symmetry"] == "trivial" else f" with the symmetry {found['symmetry']}"
     convention = "" if len(plugin.conventions) == 1 else f" ({plugin.convention})"
-    many = f"{found['constructions']:,} sets of {found['size']} points{among}"
+    many = f"{found['constructions']:,} sets of {plugin.score_text(found['size'])}{among}"
     up_to = f"{found['inequivalent']:,} up to symmetry"
     if not found["complete"]:
         how = "at Ctrl-C" if found["interrupted"] else "when the time was up"

@@ -115,7 +115,7 @@ class Live(ProgressDisplay):
         self._check()
         super().on_stage(name, total, n)
 
-    def on_progress(self, done: int, best: int = 0, loss: float | None = None) -> None:
+    def on_progress(self, done: int, best: int | None = None, loss: float | None = None) -> None:
         self._check()
         super().on_progress(done, best, loss)
 

@@ -50,7 +50,7 @@ def solve(
     output: str | None,
     as_json: bool,
 ) -> None:
-    """Find the largest set, and prove that it is the largest.
+    """Find the largest set, or the heaviest, and prove that it is.
 
     PROBLEM is a name (see `pipeline problems`) or a plugin, as in ./mine.py:MyProblem. Stopped by
     --time or Ctrl-C (exit code 130), it prints bounds on the largest size.
@@ -67,11 +67,11 @@ def solve(
         raise UsageError("--inequivalent goes with --all")
     seconds = parse_time(time_) if time_ else float("inf")
     path = _writable(output) if output else None
+    from pipeline.objective import check_bounded
     from pipeline.plugins import load_problem, problem_spec
-    from pipeline.problem import check_objective
 
     plugin = load_problem(problem, convention)
-    check_objective(plugin, problem, n)
+    check_bounded(plugin, problem, n)
     plugin.ground(n)
     progress = progress_console()
     progress.print("loading (the first time also compiling, about twenty seconds)")
@@ -176,27 +176,27 @@ def _print(plugin: Any, n: int, symmetry: str, answer: Any, out: Any) -> None:
         out.print(drawing)
         out.print()
     convention = "" if len(plugin.conventions) == 1 else f" ({plugin.convention})"
-    claim = claim_text(answer, symmetry)
+    claim = claim_text(plugin, answer, symmetry)
     out.say(f"{plugin.name}{convention}, n={n}: {claim}")
     known = known_text(plugin.known(n), answer, symmetry)
     if known:
         out.say(known)
 
 
-def claim_text(answer: Any, symmetry: str) -> str:
+def claim_text(plugin: Any, answer: Any, symmetry: str) -> str:
     """Return what this program has shown, in one line, with how and at what cost."""
     among = "" if symmetry == "trivial" else f" with the symmetry {symmetry}"
-    unit = "point" if answer.lower == 1 else "points"
+    found = plugin.score_text(answer.lower)
     cost = f"{answer.nodes:,} nodes"
     cost += ", symmetry broken" if answer.broken else ""
     if answer.proved:
         return (
-            f"maximum{among}: {answer.lower} {unit}, proved by this program's exhaustive search "
+            f"maximum{among}: {found}, proved by this program's exhaustive search "
             f"({cost}, {answer.seconds:.1f} s)"
         )
     how = "at Ctrl-C" if answer.interrupted else "when the time was up"
     return (
-        f"maximum{among}: {answer.lower} to {answer.upper} points; {answer.lower} verified, "
+        f"maximum{among}: {found} to {answer.upper}; {answer.lower} verified, "
         f"bounds from this program's exhaustive search ({cost}), stopped {how} after "
         f"{answer.seconds:.1f} s"
     )
@@ -208,11 +208,11 @@ def known_text(known: Any, answer: Any, symmetry: str) -> str:
         return ""
     record = str(known)
     if known.proved and answer.lower > known.value:
-        return f"this CONTRADICTS the value on record, {record}: the set above is larger"
+        return f"this CONTRADICTS the value on record, {record}: the set above is better"
     if symmetry != "trivial":
         return f"best known without a symmetry: {record}"
     if answer.upper < known.value:
-        return f"this CONTRADICTS the value on record, {record}: no set is so large"
+        return f"this CONTRADICTS the value on record, {record}: no set is so good"
     if answer.lower > known.value:
         return f"{answer.lower - known.value} above the best known, {record}"
     return f"{'equal to the' if answer.lower == known.value else ''} best known, {record}".strip()

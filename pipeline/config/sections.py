@@ -45,7 +45,7 @@ class BudgetConfig(Section, frozen=True):
     cpu: Annotated[float, key("CPU seconds", ge=0, le=_MANY)] = 0.0
     """The run stops after this CPU time of all its processes, counted anew when it is resumed; 0
     sets no limit."""
-    target: Annotated[int, key("score", ge=0, le=_MANY)] = 0
+    target: Annotated[int, key("score", ge=-_MANY, le=_MANY)] = 0
     """The run stops when a construction reaches this score; 0 sets none."""
 
 
@@ -118,6 +118,8 @@ class SearchConfig(Section, frozen=True):
     """An enumeration task of the portfolio visits at most this many nodes, one a step."""
     cover_nodes: Annotated[int, expert("nodes", ge=1, le=_STEPS)] = 4_000_000
     """An exact cover task of the portfolio visits at most this many nodes."""
+    score_moves: Annotated[int, expert("moves", ge=1, le=_STEPS)] = 500
+    """A task that anneals on the problem's own score makes at most this many moves."""
     tasks_per_batch: Annotated[int, expert("tasks", ge=1, le=_LARGE)] = 16
     """The portfolio hands out this many tasks in one batch, and chooses the methods of the next
     batch by what they found."""

@@ -13,6 +13,7 @@ import functools
 import hashlib
 import multiprocessing
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -28,14 +29,17 @@ _VERSIONS = 4
 #: So many steps of a loop take plain Python a quarter of a second, less than numba's import.
 _PLAIN_STEPS = 300_000
 #: How a file shows that it holds compiled code.
-_MARKS = (b"pipeline.core.jit", b"blocking_hook", b"@helper")
+_MARK = re.compile(
+    rb"^@(njit|kernel|inlined|intrinsic|helper|blocking_hook|blocker_finder|checker)\b",
+    re.MULTILINE,
+)
 
 
 def kernel_files() -> list[Path]:
     """Return this project's files that hold compiled code, sorted."""
     pipeline = Path(__file__).resolve().parent.parent
     ours = [*pipeline.rglob("*.py"), *(pipeline.parent / "problems").rglob("*.py")]
-    return sorted(p for p in ours if any(mark in p.read_bytes() for mark in _MARKS))
+    return sorted(p for p in ours if _MARK.search(p.read_bytes()))
 
 
 def _digest() -> str:

@@ -54,7 +54,7 @@ _KEYS, _SCORE = 100_000, 2**31
 _PARTS = ("sampled", "searched")
 _SHARES = ("validity", "duplicates", "novelty", "repeats")
 _ARM = {"method": str, "symmetry": str, "weights": str, "restricted": bool}
-_ARM |= dict.fromkeys(("tasks", "best", "hits", "core"), int)
+_ARM |= dict.fromkeys(("tasks", "hits", "core"), int)
 
 
 def checked_stats(data: Any) -> dict[str, Any]:
@@ -93,7 +93,11 @@ def checked_arms(data: Any) -> list[Mapping[str, Any]]:
         _object(arm, "an arm")
         for key, kind in _ARM.items():
             value = arm.get(key)
-            _need(_whole(value) if kind is int else type(value) is kind, f"an arm's {key} is wrong")
+            good = _whole(value) if kind is int else type(value) is kind
+            _need(good, f"an arm's {key} is wrong")
+        best = arm.get("best")  # null before its first task
+        good = best is None or (isinstance(best, int) and _number(best, -_SCORE, _SCORE))
+        _need(good, "an arm's best is wrong")
     return data
 
 

@@ -6,8 +6,8 @@ from pipeline.core.jit import kernel, njit
 from pipeline.engine.greedy import saturate
 from pipeline.engine.rng import below, unit
 from pipeline.engine.state import (
-    SIZE,
     VIOLATIONS,
+    WORTH,
     clear,
     conflicts_added,
     conflicts_removed,
@@ -25,19 +25,19 @@ def anneal(
 ):
     """Anneal from the set in ``state``, violations allowed, and keep the best valid set seen.
 
-    Energy: -size - fading weights + penalty * violations. The temperature falls geometrically from
-    ``initial_temperature`` to ``final_temperature`` (in units of the mean size of a choice); the
-    last 3 % run cooler and at a penalty of 2, to end among valid sets. A rejected move costs O(1),
-    an accepted one a hook call.
+    Energy: -worth - fading weights + penalty * violations, all in units of what an element is worth
+    on average. The temperature falls geometrically from ``initial_temperature`` to
+    ``final_temperature`` (in units of the mean size of a choice); the last 3 % run cooler and at a
+    penalty of 2, to end among valid sets. A rejected move costs O(1), an accepted one a hook call.
 
     Args:
-        weights: float64 ``(M,)``, what each choice is worth beside its elements, in elements;
-            they fade to nothing as the annealing goes on.
-        target: stop at a valid set of this many elements.
+        weights: float64 ``(M,)``, what each choice is worth beside its ``space.worth``, in
+            elements; they fade to nothing as the annealing goes on.
+        target: stop at a valid set that is worth so much.
         best: packed cells of the best valid set, written when one is found.
 
     Returns:
-        The size of the best valid set met (0 if none but the empty one was).
+        What the best valid set met is worth (0 if none but the empty one was met).
     """
     choices = len(space.start) - 1
     found = np.int64(0)
@@ -45,10 +45,11 @@ def anneal(
     if choices == 0:
         return found
     scale = len(space.elements) / choices
+    each_worth = len(space.elements) / max(space.worth.sum(), 1)
     stages = 400
     each = max(moves // stages, 1)
-    if state.totals[VIOLATIONS] == 0 and state.totals[SIZE] > 0:
-        found = state.totals[SIZE]
+    if state.totals[VIOLATIONS] == 0 and state.totals[WORTH] > 0:
+        found = state.totals[WORTH]
         keep_bits(state, best)
     temperature = initial_temperature * scale
     factor = (final_temperature / initial_temperature) ** (1.0 / stages)
@@ -61,7 +62,7 @@ def anneal(
             if space.stop[0] != 0:
                 return found
             choice = below(rng, choices)
-            worth = space.start[choice + 1] - space.start[choice] + strength * weights[choice]
+            worth = each_worth * space.worth[choice] + strength * weights[choice]
             if state.position[choice] < 0:
                 guess = conflicts_added(space, state, choice)
                 rise = penalty * guess - worth
@@ -80,8 +81,8 @@ def anneal(
                 if excess > 0 and unit(rng) >= np.exp(-excess / temperature):
                     join(space, state, choice)
                     continue
-            if state.totals[VIOLATIONS] == 0 and state.totals[SIZE] > found:
-                found = state.totals[SIZE]
+            if state.totals[VIOLATIONS] == 0 and state.totals[WORTH] > found:
+                found = state.totals[WORTH]
                 keep_bits(state, best)
                 if found >= target:
                     return found

@@ -9,16 +9,19 @@ results, on any machine.
 """
 
 import math
+import sys
 import warnings
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
+from pipeline.core import bitset
 from pipeline.core.symmetry import find_class, orbits
 from pipeline.engine.array_accesses import BudgetSpentError, Meter
 from pipeline.engine.pair_tables import surely_fit
-from pipeline.engine.tasks import ON_TABLES
+from pipeline.engine.tasks import ON_SCORES, ON_TABLES
 from pipeline.problem import Problem
 
 #: Costs up to this leave a task as it is, six seconds at most. Hooks that walk the lines and the
@@ -35,6 +38,10 @@ _SCAN = 0.25
 _BUDGET = 200_000
 # How large the sets of a search are, in units of a greedy one.
 _HELD = 1.25
+# Lines of Python that take as long as a move on scores, whose set is built up anew.
+_LINES, _JOINS = 300, 30
+# Constructions whose scoring is counted.
+_SCORED = 8
 
 
 def scaled(bound: int, cost: float) -> int:
@@ -82,8 +89,11 @@ def task_cost(problem: Problem, n: int, symmetry: str, method: str, table_bytes:
 
     Returns:
         1 where the hook is not called: an exact cover, ruin and recreate, or a walk on pair tables
-        that fit. Otherwise see ``step_cost``.
+        that fit. Otherwise see ``step_cost``; of a move on scores also what the score costs.
     """
+    if method in ON_SCORES:
+        joins = max(_greedy_size(problem, n), _JOINS) / _JOINS
+        return joins * step_cost(problem, n, symmetry) + _score_lines(problem, n) / _LINES
     if method in ("cover", "ruin-recreate"):
         return 1.0
     if method in ON_TABLES and problem.arity <= 3:
@@ -129,6 +139,37 @@ def _accesses(problem: Problem, n: int) -> float:
         size += 1
     held = math.ceil(_HELD * size)
     return made[-1] * _growth(start - 1, held - 1, _degree(made, arity - 2))
+
+
+def _greedy_size(problem: Problem, n: int) -> int:
+    """Return the elements of a greedy set, or of a part of one; 1 where they cannot be counted."""
+    try:
+        return max(len(_counted_accesses(problem, n)[0]), 1)
+    except Exception:  # noqa: BLE001 - a plugin's code may raise anything here
+        return 1
+
+
+@lru_cache(maxsize=256)
+def _score_lines(problem: Problem, n: int) -> float:
+    """Return the lines of Python that a problem's score runs for each construction."""
+    m, lines = problem.ground(n).m, 0
+    size = _greedy_size(problem, n)
+    sets = np.argsort(np.random.default_rng(0).random((_SCORED, m)), axis=1)[:, :size]
+
+    def count(frame: Any, event: str, argument: Any) -> Any:
+        nonlocal lines
+        lines += event == "line"
+        return count
+
+    before = sys.gettrace()
+    sys.settrace(count)
+    try:
+        problem.score(bitset.from_points([np.sort(one) for one in sets], m), n)
+    except Exception:  # noqa: BLE001 - what a plugin's code raises is told of where it counts
+        return 0.0
+    finally:
+        sys.settrace(before)
+    return lines / _SCORED
 
 
 def _growth(small: int, large: int, degree: int) -> float:

@@ -24,8 +24,10 @@ from pipeline.stopping import Clock
 
 #: Constructions in one task, by method: a fraction of a second of work.
 _ROWS = {"anneal": 25, "greedy": 1000, "complete": 200, "climb": 25, "neighbourhood": 25}
+_ROWS |= {"climb-score": 32}
 #: What bounds the search on one candidate, unless the configuration says otherwise.
 _BOUNDS = {"anneal": 200_000, "climb": 3000, "neighbourhood": 300, "complete": 0}
+_BOUNDS |= {"climb-score": 300}
 #: The method of a task for each way to improve a candidate.
 _METHODS = {"tabu": "climb", "repair": "complete", "neighbourhood": "neighbourhood"}
 _METHODS |= {"anneal": "anneal"}
@@ -84,7 +86,7 @@ class Engine:
             tasks.append(self.runner.task(n, "trivial", seeding.method, cells, rng, seeding, 1))
         if self._generates:
             tasks.append(
-                self.runner.task(n, self.symmetry, _METHODS[search.improve], cells, rng, search, 1)
+                self.runner.task(n, self.symmetry, self._improves_by(), cells, rng, search, 1)
             )
         for note in self.explorer.notes():
             self.runner.callbacks.on_detail(note)
@@ -183,18 +185,25 @@ class Engine:
         search, n = self._search, self.runner.n
         if not len(candidates):
             return self.runner.none(n)
-        method = _METHODS[search.improve]
+        method = self._improves_by()
         cost = self.runner.cost(n, self.symmetry, method)
         each, bound = scaled_rows(_ROWS[method], _BOUNDS[method], cost)
+        bound = 0 if search.improve == "repair" else search.moves or bound
         tasks, parents = [], []
         for start in range(0, len(candidates), each):
             part = candidates.take(slice(start, start + each))
             rng = streams.state(self.runner.seed, number, "search", len(tasks))
             where = (n, self.symmetry, method, part.cells, rng)
-            tasks.append(self.runner.task(*where, search, search.moves or bound))
+            tasks.append(self.runner.task(*where, search, bound))
             parents.append(part)
         found = self.runner.all_of("improve", tasks, number, "generator", parents)
         return found.get(n, self.runner.none(n))
+
+    def _improves_by(self) -> str:
+        """Return the method that improves candidates; a score of its own is climbed or repaired."""
+        if self.problem.objective != "score":
+            return _METHODS[self._search.improve]
+        return "climb-score"
 
     def explore(
         self, pools: Mapping[int, Population], arms: tuple[Mapping[str, Any], ...], number: int

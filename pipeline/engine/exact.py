@@ -1,4 +1,4 @@
-"""The most elements a valid set can have: proved by exhaustive search, or bounded when stopped.
+"""The largest size or weight of a valid set: proved by exhaustive search, or bounded if stopped.
 
 The tree of the search is cut into pieces that anyone may search. Batches of tasks take the pieces
 with the largest shares first; a task that has used up its nodes gives back what it left as smaller
@@ -38,8 +38,9 @@ from pipeline.engine.space import make_space
 from pipeline.engine.tasks import run_task
 from pipeline.errors import PipelineError, UsageError
 from pipeline.executors import Executor
+from pipeline.objective import check_bounded, weights_of
 from pipeline.plugins import load_problem
-from pipeline.problem import Problem, check_objective
+from pipeline.problem import Problem
 from pipeline.validator import crashes_raised
 
 # What the tables of one process may take; 1,000 choices are the most then.
@@ -61,9 +62,9 @@ class Answer:
     """What is known so far.
 
     Attributes:
-        lower: elements of the largest set found.
+        lower: the score of the best set found: its size, or its weight.
         upper: no set has more.
-        cells: packed uint8 ``(ceil(m / 8),)``, a set of ``lower`` elements.
+        cells: packed uint8 ``(ceil(m / 8),)``, a set with the score ``lower``.
         nodes: how many were visited.
         seconds: since the beginning.
         method: what the upper bound comes from.
@@ -103,15 +104,16 @@ def solve(
 
     Raises:
         UsageError: an unknown class or one that no set can have, n too small, too many choices,
-            or a problem that maximises something else than size.
+            or a problem with a score that is no sum over the elements.
         PipelineError: the problem's hook raises or is wrong.
     """
     began, compiled = time.monotonic(), jit.kept_files()
     problem = load_problem(question.problem, question.convention or None)
-    check_objective(problem, question.problem, question.n)
+    check_bounded(problem, question.problem, question.n)
     check_size(problem, question)
     ground = problem.ground(question.n)
-    answer = Answer(0, ground.m, np.zeros(bitset.width(ground.m), np.uint8), method="counting")
+    upper = int(weights_of(problem, question.n).sum())
+    answer = Answer(0, upper, np.zeros(bitset.width(ground.m), np.uint8), method="counting")
     try:
         with crashes_raised(f"the hook of {question.problem}"):
             _warm_up(problem, question, executor)
@@ -126,7 +128,7 @@ def solve(
 
 
 def every(question: Question, size: int) -> Iterator[tuple[np.ndarray, int, bool]]:
-    """Yield the sets of ``size`` elements, the most there can be, each once, in a fixed order.
+    """Yield the sets with the score ``size``, the most there can be, each once, in a fixed order.
 
     They come in pieces: (packed uint8 ``(k, ceil(m / 8))``, nodes visited so far, whether these
     were the last). On one core, and no symmetry is broken: all images of a set are met.
@@ -138,8 +140,13 @@ def every(question: Question, size: int) -> Iterator[tuple[np.ndarray, int, bool
         UsageError: see ``solve``.
     """
     problem = load_problem(question.problem, question.convention or None)
-    check_objective(problem, question.problem, question.n)
+    check_bounded(problem, question.problem, question.n)
     check_size(problem, question)
+    if not weights_of(problem, question.n).all():
+        raise UsageError(
+            f"{problem.name} at n={question.n} has elements of weight 0, which any best set may "
+            "have or not; leave them out of the elements to count the sets"
+        )
     here, used = planted(question), 0
     whole = Piece(np.zeros(0, np.int64), bits_of(np.arange(len(here.tree.choice)), here))
     at = here.tree.at
@@ -215,7 +222,7 @@ class _Solver:
                 f"the hook and the checker of {problem.name} contradict each other; run its "
                 "ProblemContract"
             )
-        score = int(problem.score(cells[None], n)[0])
+        score = int(problem.evaluate(cells[None], n)[0])
         if score > self._answer.lower:
             self._answer.lower, self._answer.cells = score, cells
 

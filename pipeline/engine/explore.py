@@ -10,25 +10,20 @@ from pipeline.core import streams
 from pipeline.core.bitset import unpack, width
 from pipeline.core.population import Population
 from pipeline.core.symmetry import SymmetryClass, find_class, orbits
+from pipeline.engine.arms import default_weights, make_arms, suiting, tabu_notes
 from pipeline.engine.cost import scaled, scaled_rows
 from pipeline.engine.learned_weights import learned_weights
-from pipeline.engine.portfolio import (
-    Arm,
-    Portfolio,
-    core_size,
-    default_weights,
-    make_arms,
-    tabu_notes,
-)
+from pipeline.engine.portfolio import Arm, Portfolio, core_worth
 from pipeline.engine.runner import TaskRunner
 from pipeline.engine.space import usable_classes, usable_orbits
 from pipeline.engine.tasks import Task
 from pipeline.engine.weights import LEARNED, make_weights
+from pipeline.objective import LEAST, known, weights_of
 from pipeline.selection import Selection
 
 #: Constructions that a task gives back, by method.
 _ROWS = {"tabu": 32, "enumerate": 2048, "anneal": 25, "greedy": 1000, "cover": 16}
-_ROWS |= {"ruin-recreate": 8}
+_ROWS |= {"ruin-recreate": 8, "anneal-score": 32}
 # What a task of ruin and recreate does, some seconds.
 _WORK = 500_000_000
 _NO_WEIGHTS = np.zeros(0, np.float32)
@@ -57,6 +52,7 @@ class Explorer:
             "enumerate": config.search.enumerate_nodes,
             "cover": config.search.cover_nodes,
             "ruin-recreate": _WORK,
+            "anneal-score": config.search.score_moves,
         }
         self._learns = config.search.weights == LEARNED and config.generator == "none"
         self.active = config.seeding.method == "portfolio" or config.search.batches > 0
@@ -117,8 +113,9 @@ class Explorer:
     def _good_alone(self, n: int) -> list[str]:
         """Return the methods that find the most in a moment."""
         problem = self._runner.problem
-        suits = ["ruin-recreate"] if problem.find_blockers else ["tabu", "enumerate"]
-        return [*suits, *(["cover"] if problem.degree_constraints(n) else [])]
+        suits = [method for method in suiting(problem) if method not in ("anneal", "cover")]
+        with_cover = problem.objective == "size" and problem.degree_constraints(n)
+        return [*suits, *(["cover"] if with_cover else [])]
 
     def notes(self) -> list[str]:
         """Say, a line each, what the tabu searches at n go without."""
@@ -162,12 +159,14 @@ class Explorer:
         """
         runner, problem = self._runner, self._runner.problem
         ground, degrees = runner.grounds[n], problem.degree_constraints(n)
+        worth = weights_of(problem, n)
         weights = self.weights(n, smaller)
         # Arms begin from nothing: only learned weights can hand on what others have found.
         imported = LEARNED in weights and any(pool.imported.any() for pool in smaller.values())
-        by_size = problem.maximises_size
+        by_size = problem.objective == "size"
         wanted = degrees.size if degrees and by_size else 0
-        portfolio = Portfolio(self.arms(n, weights), wanted, self._search.tasks_per_batch)
+        batch = self._search.tasks_per_batch
+        portfolio = Portfolio(self.arms(n, weights), wanted, batch, by_size)
         portfolio.restore(arms)
         rng = np.random.default_rng(streams.integer(runner.seed, number, "portfolio", n))
         of = {
@@ -177,7 +176,7 @@ class Explorer:
         }
         found, made, done = [before], [], 0
         total, most = self._tasks(n, origin, len(portfolio.arms)), self._selection.limits[n]
-        best = int(before.score.max(initial=0))
+        best = int(before.score.max(initial=LEAST))
         runner.callbacks.on_stage("explore", total, n)
         while done < total and not runner.over(n, best):
             chosen = portfolio.batch(rng)[: total - done]
@@ -188,19 +187,20 @@ class Explorer:
             parts = runner.run(tasks, number, origin, imported=imported)
             for arm, part in zip(chosen, parts, strict=False):
                 done += 1
-                top = int(part.score.max(initial=0))
+                top = int(part.score.max(initial=LEAST))
                 bits = unpack(part.cells[part.score == top][:8], ground.m)
-                core = core_size(bits, of[arm.symmetry]) if len(bits) and arm.symmetry in of else 0
+                held = len(bits) and arm.symmetry in of
+                core = core_worth(bits, of[arm.symmetry], worth) if held else 0
                 portfolio.add(arm, top, core)
                 best = max(best, runner.told_best(part, origin))
                 made.append(part)
-                runner.callbacks.on_progress(done, best)
+                runner.callbacks.on_progress(done, known(best))
                 if done < total and runner.over(n, best):
                     break
             if sum(map(len, made)) > 2 * most:
                 pool = self._selection.best(n, *found, *made)
                 found, made = [pool], []
-                full = by_size and 0 < most == len(pool)
+                full = problem.objective != "score" and 0 < most == len(pool)
                 portfolio.floor = int(pool.score.min()) if full else 0
         return self._selection.best(n, *found, *made), tuple(portfolio.to_json())
 
@@ -225,7 +225,7 @@ class Explorer:
         if not portfolio.believed(arm) or self._only_to_learn(n):
             bound = max(bound // self._search.first_look, 1)
         rows, cost = _ROWS[arm.method], self._runner.cost(n, arm.symmetry, arm.method)
-        if arm.method in ("anneal", "greedy"):
+        if arm.method in ("anneal", "greedy", "anneal-score"):
             rows, steps = scaled_rows(rows, bound, cost)
             steps = bound if self._seeding.moves else steps
         else:

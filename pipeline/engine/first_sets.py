@@ -4,9 +4,9 @@ import numpy as np
 
 from pipeline.core import bitset, streams
 from pipeline.core.symmetry import find_class, symmetry_classes
+from pipeline.engine.arms import make_arms
 from pipeline.engine.greedy import complete_many, greedy_many
 from pipeline.engine.pieces import Planted, Question
-from pipeline.engine.portfolio import make_arms
 from pipeline.engine.tasks import Task
 from pipeline.problem import Problem
 

@@ -33,7 +33,12 @@ def saturate(space, state, rng, order):
     """
     for i in range(len(order)):
         order[i] = i
-    left = len(order)
+    add_free(space, state, rng, order, len(order))
+
+
+@kernel
+def add_free(space, state, rng, order, left):
+    """Add the free ones of the first ``left`` choices in ``order``, which it shuffles."""
     while left > 0 and space.stop[0] == 0:
         i = below(rng, left)
         choice = order[i]

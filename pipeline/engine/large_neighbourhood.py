@@ -62,7 +62,7 @@ def neighbourhood_many(space, rng, cells, tries, handful, nodes, triples):
             count = _free_part(space, state, rng, handful, freed)
             need = np.int64(0)
             for i in range(count):
-                need += space.start[freed[i] + 1] - space.start[freed[i]]
+                need += space.worth[freed[i]]
             added, _ = complete_best(space, state, rng, need, nodes, tree)
             if added == 0:
                 for i in range(count):

@@ -15,6 +15,7 @@ from pipeline.engine.tasks import NO_TARGET, Task, run_task
 from pipeline.engine.weights import make_mask
 from pipeline.errors import PipelineError
 from pipeline.executors import Executor, Over, cores, never
+from pipeline.objective import LEAST, known
 from pipeline.problem import Problem
 from pipeline.selection import Selection
 from pipeline.stopping import Clock
@@ -53,7 +54,7 @@ class TaskRunner:
         self._packed_mask = _NO_MASK if self.mask is None else pack(self.mask[None])[0]
         self._spec = problem.plugin or config.problem
         self._table_bytes = config.search.table_bytes
-        self._best = 0
+        self._best = LEAST
 
     def cost(self, n: int, symmetry: str, method: str) -> float:
         """Return what a step of a task costs; see ``search.cost``."""
@@ -75,8 +76,8 @@ class TaskRunner:
         Args:
             schedule: has the penalty and the temperatures of annealing.
         """
-        # A search counts elements alone: it cannot tell that another score is reached.
-        by_size = n == self.n and self.problem.maximises_size
+        # A search that counts elements cannot tell that another score is reached.
+        is_sum = n == self.n and self.problem.objective != "score"
         return Task(
             problem=self._spec,
             convention=self.problem.convention,
@@ -89,7 +90,7 @@ class TaskRunner:
             penalty=schedule.penalty,
             initial_temperature=schedule.initial_temperature,
             final_temperature=schedule.final_temperature,
-            target=self.target if by_size else NO_TARGET,
+            target=self.target if is_sum else NO_TARGET,
             mask=self._packed_mask if n == self.n else _NO_MASK,
             table_bytes=self._table_bytes,
             **more,
@@ -144,7 +145,7 @@ class TaskRunner:
                 f"{self.problem.name} calls valid fail its validator at n={n}; one of the two is "
                 "wrong: run `pipeline check` on the problem"
             )
-        return np.asarray(self.problem.score(cells, n), dtype=np.int32)
+        return self.problem.evaluate(cells, n)
 
     def all_of(
         self,
@@ -157,12 +158,12 @@ class TaskRunner:
         """Run tasks until all are done or one reaches the target; return what was found by size."""
         self.callbacks.on_stage(stage, len(tasks))
         found: dict[int, list[Population]] = {}
-        best = 0
+        best = LEAST
         for done, part in enumerate(self.run(tasks, number, origin, parents), start=1):
             found.setdefault(part.n, []).append(part)
             if part.n == self.n:
                 best = max(best, self.told_best(part, origin))
-            self.callbacks.on_progress(done, best)
+            self.callbacks.on_progress(done, known(best))
             if done < len(tasks) and self.over(self.n, best):
                 break
         return {n: Population.concat(parts) for n, parts in found.items()}
@@ -173,7 +174,7 @@ class TaskRunner:
 
     def told_best(self, found: Population, origin: str) -> int:
         """Return the best score of what was found; tell of it where it is a new best at n."""
-        top = int(found.score.max(initial=0))
+        top = int(found.score.max(initial=LEAST))
         if found.n == self.n and top > self._best:
             self._best = top
             self.callbacks.on_best(found.n, top, origin, self.clock.cpu())

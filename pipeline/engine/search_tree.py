@@ -35,7 +35,7 @@ class Tree(NamedTuple):
     at: np.ndarray  # int64 (7,): level, where it began, 1 if just entered, size to beat, length
     #                 of the best found (0: none), candidates, words in use
     choice: np.ndarray  # int64 (K,), the choice that a candidate is
-    weight: np.ndarray  # int64 (K,), its elements
+    weight: np.ndarray  # int64 (K,), what it is worth
     live: np.ndarray  # uint64 (D, W), candidates not decided on
     todo: np.ndarray  # uint64 (D, W), those to branch on yet
     rows: np.ndarray  # uint64 (D, K, W), for each live candidate those it conflicts with
@@ -161,7 +161,7 @@ def plant(space, state, tree, count):
     for u in range(count):
         choice = tree.choice[u]
         tree.number[choice] = u
-        tree.weight[u] = space.start[choice + 1] - space.start[choice]
+        tree.weight[u] = space.worth[choice]
         tree.live[0, u >> 6] |= bit(u)
     everyone = tree.live[0]
     for u in range(count):

@@ -9,6 +9,7 @@ from pipeline.core.symmetry import Orbits, SymmetryClass, orbits, symmetry_class
 from pipeline.engine.orbit_pairs import orbit_pairs
 from pipeline.engine.state import Space
 from pipeline.errors import UsageError
+from pipeline.objective import weights_of
 from pipeline.problem import Problem
 
 
@@ -74,13 +75,16 @@ def make_space(
         slot = np.arange(ground.m + 1, dtype=np.int32)
         key, weight = first.astype(np.int32), sizes.astype(np.int32)
     pairs = _pair_rows(choice_of, table, len(use))
+    elements = np.ascontiguousarray(parts.elements[kept])
+    worth = np.add.reduceat(weights_of(problem, n)[elements], start[:-1])
     return Space(
         hook=hook,
         start=start,
-        elements=np.ascontiguousarray(parts.elements[kept]),
+        elements=elements,
         slot=slot,
         key=key,
         weight=weight,
+        worth=worth.astype(np.int32),
         pair_start=pairs[0],
         pair_other=pairs[1],
         pair_out=pairs[2],

@@ -36,6 +36,7 @@ class Space(NamedTuple):
     slot: np.ndarray  # int32 (m + 1,), where the hook keeps an element's count
     key: np.ndarray  # int32 (M,), the slot that speaks for a choice
     weight: np.ndarray  # int32 (M,), how often that slot counts
+    worth: np.ndarray  # int32 (M,), what a choice adds to the score, where that is a sum
     pair_start: np.ndarray  # int32 (M + 1,), rows of the two-orbit table
     pair_other: np.ndarray  # int32, the other choice
     pair_out: np.ndarray  # int32, configurations with two elements here, one there
@@ -56,10 +57,10 @@ class State(NamedTuple):
     position: np.ndarray  # int32 (M,), position in chosen, -1 when absent
     counts: np.ndarray  # int32 (slots,)
     pair_conflicts: np.ndarray  # int32 (M,)
-    totals: np.ndarray  # int64 (3,): elements, choices, violations
+    totals: np.ndarray  # int64 (4,): elements, choices, violations, what the choices are worth
 
 
-SIZE, CHOICES, VIOLATIONS = 0, 1, 2
+SIZE, CHOICES, VIOLATIONS, WORTH = 0, 1, 2, 3
 
 
 @njit
@@ -74,7 +75,7 @@ def new_state(space):
         np.full(choices, -1, np.int32),
         np.zeros(max(choices, m) + 1, np.int32),
         np.zeros(choices, np.int32),
-        np.zeros(3, np.int64),
+        np.zeros(4, np.int64),
     )
 
 
@@ -149,6 +150,7 @@ def join(space, state, choice):
     state.totals[SIZE] = size
     state.totals[CHOICES] += 1
     state.totals[VIOLATIONS] += brought
+    state.totals[WORTH] += space.worth[choice]
     return brought
 
 
@@ -184,6 +186,7 @@ def leave(space, state, choice):
     state.position[choice] = -1
     state.totals[SIZE] = size
     state.totals[VIOLATIONS] -= gone
+    state.totals[WORTH] -= space.worth[choice]
     return gone
 
 

@@ -14,6 +14,7 @@ from pipeline.engine.greedy import complete_many, greedy_many
 from pipeline.engine.large_neighbourhood import neighbourhood_many
 from pipeline.engine.pair_tables import table_hook, with_tables
 from pipeline.engine.ruin_recreate import Ruin, ruin_recreate
+from pipeline.engine.score_search import anneal_scores, climb_scores, repaired
 from pipeline.engine.space import choice_of, make_space
 from pipeline.engine.state import Space, new_state
 from pipeline.engine.tabu import Tabu, climb_many, tabu
@@ -40,8 +41,14 @@ _RUIN, _REFILLS, _WORSE, _PATIENCE = 3, 8, 20, 2000
 # Nodes after which an exact cover begins afresh.
 _COVER_CAP = 100_000
 
+# The share of an annealing on scores that goes on without the symmetry.
+_BESIDE = 0.1
+
 #: Methods that walk pair tables rather than the hook where these fit.
 ON_TABLES = ("tabu", "enumerate", "climb", "neighbourhood")
+
+#: Methods that follow a score that is no sum over the elements.
+ON_SCORES = ("anneal-score", "climb-score")
 
 #: No target: larger than any construction.
 NO_TARGET = 2**62
@@ -59,11 +66,12 @@ class Task:
             neighbourhood (large ones) from each start; or one from nothing that gives up to B
             sets: tabu (ever larger ones), enumerate (many of size ``goal``), ruin-recreate (by
             the problem's ``find_blockers``) or cover (exact, by the problem's degree
-            constraints; one that falls short where it finds none).
+            constraints; one that falls short where it finds none). By the problem's score alone:
+            anneal-score from nothing, climb-score from each start.
         cells: packed uint8 ``(B, ceil(m / 8))``, where each search starts.
         rng: uint64 ``(1,)``, from ``streams.state``.
-        bound: the moves of each annealing, the steps of a tabu search, the work of ruin and
-            recreate, or the nodes of an exact cover.
+        bound: the moves of each annealing or climb, the steps of a tabu search, the work of ruin
+            and recreate, or the nodes of an exact cover.
         penalty, initial_temperature, final_temperature: of the annealing (see ``anneal``).
         target: stop at a set of this size.
         goal: the size a tabu search begins at.
@@ -115,6 +123,8 @@ def run_task(task: Task) -> np.ndarray:
             if task.method in ("climb", "neighbourhood"):
                 return _from_starts(task, *among, _space(*where, task.symmetry), _plain(*where))
             return _tabu(task, *among, _plain(*where))
+        if task.method in ON_SCORES:
+            return _on_scores(task, _space(*where, task.symmetry), _plain(*where))
         if task.method == "ruin-recreate":
             return _ruin_recreate(task, _space(*where, task.symmetry))
         if task.method == "cover":
@@ -145,17 +155,17 @@ def _search(task: Task, space: Space, plain: Space) -> np.ndarray:
     return cells
 
 
-def _tabu(task: Task, space: Space, sizes: np.ndarray, of: np.ndarray, plain: Space) -> np.ndarray:
+def _tabu(task: Task, space: Space, worth: np.ndarray, of: np.ndarray, plain: Space) -> np.ndarray:
     """Search among the orbits, then add what fits without the symmetry."""
-    rng, steps = task.rng.copy(), min(task.bound, _STEPS_EACH * len(sizes))
+    rng, steps = task.rng.copy(), min(task.bound, _STEPS_EACH * len(worth))
     limits = {"stop": task.target, "steps": steps, "fade": steps if len(task.weights) else 1}
-    worth = of_choices(task.weights, of, len(sizes))
-    pull = np.clip(np.rint(-SCALE * _PULL * worth), -_STRONGEST, _STRONGEST).astype(np.int32)
-    found = np.zeros((len(task.cells), width(len(sizes))), np.uint8)
+    drawn = of_choices(task.weights, of, len(worth))
+    pull = np.clip(np.rint(-SCALE * _PULL * drawn), -_STRONGEST, _STRONGEST).astype(np.int32)
+    found = np.zeros((len(task.cells), width(len(worth))), np.uint8)
     state = new_state(space)
     how = Tabu(goal=task.goal, enumerate=task.method == "enumerate", **limits)
-    stored, _, _ = tabu(space, state, rng, sizes, pull, how, found)
-    chosen = unpack(np.unique(found[: min(stored, len(found))], axis=0), len(sizes))
+    stored, _, _ = tabu(space, state, rng, worth, pull, how, found)
+    chosen = unpack(np.unique(found[: min(stored, len(found))], axis=0), len(worth))
     cells = pack(np.where(of >= 0, chosen[:, of], False))
     return _filled_up(plain, rng, cells)
 
@@ -169,10 +179,24 @@ def _ruin_recreate(task: Task, space: Space) -> np.ndarray:
     return np.unique(found[:stored], axis=0)
 
 
+def _on_scores(task: Task, space: Space, plain: Space) -> np.ndarray:
+    """Search by the score, among the orbits first, then among single elements."""
+    problem, rng = _problem(task.problem, task.convention), task.rng.copy()
+    cells = np.ascontiguousarray(task.cells).copy()
+    beside = max(int(_BESIDE * task.bound), 1) if space is not plain else 0
+    if task.method == "anneal-score":
+        greedy_many(space, rng, cells)
+        cells = anneal_scores(problem, task.n, space, rng, cells, task.bound - beside)
+    else:
+        cells = repaired(problem, task.n, space, rng, cells)
+        cells = climb_scores(problem, task.n, space, rng, cells, task.bound - beside)
+    return climb_scores(problem, task.n, plain, rng, cells, beside) if beside else cells
+
+
 def _from_starts(
     task: Task,
     space: Space,
-    sizes: np.ndarray,
+    worth: np.ndarray,
     of: np.ndarray,
     orbits_: Space,
     plain: Space,
@@ -188,18 +212,18 @@ def _from_starts(
         cells = starts.copy()
         neighbourhood_many(orbits_, rng, cells, task.bound, _HANDFUL, _NODES, triples)
     else:
-        first = np.full(len(sizes), -1)
+        first = np.full(len(worth), -1)
         first[of[of >= 0][::-1]] = np.flatnonzero(of >= 0)[::-1]
         sets = pack(unpack(starts, len(of))[:, first])
         if task.method == "climb":
-            climb_many(space, rng, sizes, task.bound, sets)
+            climb_many(space, rng, worth, task.bound, sets)
         else:
             neighbourhood_many(space, rng, sets, task.bound, _HANDFUL, _NODES, True)
-        cells = pack(np.where(of >= 0, unpack(sets, len(sizes))[:, of], False))
+        cells = pack(np.where(of >= 0, unpack(sets, len(worth))[:, of], False))
     cells = _filled_up(plain, rng, cells)
     starts = _filled_up(plain, rng, starts)
-    score = _problem(task.problem, task.convention).score
-    better = score(starts, task.n) > score(cells, task.n)
+    evaluate = _problem(task.problem, task.convention).evaluate
+    better = evaluate(starts, task.n) > evaluate(cells, task.n)
     return np.where(better[:, None], starts, cells)
 
 
@@ -237,13 +261,12 @@ def _orbit_space(
 ) -> tuple[Space, np.ndarray, np.ndarray]:
     """Return the choices of a tabu search, on pair tables where they fit in memory.
 
-    With them, int32 ``(M,)`` the elements of each choice, and int32 ``(m,)`` the choice of each
+    With them, int32 ``(M,)`` what each choice is worth, and int32 ``(m,)`` the choice of each
     element, -1 for none.
     """
     problem = _problem(spec, convention)
     ground = problem.ground(n)
     mask = _unpacked(packed, ground.m)
     space = make_space(problem, n, find_class(ground, name), mask, traps=False)
-    sizes = np.diff(space.start).astype(np.int32)
     of = choice_of(space)
-    return with_tables(space, problem.arity, table_bytes) or space, sizes, of
+    return with_tables(space, problem.arity, table_bytes) or space, space.worth, of

@@ -39,9 +39,9 @@ def certificate(problem: Problem, found: Mapping[str, Any], provenance: Mapping[
         UsageError: the problem maximises something else than size.
         VerificationError: its score is not its number of points, which is what is claimed.
     """
-    if not problem.maximises_size:
+    if problem.objective != "size":
         raise UsageError(
-            f"{problem.name} has a score of its own, and a certificate claims a number of points; "
+            f"{problem.name} has another score, and a certificate claims a number of points; "
             "use: pipeline export RUN --format json"
         )
     count = len(found["points"])

@@ -52,8 +52,8 @@ class ProgressDisplay(Callbacks):
         what = STAGES.get(name, name) + ("" if n is None else f", n={n}")
         self.bar.begin(": ".join(filter(None, [self._where, what])), total, self._left_of_run())
 
-    def on_progress(self, done: int, best: int = 0, loss: float | None = None) -> None:
-        note = f"best {best}" if best else "" if loss is None else f"loss {loss:.3f}"
+    def on_progress(self, done: int, best: int | None = None, loss: float | None = None) -> None:
+        note = f"best {best}" if best is not None else "" if loss is None else f"loss {loss:.3f}"
         self.bar.show(done, ", ".join(filter(None, [note, self._left_of_run()])))
 
     def _left_of_run(self) -> str:

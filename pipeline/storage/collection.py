@@ -146,7 +146,7 @@ def _grouped(path: Path, named: Named | None, n: int | None) -> Iterator[Collect
     for _, several in sorted(groups.items(), key=lambda item: item[0]):
         first = several[0]
         cells = np.concatenate([one.cells for one in several])
-        score = np.asarray(first.problem.score(cells, first.n))
+        score = first.problem.evaluate(cells, first.n)
         m = first.problem.ground(first.n).m
         pool = Population.build(first.n, m, cells, score, origin="import")
         yield Collection(first.problem, first.spec, pool, file=path)

@@ -44,7 +44,7 @@ class Construction:
 
     def score(self) -> int:
         """Return the score, from the raw cells."""
-        return int(self.problem.score(self.cells, self.n)[0])
+        return int(self.problem.evaluate(self.cells, self.n)[0])
 
     def witness(self) -> list[list[int]] | None:
         """Return the coordinates of one violation, or None for a valid construction."""
@@ -89,7 +89,7 @@ def as_json(problem: Problem, spec: str, n: int, row: np.ndarray) -> dict[str, A
         "problem": spec,
         "convention": problem.convention,
         "n": n,
-        "score": int(problem.score(row[None], n)[0]),
+        "score": int(problem.evaluate(row[None], n)[0]),
         "points": ground.coords[points(row, ground.m)].tolist(),
     }
 

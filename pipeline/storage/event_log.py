@@ -35,7 +35,7 @@ class EventLog(Callbacks):
         title = STAGES.get(name, name)
         self._log.event("stage", name=name, title=title, total=total, where=self._where, **size)
 
-    def on_progress(self, done: int, best: int = 0, loss: float | None = None) -> None:
+    def on_progress(self, done: int, best: int | None = None, loss: float | None = None) -> None:
         now = time.monotonic()
         if now - self._logged > _EVERY:
             self._logged = now

@@ -113,14 +113,14 @@ def load_samples(run: Run, problem: Problem, number: int) -> Population:
     fits = samples.n == n and samples.m == problem.ground(n).m
     if not fits or metadata != metadata_of(run, problem):
         raise run.damaged(path, number, "belongs to another run")
-    if (np.asarray(problem.score(samples.cells, n)) != samples.score).any():
+    if (problem.evaluate(samples.cells, n) != samples.score).any():
         raise run.damaged(path, number, "has scores that its points have not")
     return samples
 
 
 def _check_range(problem: Problem, stats: Mapping[str, Any]) -> None:
     """Refuse scores that no construction can have."""
-    if not problem.maximises_size:
+    if problem.objective != "size":
         return  # any number may be a score
     parts = [(f"seeded {n}", int(n), part) for n, part in stats.get("seeded", {}).items()]
     parts += [(k, stats["n"], stats[k]) for k in ("sampled", "searched") if k in stats]
@@ -198,7 +198,7 @@ def check_population(problem: Problem, pool: Population, where: str) -> None:
     for i in np.flatnonzero(~valid)[:1]:
         found = Construction(problem, pool.n, pool.points(int(i)), f"{where}, row {i}")
         raise VerificationError(f"{found.where}: not valid; witness {found.witness()}")
-    score = np.asarray(problem.score(pool.cells, pool.n))
+    score = problem.evaluate(pool.cells, pool.n)
     for i in np.flatnonzero(score != pool.score)[:1]:
         raise VerificationError(
             f"{where}, row {i}: the stored score is {pool.score[i]}, its points have {score[i]}"

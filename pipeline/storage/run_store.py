@@ -159,7 +159,7 @@ def import_starts(
     starts = {}
     for size, rows in parts.items():
         cells = np.concatenate(rows)
-        score = problem.score(cells, size)
+        score = problem.evaluate(cells, size)
         m = problem.ground(size).m
         starts[size] = Population.build(size, m, cells, score, origin="import")
     return starts

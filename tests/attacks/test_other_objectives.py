@@ -119,9 +119,9 @@ def test_no_certificate_claims_a_number_of_points_for_it(cli, tmp_path):
 
 
 def test_whether_size_counts_is_seen_from_the_class_not_stated():
-    assert load_problem("isosceles").maximises_size
-    assert load_problem("no-3-in-line").maximises_size
+    assert load_problem("isosceles").objective == "size"
+    assert load_problem("no-3-in-line").objective == "size"
     problem = load_problem(SPEC)
-    assert not problem.maximises_size
+    assert problem.objective == "score"
     assert problem.score_text(1) == "score 1"
     assert load_problem("isosceles").score_text(1) == "1 point"
