@@ -12,7 +12,7 @@ from pipeline.errors import UsageError
 from pipeline.executors import make_executor
 from pipeline.generators.base import Generator
 from pipeline.loop import Memory
-from pipeline.plugins import kept_files, load_problem, named_in_data, problem_spec
+from pipeline.plugins import kept_files, kept_spec, load_problem, named_in_data, problem_spec
 from pipeline.problem import Problem
 from pipeline.report.best_files import BestFiles
 from pipeline.report.progress import ProgressDisplay
@@ -33,7 +33,8 @@ def problem_from(problem: str | Problem) -> Problem:
 def problem_of_run(run: Run, problem: str | Problem | None) -> Problem:
     """Return the problem of a run that is there; data never loads code."""
     config, typed = run.config, spec_of(problem) if isinstance(problem, Problem) else problem
-    return named_in_data(config.problem, config.convention or None, str(run.path), typed)
+    spec = kept_spec(config.problem, run.path)
+    return named_in_data(spec, config.convention or None, str(run.path), typed)
 
 
 def spec_of(problem: Problem) -> str:
@@ -62,7 +63,7 @@ def configured(
     data["budget"] = {**data.get("budget", {}), **limits}
     if workers is not None:
         data["compute"] = {**data.get("compute", {}), "workers": workers}
-    if "n" not in data:
+    if data.setdefault("n", problem.only_size) is None:
         raise UsageError(f'name a size, as in: pipeline.run("{problem.name}", n=16)')
     data.setdefault("convention", problem.convention)
     made = config_from(data, "the configuration")

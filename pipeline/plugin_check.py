@@ -23,10 +23,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pipeline.core import bitset, jit
-from pipeline.core.symmetry import symmetry_classes
 from pipeline.errors import PipelineError, UsageError, VerificationError
+from pipeline.hypergraph_file import Hypergraph
 from pipeline.plugin_files import place_in_plugin
-from pipeline.plugins import digest_of, load_problem, problem_spec
+from pipeline.plugin_notes import notes
+from pipeline.plugins import digest_of, is_hypergraph, load_problem, problem_spec
 from pipeline.problem import Problem
 
 #: Small sets that are looked at, at all sizes together.
@@ -101,7 +102,7 @@ def check_first_use(problem: Problem) -> None:
     Raises:
         VerificationError: with what is wrong.
     """
-    if not problem.plugin:
+    if not problem.plugin or is_hypergraph(problem.plugin):  # which holds no code
         return
     name, class_name = digest_of(problem), problem.plugin.rpartition(":")[2]
     passed = jit.folder() / "plugins" / f"{name}-{class_name}-{problem.convention}"
@@ -157,6 +158,10 @@ def _say(**told: Any) -> None:
 
 
 def _checks(problem: Problem, n: int | None, quick: bool) -> Iterator[Check]:
+    if isinstance(problem, Hypergraph):  # which holds no code to be checked
+        size = problem.smallest if n is None else n
+        yield from (Check(what, (size,), note=note) for what, note in notes(problem, size))
+        return
     sizes = _sizes(problem, n, _QUICK if quick else _FULL)
     for what, check in _list(problem, sizes, quick):
         _say(at=what)
@@ -165,7 +170,8 @@ def _checks(problem: Problem, n: int | None, quick: bool) -> Iterator[Check]:
         if found.wrong and what in (_RULE, _BOUNDS):
             return  # compiled, it would write anywhere, or all else is wrong too
     if problem.is_derived and not quick:
-        yield from _notes(problem, sizes[-1:])
+        size = sizes[-1]
+        yield from (Check(what, (size,), note=note) for what, note in notes(problem, size))
 
 
 def _wrong(check: Callable[[], None]) -> str:
@@ -279,20 +285,6 @@ def _rule(problem: Problem, sizes: tuple[int, ...]) -> None:
             f"it holds for {'all' if held else 'none'} of {tried:,} sets of {problem.arity} "
             f"elements at n = {', '.join(map(str, [*sizes, n]))}"
         )
-
-
-def _notes(problem: Problem, sizes: tuple[int, ...]) -> Iterator[Check]:
-    """Say what was made of the author's ``forbidden``."""
-    derived = problem.derived
-    assert derived is not None
-    (n,) = sizes
-    ground, edges = problem.ground(n), derived.listed(problem, n)
-    names = ", ".join(cls.name for cls in symmetry_classes(ground)[1:])
-    yield Check("symmetries", sizes, note=f"{len(ground.group)} found{f': {names}' * bool(names)}")
-    why = derived.why_plain
-    compiled = f"plain Python, slow ({why})" if why else "compiled by numba"
-    where = "tried one by one" if edges is None else f"{edges:,} forbidden sets, listed"
-    yield Check("forbidden", sizes, note=f"{compiled}; {where}")
 
 
 def _tables(problem: Problem, sizes: tuple[int, ...]) -> None:

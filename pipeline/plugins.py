@@ -14,7 +14,7 @@ from pathlib import Path
 from types import MethodType
 from typing import Any
 
-from pipeline import plugin_files
+from pipeline import hypergraph_file, plugin_files
 from pipeline.core.jit import Callback
 from pipeline.errors import PipelineError, RunError, UsageError, nearest
 from pipeline.plugin_files import one_line, run_file
@@ -27,7 +27,8 @@ def named_in_data(
     """Return the problem that data names: a run, a file of constructions, an experiment.
 
     Data never loads code. A file is run only where a person typed it on this command line; it
-    may have moved since, so the class alone must be the one that is named.
+    may have moved since, so the class alone must be the one that is named. A file of forbidden
+    sets is data itself, and is read.
 
     Args:
         where: the data, for an error.
@@ -38,7 +39,7 @@ def named_in_data(
         PipelineError: no problem that is installed, or a convention that it has not.
     """
     if typed is None:
-        if is_path(spec):
+        if is_path(spec) and not is_hypergraph(spec):
             raise UsageError(
                 f"{where} names the plugin {spec}; data never loads code: if you trust that file, "
                 f"add --problem {spec}"
@@ -46,8 +47,14 @@ def named_in_data(
         try:
             return load_problem(spec, convention)
         except UsageError as error:
-            hint = "; if it is a plugin, add --problem FILE.py:CLASS"
-            told = f"{where}: {error}{'' if spec in problem_names() else hint}"
+            hint = (
+                ""
+                if spec in problem_names()
+                else "; if it is a plugin, add --problem FILE.py:CLASS"
+            )
+            if is_hypergraph(spec):
+                hint = "; if it was moved, add --problem FILE:hypergraph"
+            told = f"{where}: {error}{hint}"
             raise PipelineError(told) from error
     if not is_of(spec, typed):
         raise UsageError(f"{where} is of {spec}, not of {typed}; name the problem that it is of")
@@ -91,10 +98,14 @@ def kept_files(spec: str, kind: str = "plugin") -> dict[str, bytes]:
     """Return what a run keeps of a user's code, by file name: the sources, to read, and their hash.
 
     Args:
-        spec: FILE.py:CLASS; of anything else nothing is kept.
+        spec: FILE.py:CLASS, or FILE:hypergraph, of which the file is kept; of anything else
+            nothing is.
         kind: "plugin" for a problem, "generator" for a generator.
     """
     found = sources_of(spec)
+    if is_hypergraph(spec):
+        (data,) = found.values()
+        return {hypergraph_file.KEPT: data}
     if not found:
         return {}
     about = {
@@ -104,6 +115,16 @@ def kept_files(spec: str, kind: str = "plugin") -> dict[str, bytes]:
     }
     copies = {f"{kind}-{name.replace('/', '-')}": data for name, data in found.items()}
     return {f"{kind}.json": (json.dumps(about, indent=1) + "\n").encode(), **copies}
+
+
+def kept_spec(spec: str, run: Path) -> str:
+    """Return what names a run's problem: where it is a file of forbidden sets, the run's own copy.
+
+    Args:
+        spec: as the run's configuration has it.
+    """
+    split = hypergraph_file.split_spec(spec)
+    return spec if split is None else f"{run.resolve() / hypergraph_file.KEPT}:{split[1]}"
 
 
 def check_unchanged(run: Path, spec: str, kind: str = "plugin") -> None:
@@ -161,9 +182,10 @@ def is_shipped(problem: Problem) -> bool:
 def problem_spec(spec: str) -> str:
     """Return a spec that means the same from any working directory (paths made absolute).
 
-    A file that is typed without a class is loaded, to see which it has.
+    A file that is typed without a class is loaded, to see which it has; so is one of forbidden
+    sets, to see which these are.
     """
-    if spec.endswith(".py"):
+    if spec.endswith(".py") or is_hypergraph(spec):
         return load_problem(spec).plugin
     if ":" not in spec:
         return spec
@@ -172,6 +194,9 @@ def problem_spec(spec: str) -> str:
 
 
 def _plugin_spec(spec: str, kind: type[Problem]) -> str:
+    split = hypergraph_file.split_spec(spec)
+    if split is not None:
+        return f"{split[0].resolve()}:{kind.name}"
     path = spec if spec.endswith(".py") else spec.rpartition(":")[0]
     return f"{Path(path).resolve()}:{kind.__qualname__}"
 
@@ -180,17 +205,21 @@ def load_problem(spec: str, convention: str | None = None) -> Problem:
     """Return the problem that ``spec`` names.
 
     Args:
-        spec: the name of an installed problem, or ``path/to/file.py:ClassName``.
+        spec: the name of an installed problem, ``path/to/file.py:ClassName``, or
+            ``path/to/file:hypergraph``.
         convention: one of the problem's conventions; None for its default.
 
     Raises:
         UsageError: no such problem, file, class or convention.
         PipelineError: the plugin's file cannot be imported.
     """
-    found = _load_file(spec) if is_path(spec) else _load_installed(spec)
+    if is_hypergraph(spec):
+        found: Any = hypergraph_file.load(spec)
+    else:
+        found = _load_file(spec) if is_path(spec) else _load_installed(spec)
     if not (inspect.isclass(found) and issubclass(found, Problem)):
         raise UsageError(f"{spec} is not a subclass of pipeline.problem.Problem")
-    if found.derived is None:
+    if found.derived is None and not is_hypergraph(spec):
         _check_compiled(found, spec)
     made = found(convention)
     made.plugin = _plugin_spec(spec, found) if is_path(spec) else ""
@@ -226,8 +255,13 @@ def _check_compiled(kind: type[Problem], spec: str) -> None:
 
 
 def is_path(spec: str) -> bool:
-    """Tell whether a spec names a file, which is run when the problem is loaded."""
+    """Tell whether a spec names a file; unless it is data, loading the problem runs it."""
     return ":" in spec or spec.endswith(".py")
+
+
+def is_hypergraph(spec: str) -> bool:
+    """Tell whether a spec names a file of forbidden sets, which is read and never run."""
+    return hypergraph_file.split_spec(spec) is not None
 
 
 def _load_installed(name: str) -> Any:

@@ -169,6 +169,8 @@ class Problem:
     conventions: ClassVar[tuple[str, ...]] = ("standard",)
     #: The least n with an element to choose.
     smallest: ClassVar[int] = 1
+    #: The one n that there is; None where there are others.
+    only_size: ClassVar[int | None] = None
     #: Upper estimate of memory per element of the ground set, for refusing what cannot fit.
     bytes_per_element: ClassVar[int] = 400
     #: What a score counts, as "edges"; by default "points", or "weight" or "score" of another kind.

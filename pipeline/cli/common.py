@@ -72,6 +72,31 @@ def json_option(function: Function) -> Function:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(function)
 
 
+def problem_argument(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add PROBLEM and, in its place, ``--hypergraph FILE``; the command is given ``problem``.
+
+    Raises:
+        UsageError: neither is given, or both are.
+    """
+
+    @functools.wraps(function)
+    def command(problem: str | None, hypergraph: str | None, **others: Any) -> Any:
+        if (problem is None) == (hypergraph is None):
+            name = click.get_current_context().info_name
+            raise UsageError(
+                f"name a PROBLEM or a --hypergraph, one of the two, as in: pipeline {name} "
+                "isosceles --n 16"
+            )
+        return function(problem=problem or f"{hypergraph}:hypergraph", **others)
+
+    option = click.option(
+        "--hypergraph",
+        metavar="FILE",
+        help="In place of PROBLEM: a text file with a line for each forbidden set.",
+    )
+    return click.argument("problem", required=False)(option(command))
+
+
 def problem_option(function: Function) -> Function:
     """Add ``--problem``, which names the problem of what is read, and allows its file to be run."""
     return click.option(
@@ -214,10 +239,10 @@ def problem_of(run: Any, problem: str | None = None) -> Any:
     Raises:
         UsageError: a plugin that is not named here, or another problem than the run's.
     """
-    from pipeline.plugins import named_in_data
+    from pipeline.plugins import kept_spec, named_in_data
 
-    config = run.config
-    return named_in_data(config.problem, config.convention or None, str(run.path), problem)
+    config, spec = run.config, kept_spec(run.config.problem, run.path)
+    return named_in_data(spec, config.convention or None, str(run.path), problem)
 
 
 def as_file(target: str) -> Path | None:
@@ -238,6 +263,23 @@ def named_problem(problem: str | None) -> Any:
     from pipeline.storage.construction_files import Named
 
     return None if problem is None else Named(load_problem(problem), problem_spec(problem))
+
+
+def size_of(problem: str, command: str, example: int) -> int:
+    """Return the one size that a problem has, where none is named.
+
+    Args:
+        command, example: for an error, which shows how to name one.
+
+    Raises:
+        UsageError: the problem has more than one.
+    """
+    from pipeline.plugins import load_problem
+
+    size = load_problem(problem).only_size
+    if size is None:
+        raise UsageError(f"name a size, as in: pipeline {command} {problem} --n {example}")
+    return size
 
 
 def parse_sizes(text: str, option: str = "--sizes") -> list[int]:

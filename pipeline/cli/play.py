@@ -43,6 +43,7 @@ def begin(
     from pipeline.storage.run import Run
 
     check_first_use(plugin)
+    tell_symmetries(plugin)
     named = inputs.read_files(config)
     _check_files(config, plugin, inputs.arrays(named))
     config, kept = inputs.bound(settled(config), named)
@@ -51,6 +52,15 @@ def begin(
     own = {**kept_files(plugin.plugin), **kept_files(config.generator, "generator")}
     files = {**(files or {}), **kept, **own}
     return Run.create(runs_root(runs), config, plugin.name, words(), files), parts
+
+
+def tell_symmetries(plugin: Any) -> None:
+    """Say how the symmetries of a hypergraph are found, where they are not."""
+    from pipeline.core.automorphisms import HOW_TO_FIND, can_find
+    from pipeline.hypergraph_file import Hypergraph
+
+    if isinstance(plugin, Hypergraph) and not can_find():
+        progress_console().print(HOW_TO_FIND)
 
 
 def _check_files(config: Any, plugin: Any, arrays: Any) -> None:
@@ -114,6 +124,7 @@ def play(
         tensorboard: write each round for TensorBoard, too.
     """
     from pipeline.cli.live import Interrupted, Live
+    from pipeline.plugins import is_hypergraph
     from pipeline.report.best_files import BestFiles
     from pipeline.report.terminal import console
     from pipeline.storage.event_log import EventLog
@@ -149,7 +160,8 @@ def play(
         executor.kill()
         done = opened.rounds()
         kept = f"rounds 0 to {done[-1]} are kept" if done else "no round was finished yet"
-        named = f" --problem {plugin.plugin}" if plugin.plugin else ""
+        is_code = plugin.plugin and not is_hypergraph(plugin.plugin)
+        named = f" --problem {plugin.plugin}" if is_code else ""
         again = f"pipeline resume {opened.name}{named}"
         err.say(f"stopped; {kept}. Go on with: {again}")
         sys.exit(130)

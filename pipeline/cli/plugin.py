@@ -4,11 +4,11 @@ from typing import Any
 
 import click
 
-from pipeline.cli.common import echo, json_option, print_json
+from pipeline.cli.common import echo, json_option, print_json, problem_argument
 
 
 @click.command()
-@click.argument("problem", metavar="FILE.py[:CLASS]")
+@problem_argument
 @click.option("--n", type=int, help="Check only this size.  [default: some small ones]")
 @click.option("--convention", help="One of the problem's conventions.  [default: its first]")
 @json_option
@@ -17,7 +17,8 @@ def check(problem: str, n: int | None, convention: str | None, as_json: bool) ->
 
     `forbidden`, or hook, checker, tables and definition, and the symmetries are compared on small
     and random sets: the quick part of the contract, in a separate process, without pytest. Exit
-    code 3 if a check fails.
+    code 3 if a check fails. PROBLEM is FILE.py or FILE.py:CLASS. A file of forbidden sets
+    (--hypergraph) has no parts that could disagree: what it holds is told.
     """
     from pipeline.plugin_check import check_plugin
     from pipeline.report.terminal import console

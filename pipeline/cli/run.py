@@ -11,10 +11,12 @@ from pipeline.cli.common import (
     open_run,
     parse_sizes,
     parse_time,
+    problem_argument,
     problem_of,
     problem_option,
     quiet_option,
     runs_option,
+    size_of,
 )
 from pipeline.cli.help import CLASSES, WEIGHTS, Choice, Words
 from pipeline.cli.play import begin, finish, go_on, play, tell_processor, words
@@ -27,7 +29,7 @@ _KEPT = "Models to keep: all, or of the last two rounds and of each new best."
 
 
 @click.command()
-@click.argument("problem")
+@problem_argument
 @click.option("--n", type=int, help="The size to search for, such as the side of the grid.")
 @click.option("--sizes", help="Sizes to learn from, as 8:16 or 8,12.  [default: n-4 to n]")
 @click.option("--rounds", type=int, help="Rounds of train, sample, search.  [default: 3]")
@@ -70,7 +72,8 @@ _KEPT = "Models to keep: all, or of the last two rounds and of each new best."
 def run(problem: str, file: str | None, settings: tuple[str, ...], **options: Any) -> None:
     """Search with a model that learns from the best constructions.
 
-    PROBLEM is a name (see `pipeline problems`) or a plugin, as in ./mine.py:MyProblem.
+    PROBLEM is a name (see `pipeline problems`) or a plugin, as in ./mine.py:MyProblem; or give the
+    forbidden sets in a file, with --hypergraph.
     """
     from pipeline.config import to_toml
 
@@ -177,8 +180,8 @@ def configure(
     for setting in settings:
         with_setting(data, setting)
     absolute(data, Path())
-    if "n" not in data:
-        raise UsageError(f"name a size, as in: pipeline run {problem} --n 16")
+    if data.get("n") is None:
+        data["n"] = size_of(problem, "run", 16)
     if isinstance(data.get("generator"), str):
         data["generator"] = generator_spec(data["generator"])
     config = resolved(config_from(data, file or "the options"))

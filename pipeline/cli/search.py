@@ -12,8 +12,10 @@ from pipeline.cli.common import (
     json_option,
     parse_sizes,
     print_json,
+    problem_argument,
     quiet_option,
     runs_option,
+    size_of,
 )
 from pipeline.cli.help import CLASSES, METHODS, WEIGHTS, Words
 from pipeline.cli.play import begin, finish, play
@@ -26,7 +28,7 @@ _TIME = "60"
 
 
 @click.command()
-@click.argument("problem")
+@problem_argument
 @click.option("--n", "sizes", help="The size, or several in turn: 20:34 or 20,24.")
 @click.option("--time", "time_", help=f"For each size, as 90, 2m or 1h.  [default: {_TIME} s]")
 @click.option("--rounds", type=int, help="Stop after that many rounds, not by the clock.")
@@ -74,7 +76,7 @@ def search(
     """
     keys = _keys_of(file, settings)
     if sizes is None and "n" not in keys:
-        raise UsageError(f"name a size, as in: pipeline search {problem} --n 48")
+        keys["n"] = size_of(problem, "search", 48)
     budget, search = keys.get("budget", {}), keys.get("search", {})
     for name, section in (("budget", budget), ("search", search)):
         if not isinstance(section, dict):

@@ -12,8 +12,10 @@ from pipeline.cli.common import (
     json_option,
     parse_time,
     print_json,
+    problem_argument,
     progress_console,
     quiet_option,
+    size_of,
     writable,
 )
 from pipeline.cli.help import CLASSES, Words
@@ -21,7 +23,7 @@ from pipeline.errors import UsageError
 
 
 @click.command()
-@click.argument("problem")
+@problem_argument
 @click.option("--n", type=int, help="The size, such as the side of the grid.")
 @click.option(
     "--time", "time_", help="Stop with bounds after this time, as 90, 2m or 1h.  [default: never]"
@@ -52,15 +54,16 @@ def solve(
 ) -> None:
     """Find the largest set, or the heaviest, and prove that it is.
 
-    PROBLEM is a name (see `pipeline problems`) or a plugin, as in ./mine.py:MyProblem. Stopped by
-    --time or Ctrl-C (exit code 130), it prints bounds on the largest size.
+    PROBLEM is a name (see `pipeline problems`) or a plugin, as in ./mine.py:MyProblem; or give the
+    forbidden sets in a file, with --hypergraph. Stopped by --time or Ctrl-C (exit code 130), it
+    prints bounds on the largest size.
 
     --all finds every set of that size, counts them up to symmetry and lists their stabilisers; if a
     problem has degree constraints (such as two points in each row), every set that meets them. This
     is feasible only for small n: it breaks no symmetry and uses one core.
     """
     if n is None:
-        raise UsageError(f"name a size, as in: pipeline solve {problem} --n 8")
+        n = size_of(problem, "solve", 8)
     if workers < 0:
         raise UsageError(f"--workers {workers}: name a number from 1, or 0 for one for each core")
     if inequivalent and not all_:
@@ -70,6 +73,7 @@ def solve(
     from pipeline.objective import check_bounded
     from pipeline.plugins import load_problem, problem_spec
 
+    problem = problem_spec(problem)
     plugin = load_problem(problem, convention)
     check_bounded(plugin, problem, n)
     plugin.ground(n)
@@ -82,7 +86,7 @@ def solve(
     from pipeline.executors import make_executor
     from pipeline.report.bar import Bar
 
-    question = Question(problem_spec(problem), plugin.convention, n, symmetry)
+    question = Question(problem, plugin.convention, n, symmetry)
     executor = make_executor(workers)
     with Bar(progress) as bar:
 

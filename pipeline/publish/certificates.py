@@ -14,7 +14,7 @@ from typing import Any
 
 from pipeline.errors import RunError, UsageError, VerificationError
 from pipeline.problem import Problem
-from pipeline.publish.rules import rules_of
+from pipeline.publish.rules import rules_of, tuple_size
 from pipeline.storage import files
 
 FORMAT = 1
@@ -88,7 +88,7 @@ def verifier(problem: Problem) -> bytes:
         "@PROBLEM@": json.dumps(problem.name),
         "@CONVENTIONS@": json.dumps(list(problem.conventions)),
         "@TITLE@": problem.title,
-        "@SIZE@": str(problem.arity),
+        "@SIZE@": str(tuple_size(problem)),
         "@FORMAT@": str(FORMAT),
         "@RULES@": rules_of(problem),
     }.items():
@@ -150,7 +150,7 @@ import sys
 
 PROBLEM = @PROBLEM@
 CONVENTIONS = @CONVENTIONS@  # what may be read into the definition; the first is the default
-SIZE = @SIZE@  # how many points may break the rule together
+SIZE = @SIZE@  # how many points at most are looked at together
 
 
 @RULES@
@@ -199,7 +199,7 @@ def check(path):
         require(points.count(point) == 1, "the point %r is given twice" % (list(point),))
     require(claim.get("score") == len(points), "claims %r, has %d points"
             % (claim.get("score"), len(points)))
-    for some in itertools.combinations(points, SIZE):
+    for some in itertools.combinations(points, min(SIZE, len(points))):
         require(not forbidden(some, convention, n), "these break the rule: %s"
                 % (", ".join(map(str, some)),))
     digest = claim.get("sha256")

@@ -12,6 +12,7 @@ import numpy as np
 
 from pipeline.derived import rows_of
 from pipeline.errors import UsageError
+from pipeline.hypergraph_file import Hypergraph
 from pipeline.predicate import without_self
 from pipeline.problem import Problem
 
@@ -30,7 +31,27 @@ def inside(point, n, known={}):
 
 def forbidden(points, convention, n):
 """
+# Where the forbidden sets are listed, a set is looked at as a whole.
+_LISTED = """\
+# The elements are 0 .. {n} - 1; these sets of them are forbidden.
+FORBIDDEN = [
+{edges}
+]
+
+
+def inside(point, n):
+    return n == {n} and len(point) == 1 and 0 <= point[0] < n
+
+
+def forbidden(points, convention, n):
+    held = {{v for (v,) in points}}
+    return any(held.issuperset(few) for few in FORBIDDEN)"""
 _SETS = 300
+
+
+def tuple_size(problem: Problem) -> int:
+    """Return how many points ``forbidden`` is to be asked about together."""
+    return problem.smallest if isinstance(problem, Hypergraph) else problem.arity
 
 
 def rules_of(problem: Problem) -> str:
@@ -40,12 +61,15 @@ def rules_of(problem: Problem) -> str:
         UsageError: the problem has neither a definition nor a ``forbidden`` that can be copied.
     """
     given = problem.definition
+    if isinstance(problem, Hypergraph):
+        return _LISTED.format(n=problem.only_size, edges=_lines(problem))
     if given is not None:
         return "\n\n\n".join(
             [
                 _renamed(given.inside, "inside"),
                 _renamed(given.forbidden, "rule"),
-                "def forbidden(points, convention, n):\n    return rule(points, convention)",
+                "def forbidden(points, convention, n):\n"
+                "    return len(points) == SIZE and rule(points, convention)",
             ]
         )
     if problem.derived is None:
@@ -56,6 +80,10 @@ def rules_of(problem: Problem) -> str:
     text = _copied(problem)
     _try(problem, text)
     return text
+
+
+def _lines(problem: Hypergraph) -> str:
+    return "\n".join(f"    {tuple(row)}," for part in problem.edges for row in part.tolist())
 
 
 def _renamed(function: Any, name: str) -> str:

@@ -26,6 +26,7 @@ from hypothesis import strategies as st
 from pipeline.config import config_from, read_toml
 from pipeline.core import jit
 from pipeline.errors import PipelineError
+from pipeline.hypergraph_file import parse
 from pipeline.plugins import load_problem
 from pipeline.publish.certificates import certificate, verifier
 from pipeline.storage.construction_files import Named, read_constructions, read_population
@@ -126,6 +127,11 @@ READERS = {
     "Parquet, constructions": Reader("pool.parquet", judged, last("n6.parquet")),
     "a model": Reader("model.safetensors", model, last("model.safetensors")),
     "an optimiser": Reader("optimizer.safetensors", optimizer, last("optimizer.safetensors")),
+    "forbidden sets": Reader(
+        "edges.txt",
+        lambda path: parse(path.read_bytes(), str(path)),
+        written("# elements 9\n0 1 3\n2,4 8 # four\n5 6\n"),
+    ),
     "an array": Reader("field.npy", lambda path: arrays({"it": path.read_bytes()}), array),
     "a configuration": Reader(
         "config.toml",
