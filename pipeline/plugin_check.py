@@ -14,16 +14,17 @@ import signal
 import subprocess
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import combinations
 from math import comb
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from pipeline.core import bitset, jit
-from pipeline.errors import PipelineError, UsageError, VerificationError
+from pipeline.errors import PipelineError, VerificationError
 from pipeline.hypergraph_file import Hypergraph
 from pipeline.plugin_files import place_in_plugin
 from pipeline.plugin_notes import notes
@@ -41,12 +42,16 @@ _RULE = "forbidden"
 
 
 class Check(NamedTuple):
-    """One thing that was checked: what, at which sizes, what is wrong, if anything, or a note."""
+    """One thing that was checked: what, at which sizes, what is wrong, if anything.
+
+    Or a note, with the numbers in it.
+    """
 
     what: str
     sizes: tuple[int, ...]
     wrong: str = ""
     note: str = ""
+    numbers: Mapping[str, float] = MappingProxyType({})
 
 
 def check_plugin(
@@ -56,7 +61,8 @@ def check_plugin(
 
     Args:
         spec: as ``load_problem`` takes it.
-        n: the one size to check at; None for some small ones.
+        n: the size to check at, and to say the cost of; where it has too many small sets, the
+            checks are at smaller ones. None for some small ones.
         quick: only what a first use asks for.
     """
     words = [problem_spec(spec), convention or "", "" if n is None else str(n), "1" * quick]
@@ -86,7 +92,8 @@ def check_plugin(
             elif "error" in told:
                 raise PipelineError(told["error"])
             elif "what" in told:
-                yield Check(told["what"], tuple(told["sizes"]), told["wrong"], told["note"])
+                told["sizes"] = tuple(told["sizes"])
+                yield Check(**{key: told[key] for key in Check._fields})
         _, rest = process.communicate()
     finally:
         with contextlib.suppress(OSError):
@@ -146,7 +153,7 @@ def answer() -> None:
     try:
         problem = load_problem(spec, convention or None)
         for found in _checks(problem, int(n) if n else None, bool(quick)):
-            _say(what=found.what, sizes=found.sizes, wrong=found.wrong, note=found.note)
+            _say(**found._asdict() | {"numbers": dict(found.numbers)})
     except PipelineError as error:
         _say(error=str(error))
         return
@@ -159,8 +166,7 @@ def _say(**told: Any) -> None:
 
 def _checks(problem: Problem, n: int | None, quick: bool) -> Iterator[Check]:
     if isinstance(problem, Hypergraph):  # which holds no code to be checked
-        size = problem.smallest if n is None else n
-        yield from (Check(what, (size,), note=note) for what, note in notes(problem, size))
+        yield from _notes(problem, problem.smallest if n is None else n)
         return
     sizes = _sizes(problem, n, _QUICK if quick else _FULL)
     for what, check in _list(problem, sizes, quick):
@@ -169,9 +175,13 @@ def _checks(problem: Problem, n: int | None, quick: bool) -> Iterator[Check]:
         yield found
         if found.wrong and what in (_RULE, _BOUNDS):
             return  # compiled, it would write anywhere, or all else is wrong too
-    if problem.is_derived and not quick:
-        size = sizes[-1]
-        yield from (Check(what, (size,), note=note) for what, note in notes(problem, size))
+    if not quick:
+        _say(at="speed")
+        yield from _notes(problem, sizes[-1] if n is None else n)
+
+
+def _notes(problem: Problem, n: int) -> Iterator[Check]:
+    return (Check(one.what, (n,), "", one.text, one.numbers) for one in notes(problem, n))
 
 
 def _wrong(check: Callable[[], None]) -> str:
@@ -249,12 +259,8 @@ def _sizes(problem: Problem, n: int | None, most: int) -> tuple[int, ...]:
 
     if n is not None:
         problem.ground(n)
-        if small_sets(n) > 200_000:
-            raise UsageError(
-                f"--n {n}: has {small_sets(n):,} sets of at most {problem.arity} elements to look "
-                "at; name a smaller one"
-            )
-        return (n,)
+        if small_sets(n) <= 200_000:
+            return (n,)
     found = [problem.smallest]
     while small_sets(found[-1] + 1) <= most // _SIZES and len(found) < 40:
         found.append(found[-1] + 1)

@@ -1,6 +1,7 @@
 """Plugins: checked before they are believed, loaded with their neighbours, kept by their runs."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline import plugin_check
+from pipeline import plugin_check, plugin_notes
 from pipeline.core.ground_set import GroundSet
 from pipeline.errors import PipelineError, RunError, UsageError
 from pipeline.executors import Processes
@@ -103,7 +104,7 @@ def first_wrong(spec):
 def test_a_sound_plugin_with_numpy_s_own_integers_passes_every_check(plugin, cli):
     found = cli("check", plugin())
     assert found.code == 0, found.out
-    assert {line.split()[0] for line in found.out.splitlines()} == {"ok"}
+    assert {line.split()[0] for line in found.out.splitlines()} == {"ok", "speed", "memory"}
     assert "tokens" in found.out
 
 
@@ -314,3 +315,35 @@ def test_a_damaged_note_of_the_plugin_is_one_line(plugin, tmp_path):
 
 def test_a_problem_that_is_installed_leaves_nothing_behind():
     assert kept_files(load_problem("isosceles").plugin) == {}
+
+
+@pytest.mark.parametrize(
+    ("spec", "n", "advice"),
+    [
+        (f"{PLUGINS / 'easy' / 'grids.py'}:Isosceles", 5, ""),
+        (f"{PLUGINS / 'easy' / 'grids.py'}:Isosceles", 64, "the forbidden sets are not listed"),
+        (f"{PLUGINS / 'no_five_on_a_sphere.py'}:NoFiveOnASphere", 12, "find_blockers"),
+    ],
+)
+def test_check_measures_the_size_that_is_named_and_says_what_to_do_where_it_is_slow(
+    spec, n, advice, monkeypatch
+):
+    monkeypatch.setattr(plugin_notes, "SLOW", 1e12 if "five" in spec else 0)
+    problem = load_problem(spec)
+    told = {one.what: one for one in plugin_notes.notes(problem, n)}
+    speed, memory = told["speed"], told["memory"]
+    assert re.match(r"[\d,]+ calls of the hook in a second; set up in \S+ s", speed.text)
+    assert advice in speed.text
+    assert ("slow" in speed.text or "not listed" in speed.text) == bool(advice)
+    assert speed.numbers["hook_calls_per_second"] > 0
+    assert memory.numbers["table_bytes"] == sum(t.nbytes for t in problem.hook_tables(n))
+
+
+def test_a_size_too_large_to_look_at_all_small_sets_is_measured_and_smaller_ones_checked(cli):
+    spec = f"{PLUGINS / 'easy' / 'progressions.py'}"
+    done = cli("check", spec, "--n", 300, "--json")
+    found = json.loads(done.out)["checks"]
+    assert done.code == 0, done.err
+    sizes = {one["what"]: one["sizes"] for one in found}
+    assert sizes["speed"] == sizes["memory"] == [300]
+    assert max(sizes["ground set"]) < 300
