@@ -99,6 +99,23 @@ def test_the_arm_that_finds_more_gets_more_and_no_arm_is_given_up():
     assert min(given_out.values()) >= 10
 
 
+def test_ruin_and_recreate_leaves_a_class_whose_orbits_do_not_fit_together():
+    arms = [Arm("ruin-recreate", f"class {i}") for i in range(5)]
+
+    def bring(arm):
+        return (20, 4) if arm.symmetry == "class 3" else (20, 18)
+
+    given_out = played(Portfolio(arms, batch=5), bring, 20)
+    assert Counter(given_out)[arms[3]] == 1
+    # The first task of each but the first class was a short one: a whole one comes next.
+    assert given_out[5:8] == [arms[1], arms[2], arms[4]]
+
+
+def test_ruin_and_recreate_goes_on_in_the_only_class_it_is_given():
+    arm = Arm("ruin-recreate", "class 0")
+    assert played(Portfolio([arm]), lambda _: (20, 4), 3) == [arm] * (1 + 2 * BATCH)
+
+
 def test_among_equals_the_arm_that_gets_there_more_often_gets_more():
     turns = Counter()
 

@@ -87,12 +87,12 @@ class Portfolio:
         the other tasks three quarters go by what an arm has brought: half as many for every
         element its best falls short of the best of all (or 50th part of that, where the score is
         another), and among equals more to those that reach it often. The rest are given out
-        evenly, since an arm that starts slowly may still win. Exact cover comes to the size it is
-        after at once or not at all: until one has, its arms get three quarters of all, shared out
-        among them in the same way.
+        evenly, since an arm that starts slowly may still win, unless hardly any orbits of its
+        class fit together. Exact cover comes to the size it is after at once or not at all: until
+        one has, its arms get three quarters of all, shared out among them in the same way.
         """
-        fresh = [a for a in self.arms if not self.records[a].tasks and self._ready(a)]
-        tried = [a for a in self.arms if self.records[a].tasks]
+        fresh = [a for a in self.arms if self._awaits_turn(a) and self._ready(a)]
+        tried = [a for a in self.arms if self.records[a].tasks and not self._hopeless(a)]
         chosen = fresh[: -(-self._batch // 2) if tried else self._batch]
         if not tried:
             return chosen
@@ -131,6 +131,21 @@ class Portfolio:
         quiet = ("enumerate", "cover")
         others = [a for a in self.arms if _same_orbits(a, arm) and a.method not in quiet]
         return arm.method != "enumerate" or not others or any(self.records[a].core for a in others)
+
+    def _awaits_turn(self, arm: Arm) -> bool:
+        """Tell whether an arm had no whole task yet: the first of ruin and recreate is short."""
+        tasks, short = self.records[arm].tasks, arm.symmetry != self.arms[0].symmetry
+        again = arm.method == "ruin-recreate" and short and not self._hopeless(arm)
+        return tasks == 0 or (tasks == 1 and again)
+
+    def _hopeless(self, arm: Arm) -> bool:
+        """Tell whether the sets of a class have less than half the core of another's.
+
+        Two orbits of a mirror lie on a circle: of larger configurations few classes have sets.
+        """
+        most = max(record.core for record in self.records.values())
+        is_tried = arm.method == "ruin-recreate" and self.records[arm].tasks > 0
+        return is_tried and 2 * self.records[arm].core < most
 
     def believed(self, arm: Arm) -> bool:
         """Tell whether an arm gets a whole task: it had one already, or is of the first class."""
