@@ -13,15 +13,13 @@ import numpy as np
 
 from pipeline import objective
 from pipeline.core import bitset, kept_arrays
-from pipeline.core.ground_set import GroundSet, close_group
+from pipeline.core.ground_set import GroundSet, close_group, most_listed
 from pipeline.derived import Derived, rows_of
 from pipeline.errors import PipelineError, UsageError
 
 if TYPE_CHECKING:
     from pipeline.problem import Problem
 
-#: The largest group that is put together from what is found.
-MOST_FOUND = 500
 # Forbidden sets that a map is tried on, and how many must be known where not all are.
 _TRIED, _ENOUGH = 5_000, 20
 # Sets whose score a map must keep, and elements that are tried for each.
@@ -54,7 +52,7 @@ class _Finder:
     def __init__(self, problem: "Problem", derived: Derived, n: int, coords: np.ndarray) -> None:
         self._problem, self._derived, self._n, self._coords = problem, derived, n, coords
         self._low, self._span = coords.min(axis=0), np.ptp(coords, axis=0) + 1
-        self._where = f"{problem.name} at n={n}"
+        self._where, self._most = f"{problem.name} at n={n}", most_listed(len(coords))
         self._index = {tuple(row): v for v, row in enumerate(coords.tolist())}
         self._probes = np.zeros((0, len(coords)), np.bool_)
         if problem.objective == "score":
@@ -96,7 +94,8 @@ class _Finder:
     def found(self) -> tuple[np.ndarray, dict[str, tuple[int, ...]]]:
         """Return the group that is found, and names of classes in it."""
         key = self._derived.key(self._problem, self._n)
-        generators, codes, named = kept_arrays.kept(f"{key}-group" * bool(key), self._generators)
+        name = f"{key}-group-{self._most}" * bool(key)
+        generators, codes, named = kept_arrays.kept(name, self._generators)
         m = len(self._coords)
         group = close_group(np.concatenate([np.arange(m), generators]).reshape(-1, m))
         place = {row.tobytes(): i for i, row in enumerate(group)}
@@ -127,7 +126,7 @@ class _Finder:
                 continue
             if permutation.tobytes() not in held:
                 try:
-                    group = close_group(np.array([*generators, permutation]), MOST_FOUND)
+                    group = close_group(np.array([*generators, permutation]), self._most)
                 except ValueError:
                     continue
                 generators.append(permutation)

@@ -16,7 +16,7 @@ import numpy as np
 
 from pipeline.core import kept_arrays
 from pipeline.core.automorphisms import can_find, listed_automorphisms
-from pipeline.core.ground_set import GroundSet
+from pipeline.core.ground_set import GroundSet, most_listed
 from pipeline.core.hypergraph import block_listed, bytes_of_index, index_of, joined, without
 from pipeline.core.jit import njit, suited
 from pipeline.core.memory import memory_bytes, readable
@@ -249,7 +249,7 @@ class Hypergraph(Problem):
 
     def ground_set(self, n: int) -> GroundSet:
         """Return the elements with the symmetries that are found."""
-        key = f"{self.name}-group" * can_find()
+        key = f"{self.name}-group-{most_listed(n)}" * can_find()
         (flat,) = kept_arrays.kept(key, lambda: (listed_automorphisms(self.edges, n).ravel(),))
         return GroundSet(n, np.arange(n, dtype=np.int32)[:, None], flat.reshape(-1, n))
 

@@ -239,8 +239,9 @@ def test_a_rule_in_plain_python_is_refused_where_its_sets_cannot_be_listed():
     ("file", "name", "n", "order"),
     [
         ("grids", "Lines", 4, 8),
-        ("others", "CapSets", 3, 48),
+        ("others", "CapSets", 3, 1296),  # axes permuted, reflected and shifted
         ("others", "Sidon", 13, 156),  # x -> ux + v
+        ("others", "Sidon", 41, 1640),
         ("progressions", "Progressions", 12, 2),
         ("others", "Corners", 4, 2),  # by hand
     ],

@@ -9,10 +9,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipeline.core.ground_set import close_group
+from pipeline.core.ground_set import close_group, most_listed
 
-#: The most permutations that are listed, since canonical forms try them all.
-MOST_LISTED = 500
 #: The most vertices of an incidence graph, whose matrix nauty keeps: 50 MB.
 MOST_VERTICES = 20_000
 #: What is said where pynauty is not installed.
@@ -27,9 +25,9 @@ def can_find() -> bool:
 def listed_automorphisms(edges: Sequence[np.ndarray], m: int) -> np.ndarray:
     """Return a group of automorphisms, int32 ``(g, m)``, the identity first.
 
-    It is the whole group if that has at most ``MOST_LISTED`` elements. Otherwise it is what some of
-    nauty's generators give: each in turn that leaves the group so small. Without pynauty, or where
-    the hypergraph is too large for it, it is the identity.
+    It is the whole group if that has at most ``most_listed(m)`` elements. Otherwise it is what
+    some of nauty's generators give: each in turn that leaves the group so small. Without pynauty,
+    or where the hypergraph is too large for it, it is the identity.
 
     Args:
         edges: int32 ``(_, k)`` for each size k; a row is the elements of an edge, each 0..m-1.
@@ -41,7 +39,7 @@ def listed_automorphisms(edges: Sequence[np.ndarray], m: int) -> np.ndarray:
     kept, group = [identity[0]], identity
     for generator in _generators(edges, m, vertices):
         try:
-            group = close_group(np.array([*kept, generator]), MOST_LISTED)
+            group = close_group(np.array([*kept, generator]), most_listed(m))
         except ValueError:
             continue
         kept.append(generator)
