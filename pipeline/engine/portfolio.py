@@ -145,7 +145,7 @@ class Portfolio:
         """
         most = max(record.core for record in self.records.values())
         is_tried = arm.method == "ruin-recreate" and self.records[arm].tasks > 0
-        return is_tried and 2 * self.records[arm].core < most
+        return is_tried and most > 0 and 2 * self.records[arm].core < most
 
     def believed(self, arm: Arm) -> bool:
         """Tell whether an arm gets a whole task: it had one already, or is of the first class."""
