@@ -1,13 +1,16 @@
-"""Problems on vectors and numbers: cap sets, against brute force and what is known."""
+"""Problems on vectors and numbers: cap sets, Sidon sets, against brute force and what is known."""
 
-from itertools import combinations, product
+from itertools import combinations, combinations_with_replacement, product
 
 import numpy as np
 import pytest
 
 from pipeline.core import bitset
 from pipeline.core.symmetry import find_class, orbits, symmetry_classes
+from pipeline.engine.space import make_space
+from pipeline.engine.state import join, leave, new_state
 from pipeline.plugins import load_problem
+from pipeline.problem import Problem
 from pipeline.testing import ProblemContract
 
 CAPS = load_problem("cap-sets")
@@ -93,3 +96,87 @@ def test_the_hook_of_cap_sets_knows_odd_and_even_dimensions():
         for a, b in rng.integers(len(coords), size=(50, 2)):
             u = third[a // half, b // half] * half + third[a % half, b % half]
             assert ((coords[a] + coords[b] + coords[u]) % 3 == 0).all()
+
+
+# ------------------------------------------------------------------------------- Sidon sets
+
+
+def has_distinct_sums(numbers, modulus):
+    """Tell whether all sums of two numbers differ, those of a number with itself too."""
+    sums = [(a + b) % modulus for a, b in combinations_with_replacement(numbers, 2)]
+    return len(set(sums)) == len(sums)
+
+
+class TestSidon(ProblemContract):
+    problem = "sidon"
+    sizes = (1, 2, 4, 9)
+
+    def is_valid(self, n, points):
+        return has_distinct_sums([a for (a,) in points], 10 * n)
+
+
+class TestSidonModulo(ProblemContract):
+    problem = "sidon-mod"
+    sizes = (1, 2, 3, 4, 6, 8, 9)
+
+    def is_valid(self, n, points):
+        return has_distinct_sums([a for (a,) in points], n)
+
+
+@pytest.mark.parametrize("name", ["sidon", "sidon-mod"])
+@pytest.mark.parametrize("n", [1, 2, 5, 10, 14])
+def test_the_largest_sidon_sets_are_as_known(name, n):
+    problem = load_problem(name)
+    assert known(problem, n).proved
+    assert known(problem, n).value == largest(problem, n)
+
+
+# All kinds of moduli: a multiple of 3, of 4, of 8, twice an odd number, a prime.
+@pytest.mark.parametrize(("name", "n"), [("sidon", 20), *(("sidon-mod", n) for n in range(12, 25))])
+def test_the_hook_of_sidon_sets_counts_as_the_rule_does(name, n):
+    problem = load_problem(name)
+    assert problem.derived is not None
+    own = {"hook": problem.derived.hook, "tables": Problem.tables}
+    by_rule = type(f"{type(problem).__name__}ByRule", (type(problem),), own)()
+    spaces = make_space(problem, n), make_space(by_rule, n)
+    states = [new_state(space) for space in spaces]
+    rng = np.random.default_rng(n)
+    for _ in range(30):
+        choice = int(rng.integers(n))
+        for space, state in zip(spaces, states, strict=True):
+            (join if state.position[choice] < 0 else leave)(space, state, choice)
+        np.testing.assert_array_equal(states[0].counts[:n], states[1].counts[:n])
+
+
+def test_golomb_rulers_are_as_long_as_known():
+    problem = load_problem("sidon")
+    assert [known(problem, n).value for n in (177, 178, 199, 200, 585, 586)] == [
+        15,
+        16,
+        16,
+        17,
+        27,
+        28,
+    ]
+    assert problem.known(587) is None
+
+
+def test_sidon_sets_modulo_n_are_no_larger_than_the_number_of_sums_allows():
+    problem = load_problem("sidon-mod")
+    for n in range(1, 201):
+        found = problem.known(n)
+        if found is not None:
+            assert found.value * (found.value - 1) < n
+    assert known(problem, 183).value == 14
+    assert problem.known(182) is None
+
+
+def test_the_group_modulo_n_is_affine_and_its_classes_multiply():
+    ground = load_problem("sidon-mod").ground(13)
+    assert len(ground.group) == 13 * 12
+    classes = {cls.name: cls.order for cls in symmetry_classes(ground)}
+    orders = {"trivial": 1, "times-2": 12, "times-3": 3, "times-4": 6, "times-5": 4, "times-12": 2}
+    assert classes == orders | {"all": 156}
+    parts = orbits(ground, find_class(ground, "times-3"))
+    assert np.flatnonzero(parts.of == parts.of[1]).tolist() == [1, 3, 9]
+    assert len(load_problem("sidon-mod").ground(151).group) == 150
