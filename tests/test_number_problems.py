@@ -1,6 +1,6 @@
-"""Problems on vectors and numbers: cap sets, Sidon sets, against brute force and what is known."""
+"""Problems on vectors and numbers, against brute force and what is known."""
 
-from itertools import combinations, combinations_with_replacement, product
+from itertools import combinations, combinations_with_replacement, pairwise, product
 
 import numpy as np
 import pytest
@@ -180,3 +180,50 @@ def test_the_group_modulo_n_is_affine_and_its_classes_multiply():
     parts = orbits(ground, find_class(ground, "times-3"))
     assert np.flatnonzero(parts.of == parts.of[1]).tolist() == [1, 3, 9]
     assert len(load_problem("sidon-mod").ground(151).group) == 150
+
+
+# ------------------------------------------------------------------ progressions and corners
+
+
+class TestProgressionFree(ProblemContract):
+    problem = "progression-free"
+    sizes = (1, 2, 5, 9)
+
+    def is_valid(self, n, points):
+        held = {a for (a,) in points}
+        return not any(a + 2 * d in held for a in held for d in range(1, n) if a + d in held)
+
+
+class TestCornerFree(ProblemContract):
+    problem = "corner-free"
+    sizes = (1, 2, 3, 4)
+
+    def is_valid(self, n, points):
+        held = {tuple(point) for point in points}
+        steps = [d for d in range(-n, n + 1) if d]
+        return not any((x + d, y) in held and (x, y + d) in held for x, y in held for d in steps)
+
+
+@pytest.mark.parametrize(
+    ("name", "sizes"), [("progression-free", (1, 2, 3, 9, 14, 15)), ("corner-free", (1, 2, 3, 4))]
+)
+def test_the_largest_sets_are_as_known(name, sizes):
+    problem = load_problem(name)
+    for n in sizes:
+        assert known(problem, n).proved
+        assert known(problem, n).value == largest(problem, n)
+
+
+def test_progression_free_sizes_rise_by_one_at_a_time_and_end_where_they_are_not_known():
+    problem = load_problem("progression-free")
+    values = [known(problem, n).value for n in range(1, 210)]
+    assert {b - a for a, b in pairwise(values)} == {0, 1}
+    assert (values[120], values[121], values[-1]) == (31, 32, 43)
+    assert problem.known(210) is None
+
+
+def test_corners_have_the_symmetries_of_both_diagonals():
+    ground = load_problem("corner-free").ground(5)
+    names = {cls.name: cls.order for cls in symmetry_classes(ground)}
+    assert names["diagonal"] == names["half-turn"] == 2
+    assert len(ground.group) == 4

@@ -140,6 +140,7 @@ def test_without_a_problem_all_are_listed_with_all_their_conventions(cli, tmp_pa
     named = [(t["problem"], t["convention"]) for t in tables(cli, "--runs", tmp_path, "--n", "2:9")]
     assert named == [
         ("cap-sets", "standard"),
+        ("corner-free", "standard"),
         ("four-cycle-free", "standard"),
         ("girth-5", "standard"),
         ("permanent-312", "standard"),
@@ -147,6 +148,7 @@ def test_without_a_problem_all_are_listed_with_all_their_conventions(cli, tmp_pa
         ("isosceles", "flat-allowed"),
         ("no-3-in-line", "standard"),
         ("no-5-on-a-sphere", "standard"),
+        ("progression-free", "standard"),
         ("sidon", "standard"),
         ("sidon-mod", "standard"),
     ]
