@@ -17,7 +17,7 @@ class CornerFree(Problem):
         return corner(a, b, c) or corner(b, c, a) or corner(c, a, b)
 
     def known(self, n: int) -> Known | None:
-        """Return the largest size to n = 8."""
+        """Return the largest size to n = 9."""
         if n > len(_PROVED):
             return None
         return Known(_PROVED[n - 1], _SOLVE, proved=True, date="2026-11")
@@ -30,4 +30,4 @@ def corner(a, b, c):
 
 
 _SOLVE = "exhaustive search by `pipeline solve`"
-_PROVED = [1, 3, 6, 10, 14, 20, 25, 32]
+_PROVED = [1, 3, 6, 10, 14, 20, 25, 32, 39]

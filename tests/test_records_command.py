@@ -147,6 +147,8 @@ def test_without_a_problem_all_are_listed_with_all_their_conventions(cli, tmp_pa
         ("isosceles", "flat-forbidden"),
         ("isosceles", "flat-allowed"),
         ("no-3-in-line", "standard"),
+        ("no-4-in-a-plane", "standard"),
+        ("no-4-on-a-circle", "standard"),
         ("no-5-on-a-sphere", "standard"),
         ("progression-free", "standard"),
         ("sidon", "standard"),
