@@ -99,11 +99,11 @@ class NoFourOnACircle(Problem):
         return (np.array([n]),)
 
     def known(self, n: int) -> Known | None:
-        """Return the largest size to n = 6."""
+        """Return the largest size to n = 8."""
         if n > len(_PROVED):
             return None
         return Known(_PROVED[n - 1], _SOLVE, proved=True, date="2026-11")
 
 
 _SOLVE = "exhaustive search by `pipeline solve`"
-_PROVED = [1, 3, 5, 7, 9, 11]
+_PROVED = [1, 3, 5, 7, 9, 11, 14, 15]
