@@ -139,13 +139,20 @@ def test_the_table_fits_80_columns_and_numbers_its_sources(played, cli, monkeypa
 def test_without_a_problem_all_are_listed_with_all_their_conventions(cli, tmp_path):
     named = [(t["problem"], t["convention"]) for t in tables(cli, "--runs", tmp_path, "--n", "2:9")]
     assert named == [
+        ("cap-sets", "standard"),
+        ("corner-free", "standard"),
         ("four-cycle-free", "standard"),
         ("girth-5", "standard"),
-        ("permanent-312", "standard"),
         ("isosceles", "flat-forbidden"),
         ("isosceles", "flat-allowed"),
         ("no-3-in-line", "standard"),
+        ("no-4-in-a-plane", "standard"),
+        ("no-4-on-a-circle", "standard"),
         ("no-5-on-a-sphere", "standard"),
+        ("permanent-312", "standard"),
+        ("progression-free", "standard"),
+        ("sidon", "standard"),
+        ("sidon-mod", "standard"),
     ]
 
 

@@ -241,7 +241,7 @@ class Four(Problem):
     name, arity, hook, checker = "four", 2, block, check
 
     def ground_set(self, n):
-        coords = np.argwhere(np.ones((n, n, n, n))).astype(np.int32)
+        coords = 1000 * np.argwhere(np.ones((n, n, n, n))).astype(np.int32)  # too far apart
         return GroundSet(n, coords, np.arange(n**4, dtype=np.int32)[None])
 
     def ground_size(self, n):
@@ -476,8 +476,16 @@ def test_layers_of_a_space_lie_side_by_side_and_what_has_no_plane_is_not_drawn()
     assert places is not None
     assert len({tuple(p) for p in places.tolist()}) == 18
     assert places.max(axis=0).tolist() == [2, 6]
-    assert layout(np.argwhere(np.ones((2, 2, 2, 2)))) is None
     assert layout(np.array([[0, 0], [0, 10**6]])) is None
+
+
+def test_more_coordinates_give_blocks_of_blocks():
+    places = layout(np.argwhere(np.ones((3, 3, 3, 3, 3))))
+    assert places is not None
+    assert len({tuple(p) for p in places.tolist()}) == 3**5
+    rows = {a + b + c for a in (0, 13, 26) for b in (0, 4, 8) for c in (0, 1, 2)}
+    assert set(places[:, 0].tolist()) == rows
+    assert set(places[:, 1].tolist()) == {0, 1, 2, 4, 5, 6, 8, 9, 10}
 
 
 def test_bars_are_as_high_as_their_counts_and_failures_have_their_own():

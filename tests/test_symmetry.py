@@ -291,6 +291,14 @@ def test_a_group_with_very_many_subgroups_falls_back_to_cyclic_ones():
     assert len(symmetry_classes(disjoint_swaps(4))) == 67
 
 
+def test_only_the_named_classes_are_listed_where_the_ground_set_says_so():
+    swaps = disjoint_swaps(6)
+    names = {"two": (1, 2), "none": (0,)}
+    ground = GroundSet(swaps.n, swaps.coords, swaps.group, names, only_named=True)
+    classes = symmetry_classes(ground)
+    assert [(cls.name, cls.order) for cls in classes] == [("trivial", 1), ("two", 4), ("all", 64)]
+
+
 @pytest.mark.parametrize("name", sorted(GROUNDS))
 def test_classes_are_subgroups_in_order_and_found_by_name(name):
     ground = GROUNDS[name]

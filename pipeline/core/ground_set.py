@@ -23,7 +23,9 @@ class GroundSet:
             Any group of symmetries of the problem; it need not be all of them.
         class_names: a name for each symmetry class that has one, as the indices (into
             ``group``) of elements that generate a subgroup of that class.
-
+        only_named: whether these classes, the trivial one and that of the whole group are all
+            that a search tries: for groups of many subgroups, of which the problem knows the
+            promising ones.
         graph: whether constructions are graphs on the vertices 0 .. n - 1, their elements the
             edges: all pairs of vertices, the smaller first. They are then equivalent where they
             are isomorphic, drawn as graphs, and written as graph6.
@@ -41,6 +43,7 @@ class GroundSet:
     coords: np.ndarray
     group: np.ndarray
     class_names: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    only_named: bool = False
     graph: bool = False
     forms: Forms | None = None
 

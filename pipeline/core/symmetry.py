@@ -57,7 +57,8 @@ def symmetry_classes(ground: GroundSet) -> tuple[SymmetryClass, ...]:
     two names mean one class (a group that acts on few elements) the first is kept; classes
     without a name are "order-ORDER-K". All classes are listed while there are few
     (``subgroups.MAX_ORDER`` group elements, ``subgroups.MAX_CLASSES`` classes); otherwise the
-    trivial, the cyclic and the named ones and the whole group.
+    trivial, the cyclic and the named ones and the whole group. With ``ground.only_named`` these
+    without the cyclic ones, however many there are.
 
     Raises:
         ValueError: ``ground.group`` is no group; a name that another class must carry.
@@ -65,7 +66,8 @@ def symmetry_classes(ground: GroundSet) -> tuple[SymmetryClass, ...]:
     group = _permutations(ground)
     # A class is known by the smallest of its conjugates, however it was found.
     standing: dict[Subgroup, Subgroup] = {}
-    for subgroup in group.subgroups():
+    whole = tuple(range(group.order))
+    for subgroup in [(0,), whole] if ground.only_named else group.subgroups():
         smallest = min(group.conjugates(subgroup))
         standing[smallest] = smallest
     names: dict[Subgroup, str] = {(0,): "trivial"}
@@ -75,7 +77,7 @@ def symmetry_classes(ground: GroundSet) -> tuple[SymmetryClass, ...]:
         if smallest not in names:
             names[smallest] = name
             standing[smallest] = subgroup
-    names.setdefault(tuple(range(group.order)), "all")
+    names.setdefault(whole, "all")
     classes: list[SymmetryClass] = []
     unnamed: dict[int, int] = {}
     for smallest in sorted(standing, key=lambda subgroup: (len(subgroup), subgroup)):

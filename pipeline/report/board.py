@@ -32,7 +32,8 @@ def is_board(coords: np.ndarray) -> bool:
 def layout(coords: np.ndarray) -> np.ndarray | None:
     """Return a cell of the plane (row, column) for each element, from 0; None if there is none.
 
-    A line is a row; a space is cut into layers by the first coordinate, side by side.
+    A line is a row; a space is cut into layers by the first coordinate, side by side. With more
+    coordinates the even and the odd ones give row and column, the first ones blocks of blocks.
 
     Args:
         coords: int ``(m, d)``.
@@ -44,9 +45,21 @@ def layout(coords: np.ndarray) -> np.ndarray | None:
         height, width = places[:, 1].max() + 2, places[:, 2].max() + 2
         down, across = np.divmod(places[:, 0], _LAYERS)
         places = np.stack([places[:, 1] + down * height, places[:, 2] + across * width], axis=1)
+    elif places.shape[1] > 3:
+        places = np.stack([_nested(places[:, ::2]), _nested(places[:, 1::2])], axis=1)
     if places.shape[1] != 2 or places.max() >= _WIDEST:
         return None
     return places
+
+
+def _nested(places: np.ndarray) -> np.ndarray:
+    """Return a place on a line for each row of coordinates: blocks of blocks, a gap between."""
+    line, room = np.zeros(len(places), np.int64), 1
+    for column in places.T[::-1]:
+        line += column * room
+        room *= int(column.max()) + 1
+        room += 1
+    return line
 
 
 def board_text(coords: np.ndarray, points: np.ndarray) -> str | None:
