@@ -2,12 +2,10 @@
 
 import numpy as np
 
-from pipeline.core.jit import njit, suited
-from pipeline.known import Known
-from pipeline.problem import Problem
+from pipeline.problem import Known, Problem, compiled, suited
 
 
-@njit
+@compiled
 def permanents(cells, n, found):
     """Write the permanent of each packed n x n matrix to int64 ``found``, row by row.
 

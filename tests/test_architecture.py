@@ -68,7 +68,7 @@ def test_a_library_is_used_in_its_own_room_alone(module, homes):
 
 def test_every_file_with_compiled_code_names_the_compile_cache():
     kept = {str(p.relative_to(ROOT)) for p in jit.kernel_files()}
-    marks = re.compile(r"^@(\w+\.)?(njit|kernel|inlined|helper|\w+_hook|checker)\b", re.M)
+    marks = re.compile(r"^@(\w+\.)?(njit|kernel|inlined|compiled|helper|\w+_hook|checker)\b", re.M)
     compiled = {name for name in NAMES if marks.search(text(name))}
     assert compiled <= kept
 

@@ -253,7 +253,7 @@ def test_a_whole_number_passes_for_a_number():
         ("sizes", [6, 7]),
         ("budget.rounds", -1),
         ("budget.time", -1.0),
-        ("budget.target", -1),
+        ("budget.target", -(2**60)),
         ("seeding.count", -1),
         ("seeding.smaller", 1.5),
         ("seeding.initial_temperature", 0.01),

@@ -111,7 +111,7 @@ class SparseRow(Problem):
 
     def ground_set(self, n: int) -> GroundSet:
         numbers = np.arange(n, dtype=np.int32)
-        return GroundSet(n, numbers[:, None] + 1, close_group(numbers[None, ::-1]))
+        return GroundSet(n, numbers[:, None] + 1, close_group(numbers[None]))
 
     def ground_size(self, n: int) -> int:
         return n

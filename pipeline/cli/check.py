@@ -15,7 +15,6 @@ from pipeline.cli.common import (
     target_options,
 )
 from pipeline.errors import UsageError, VerificationError
-from pipeline.objective import LEAST
 
 
 @click.command()
@@ -95,9 +94,9 @@ def _verify_run(target: Target, all_rounds: bool) -> list[dict[str, Any]]:
     ]
 
 
-def _of_population(pool: Any) -> dict[str, int]:
+def _of_population(pool: Any) -> dict[str, int | None]:
     imported = int(pool.imported.sum())
-    score = int(pool.score.max(initial=LEAST))
+    score = int(pool.score.max()) if len(pool) else None
     return {"n": pool.n, "count": len(pool), "score": score, "imported": imported}
 
 

@@ -12,6 +12,7 @@ from pipeline.errors import UsageError, nearest
 #: What the shell offers where a problem may know more words: its methods are in search.portfolio,
 #: its classes in core.permutation_group, both too heavy to import for help.
 METHODS = ("tabu", "enumerate", "anneal", "greedy", "cover", "ruin-recreate")
+METHODS += ("anneal-score",)
 CLASSES = (
     *("trivial", "mirror", "diagonal", "half-turn", "both-mirrors", "both-diagonals"),
     *("quarter-turn", "all"),

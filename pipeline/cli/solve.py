@@ -199,8 +199,11 @@ def claim_text(plugin: Any, answer: Any, symmetry: str) -> str:
             f"({cost}, {answer.seconds:.1f} s)"
         )
     how = "at Ctrl-C" if answer.interrupted else "when the time was up"
+    between = f"{found} to {answer.upper}"
+    if plugin.objective == "size":
+        between = f"{answer.lower} to {plugin.score_text(answer.upper)}"
     return (
-        f"maximum{among}: {found} to {answer.upper}; {answer.lower} verified, "
+        f"maximum{among}: {between}; {answer.lower} verified, "
         f"bounds from this program's exhaustive search ({cost}), stopped {how} after "
         f"{answer.seconds:.1f} s"
     )

@@ -30,7 +30,7 @@ _VERSIONS = 4
 _PLAIN_STEPS = 300_000
 #: How a file shows that it holds compiled code.
 _MARK = re.compile(
-    rb"^@(njit|kernel|inlined|intrinsic|helper|blocking_hook|blocker_finder|checker)\b",
+    rb"^@(njit|kernel|inlined|intrinsic|compiled|helper|blocking_hook|blocker_finder|checker)\b",
     re.MULTILINE,
 )
 

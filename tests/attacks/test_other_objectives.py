@@ -114,7 +114,7 @@ def test_no_certificate_claims_a_number_of_points_for_it(cli, tmp_path):
     folder = tmp_path / "certificates"
     refused = cli("certificate", only_run(tmp_path), "--problem", SPEC, "-o", folder)
     assert refused.code == 2
-    assert "a score of its own" in refused.error
+    assert "has another score" in refused.error
     assert not folder.exists()
 
 

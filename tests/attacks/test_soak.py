@@ -71,7 +71,7 @@ def flat(measured: list[Held], record: Callable[[str, object], None]) -> None:
     record("KiB", f"{first.memory} -> {last.memory}")
     record("files", f"{first.files} -> {last.files}")
     assert last.files <= first.files + 2
-    assert last.threads <= first.threads
+    assert last.threads <= first.threads + 2  # a pool ends some of its own a moment later
     assert last.memory <= 1.1 * first.memory + 20_000
     window = max(1, min(100, (len(steps) - WARM) // 2))
     early, late = steps[WARM : WARM + window], steps[-window:]
