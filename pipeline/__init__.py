@@ -7,8 +7,9 @@
     result = pipeline.run("isosceles", n=16, rounds=2)
     print(result.best(), result.histogram())
 
-`run`, `search`, `solve`, `compare` and `verify` do the work; `Problem` and `Generator` are what a
-problem and a model of one's own extend. Importing this loads nothing heavy and changes nothing.
+`run`, `search`, `solve`, `compare` and `verify` do the work; `Problem`, `WordProblem` and
+`Generator` are what a problem and a model of one's own extend. Importing this loads nothing heavy
+and changes nothing.
 """
 
 import importlib
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from pipeline.result import Found, Histogram, Result
     from pipeline.state import State
     from pipeline.storage.run import Run
+    from pipeline.words import WordProblem
 
 __version__ = "0.1.0"
 
@@ -43,6 +45,7 @@ __all__ = [
     "Run",
     "State",
     "Verdict",
+    "WordProblem",
     "compare",
     "load_problem",
     "open_run",
@@ -66,6 +69,7 @@ _HOMES = {
     "Problem": "problem",
     "Run": "storage.run",
     "State": "state",
+    "WordProblem": "words",
     "load_problem": "plugins",
 }
 

@@ -45,7 +45,7 @@ def ground_of(problem: "Problem", derived: Derived, n: int) -> GroundSet:
     finder = _Finder(problem, derived, n, coords)
     given = problem.symmetries(n)
     group, names = finder.found() if given is None else finder.given(given)
-    return GroundSet(n, coords, group, names)
+    return GroundSet(n, coords, group, names, letters=problem.letter_names(n))
 
 
 class _Finder:
@@ -214,6 +214,8 @@ class _Finder:
 def _some_valid(problem: "Problem", derived: Derived, m: int, n: int) -> np.ndarray:
     """Return a few valid sets, bool ``(B, m)``: elements are added at random while they fit."""
     rng, found = np.random.default_rng(0), np.zeros((_PROBES, m), np.bool_)
+    if problem.must_be_full:
+        return problem.bits(problem.random_words(_PROBES, n, rng), n)  # type: ignore[attr-defined]
     for row in found:
         for v in rng.permutation(m)[:_LOOKS]:
             row[v] = True

@@ -91,11 +91,11 @@ def evaluate(problem: "Problem", cells: np.ndarray, n: int) -> np.ndarray:
 def scores(problem: "Problem", cells: np.ndarray, n: int) -> np.ndarray:
     """Return what a problem's own ``score`` says, int32 ``(B,)``, checked."""
     with plugin_errors(f"score of {problem.name} at n={n}"):
-        found = _checked(problem.score(cells, n), len(cells))
+        found = _checked(problem.ask_score(cells, n), len(cells))
         if len(cells) and n not in problem.probed:
             problem.probed.add(n)
             for i in range(0, len(cells), max(len(cells) // _PROBED, 1)):
-                again = int(_checked(problem.score(cells[i : i + 1].copy(), n), 1)[0])
+                again = int(_checked(problem.ask_score(cells[i : i + 1].copy(), n), 1)[0])
                 if again != found[i]:
                     raise ValueError(
                         f"a construction has the score {found[i]} in a batch and {again} alone; "

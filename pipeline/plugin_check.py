@@ -312,7 +312,7 @@ def _definition(problem: Problem, sizes: tuple[int, ...]) -> None:
         if not chosen:
             continue
         cells = bitset.from_points([np.array(c) for c in chosen], len(points))
-        valid = problem.validate(cells, n)
+        valid = problem.is_allowed(cells, n)
         for several, said in zip(chosen, valid, strict=True):
             named = [points[v] for v in several]
             bad = bool(definition.forbidden(named, problem.convention))

@@ -3,7 +3,7 @@
 import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,6 +14,7 @@ from pipeline.core.bitset import mismatch, unpack
 from pipeline.core.ground_set import GroundSet
 from pipeline.core.jit import Callback, inlined, njit, suited
 from pipeline.core.memory import memory_bytes, readable
+from pipeline.degrees import DegreeConstraints
 from pipeline.derived import Derived, rows_of
 from pipeline.errors import PipelineError, UsageError, nearest
 from pipeline.found_symmetries import Map, ground_of
@@ -109,40 +110,6 @@ def _callback(signature: str, function: Callable[..., Any]) -> Callback:
     return Callback(signature, function, has_source)
 
 
-@dataclass(frozen=True, eq=False)
-class DegreeConstraints:
-    """How often a set of the wanted size meets each class of elements, with C classes.
-
-    Attributes:
-        classes: int32 ``(m, q)``; row v holds the q classes, 0..C-1, that element v counts in.
-        capacity: int32 ``(C,)``; a valid set of the wanted size meets class c exactly
-            ``capacity[c]`` times, and any set that does has that size. Where nothing else
-            decides, a search fills the classes with higher numbers first.
-
-    Raises:
-        ValueError: an attribute of another dtype, shape or range.
-    """
-
-    classes: np.ndarray
-    capacity: np.ndarray
-
-    def __post_init__(self) -> None:
-        for name, array, shape in (("classes", self.classes, 2), ("capacity", self.capacity, 1)):
-            if array.dtype != np.int32 or array.ndim != shape or not array.size:
-                raise mismatch(name, f"int32 with {shape} dimensions, not empty", array)
-        if self.classes.min() < 0 or self.classes.max() >= len(self.capacity):
-            found = f"{self.classes.min()} .. {self.classes.max()}"
-            raise mismatch("classes", f"classes in 0 .. {len(self.capacity) - 1}", found)
-        if self.capacity.min() < 0 or self.capacity.sum() % self.classes.shape[1]:
-            expected = f"numbers from 0 with a sum divisible by {self.classes.shape[1]}"
-            raise mismatch("capacity", expected, self.capacity.tolist())
-
-    @property
-    def size(self) -> int:
-        """The number of elements of a set that meets every degree constraint."""
-        return int(self.capacity.sum()) // self.classes.shape[1]
-
-
 class Problem:
     """A family of ground sets, one for each n, and what is forbidden in them.
 
@@ -189,6 +156,8 @@ class Problem:
     #: What blocks an element (see ``blocker_finder``), for searches that need no counts; or None.
     find_blockers: Any = None
 
+    #: Whether a set that can be added to is no construction yet (see ``WordProblem``).
+    must_be_full: ClassVar[bool] = False
     #: What follows from ``forbidden``; None without it.
     derived: ClassVar[Derived | None] = None
     _validator: ClassVar[Any] = CheckerValidator()
@@ -327,6 +296,14 @@ class Problem:
             bool ``(B,)``, True where nothing forbidden is in the set, nor a bit beyond the last
             element, for which the checker has no room.
         """
+        return self.is_complete(cells, n) & self.is_allowed(cells, n)
+
+    def is_complete(self, cells: np.ndarray, n: int) -> np.ndarray:
+        """Return bool ``(B,)``, False where something must still be added; by default nothing."""
+        return np.ones(len(cells), np.bool_)
+
+    def is_allowed(self, cells: np.ndarray, n: int) -> np.ndarray:
+        """Return bool ``(B,)``, True where nothing forbidden is in the set, complete or not."""
         m = self.ground(n).m
         cells, inside = np.ascontiguousarray(cells), np.ones(len(cells), np.bool_)
         if m % 8:
@@ -357,6 +334,14 @@ class Problem:
             PipelineError: the problem's score or weight raises, or is no whole number.
         """
         return objective.evaluate(self, cells, n)
+
+    def letter_names(self, n: int) -> tuple[str, ...]:
+        """Return the names of the letters where constructions are words; none elsewhere."""
+        return ()
+
+    def ask_score(self, cells: np.ndarray, n: int) -> Any:
+        """Call ``score`` with what it takes."""
+        return self.score(cells, n)
 
     def score_text(self, score: int) -> str:
         """Write a score with its unit: "28 points", "weight 10", "score 256"."""

@@ -201,7 +201,7 @@ class ProblemContract:
             batches = [(small, t.small_valid), (cells, valid), (cells[::-1], valid[::-1])]
             batches += [(cells[i : i + 1], valid[i : i + 1]) for i in range(len(sets))]
             for batch, true in batches:
-                said = t.problem.validate(batch, t.n)
+                said = t.problem.is_allowed(batch, t.n)
                 assert said.shape == true.shape, f"{t}: validate gives the shape {said.shape}"
                 i = int(np.argmax(said != true))
                 assert said[i] == true[i], (

@@ -29,6 +29,8 @@ class GroundSet:
         graph: whether constructions are graphs on the vertices 0 .. n - 1, their elements the
             edges: all pairs of vertices, the smaller first. They are then equivalent where they
             are isomorphic, drawn as graphs, and written as graph6.
+        letters: the names of letters, where elements are pairs (position, letter) in this order and
+            constructions are words; empty elsewhere.
         forms: canonical forms of the problem's own, under a group that is too large to be
             listed: ``forms(cells)`` returns for packed uint8 ``(B, bytes)`` as many rows, equal
             exactly for equivalent constructions, and int64 ``(B,)``, the orders of the
@@ -45,6 +47,7 @@ class GroundSet:
     class_names: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     only_named: bool = False
     graph: bool = False
+    letters: tuple[str, ...] = ()
     forms: Forms | None = None
 
     def __post_init__(self) -> None:

@@ -23,6 +23,7 @@ from pipeline.engine.array_accesses import BudgetSpentError, Meter
 from pipeline.engine.pair_tables import surely_fit
 from pipeline.engine.tasks import ON_SCORES, ON_TABLES
 from pipeline.problem import Problem
+from pipeline.words import WordProblem
 
 #: Costs up to this leave a task as it is, six seconds at most. Hooks that walk the lines and the
 #: circles of a grid stay below it up to n = 100.
@@ -153,8 +154,12 @@ def _greedy_size(problem: Problem, n: int) -> int:
 def _score_lines(problem: Problem, n: int) -> float:
     """Return the lines of Python that a problem's score runs for each construction."""
     m, lines = problem.ground(n).m, 0
-    size = _greedy_size(problem, n)
-    sets = np.argsort(np.random.default_rng(0).random((_SCORED, m)), axis=1)[:, :size]
+    rng = np.random.default_rng(0)
+    if isinstance(problem, WordProblem):
+        cells = problem.random_words(_SCORED, n, rng)
+    else:
+        sets = np.argsort(rng.random((_SCORED, m)), axis=1)[:, : _greedy_size(problem, n)]
+        cells = bitset.from_points([np.sort(one) for one in sets], m)
 
     def count(frame: Any, event: str, argument: Any) -> Any:
         nonlocal lines
@@ -164,7 +169,7 @@ def _score_lines(problem: Problem, n: int) -> float:
     before = sys.gettrace()
     sys.settrace(count)
     try:
-        problem.score(bitset.from_points([np.sort(one) for one in sets], m), n)
+        problem.ask_score(cells, n)
     except Exception:  # noqa: BLE001 - what a plugin's code raises is told of where it counts
         return 0.0
     finally:

@@ -60,6 +60,8 @@ def repaired(
     """Return each row without violations, filled up where that makes its score no worse."""
     bare, full = cells.copy(), cells.copy()
     repair_rows(space, rng, bare, full)
+    if problem.must_be_full:
+        return full
     better = problem.evaluate(full, n) >= problem.evaluate(bare, n)
     return np.where(better[:, None], full, bare)
 
@@ -80,7 +82,7 @@ def _search(
         if space.stop[0] != 0:
             break
         moved = held.copy()
-        move_rows(space, rng, moved)
+        move_rows(space, rng, moved, problem.must_be_full)
         change = problem.evaluate(moved, n) - score
         if step == 0 and is_hot and change.any():
             start = float(np.median(np.abs(change[change != 0])))
@@ -113,8 +115,8 @@ def repair_rows(space, rng, bare, full):
 
 
 @njit
-def move_rows(space, rng, cells):
-    """Make one random move from each packed row, a valid set, in place."""
+def move_rows(space, rng, cells, must_fill):
+    """Make one random move from each packed row, a valid set, in place; fill up in any case?"""
     choices = len(space.start) - 1
     state, order = new_state(space), np.empty(choices, np.int32)
     gone = np.empty(_MOST_OUT, np.int32)
@@ -123,7 +125,7 @@ def move_rows(space, rng, cells):
             break
         clear(state)
         enter_cells(space, state, cells[row])
-        fills = below(rng, 8) < _FILLS
+        fills = must_fill or below(rng, 8) < _FILLS
         out, brings = 1 + below(rng, _MOST_OUT if fills else 1), below(rng, 2) == 0
         if brings and (fills or below(rng, 2) == 0):
             out = 0

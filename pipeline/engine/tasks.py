@@ -7,6 +7,7 @@ import numpy as np
 
 from pipeline.config import TABLE_BYTES
 from pipeline.core.bitset import pack, unpack, width
+from pipeline.core.stop_flag import stopped
 from pipeline.core.symmetry import find_class
 from pipeline.engine.anneal import anneal_many
 from pipeline.engine.exact_cover import cover
@@ -21,9 +22,11 @@ from pipeline.engine.tabu import Tabu, climb_many, tabu
 from pipeline.engine.tabu_list import SCALE
 from pipeline.engine.weights import of_choices, restricted
 from pipeline.errors import UsageError
+from pipeline.plugin_files import plugin_errors
 from pipeline.plugins import load_problem
 from pipeline.problem import Problem
 from pipeline.validator import crashes_raised
+from pipeline.words import WordProblem
 
 # A neighbourhood: the most members freed at random, and the nodes to fill it up again.
 _HANDFUL, _NODES = 6, 1000
@@ -190,7 +193,28 @@ def _on_scores(task: Task, space: Space, plain: Space) -> np.ndarray:
     else:
         cells = repaired(problem, task.n, space, rng, cells)
         cells = climb_scores(problem, task.n, space, rng, cells, task.bound - beside)
-    return climb_scores(problem, task.n, plain, rng, cells, beside) if beside else cells
+    if beside:
+        cells = climb_scores(problem, task.n, plain, rng, cells, beside)
+    if isinstance(problem, WordProblem):
+        cells = _improved(problem, task.n, rng, cells)
+    return np.where(problem.is_complete(cells, task.n)[:, None], cells, 0).astype(np.uint8)
+
+
+def _improved(problem: WordProblem, n: int, rng: np.ndarray, cells: np.ndarray) -> np.ndarray:
+    """Ask a problem's own search to improve words; take what is allowed and no worse."""
+    if type(problem).improve is WordProblem.improve or stopped():
+        return cells
+    whole = problem.is_complete(cells, n)
+    with plugin_errors(f"improve of {problem.name} at n={n}"):
+        given = problem.words(cells[whole], n)
+        found = problem.cells(problem.improve(given, n, np.random.default_rng(rng)), n)
+        if len(found) != len(given):
+            raise ValueError(f"{len(found)} words for {len(given)}")
+    better = problem.validate(found, n)
+    better &= problem.evaluate(found, n) >= problem.evaluate(cells[whole], n)
+    cells = cells.copy()
+    cells[np.flatnonzero(whole)[better]] = found[better]
+    return cells
 
 
 def _from_starts(

@@ -34,4 +34,15 @@ def drawn_svg(
 
 def drawn_text(ground: GroundSet, points: np.ndarray) -> str | None:
     """Draw elements ``points`` (k,) in characters; None when there is no way to."""
+    if ground.letters:
+        return word_text(ground, points)
     return graph_text(ground, points) if ground.graph else board_text(ground.coords, points)
+
+
+def word_text(ground: GroundSet, points: np.ndarray) -> str:
+    """Write a word: its letters, apart where one has a name of several characters; ? for none."""
+    names = ground.letters
+    word = ["?"] * (len(ground.coords) // len(names))
+    for v in points.tolist():
+        word[v // len(names)] = names[v % len(names)]
+    return ("" if all(len(name) == 1 for name in names) else " ").join(word)

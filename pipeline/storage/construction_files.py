@@ -63,6 +63,11 @@ class Construction:
         witness = self.witness()
         if witness is not None:
             given = self.problem.ground(self.n).coords[self.points].tolist()
+            if self.problem.is_allowed(self.cells, self.n)[0]:
+                raise VerificationError(
+                    f"{self.where}: {self.problem.name}, n={self.n}: not complete: a position has "
+                    "no letter"
+                )
             hint = _one_based(given, self.problem, self.n)
             raise VerificationError(
                 f"{self.where}: {self.problem.name}, n={self.n}: not valid; these points break "
