@@ -9,7 +9,7 @@ import hashlib
 import inspect
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from itertools import combinations, islice, permutations
+from itertools import combinations, islice, pairwise, permutations
 from math import comb
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,6 +59,12 @@ class Derived:
 
     def __init__(self, rules: Sequence[Predicate]) -> None:
         self.rules = sorted(rules, key=lambda rule: rule.arity)
+        for one, other in pairwise(self.rules):
+            if one.arity == other.arity:
+                raise UsageError(
+                    f"{one.function.__qualname__} and {other.function.__qualname__} both take "
+                    f"{one.arity} points, join them in one by `or`"
+                )
         self.hook = DerivedHook(self.rules)
 
     @property

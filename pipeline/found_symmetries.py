@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _TRIED, _ENOUGH = 5_000, 20
 # Sets whose score a map must keep, and elements that are tried for each.
 _PROBES, _LOOKS = 12, 200
+_WORDS = 500
 # Up to this many axes all ways to permute and reflect them are tried, and up to this length all
 # multiplications modulo it.
 _AXES, _MODULUS = 3, 256
@@ -215,7 +216,7 @@ def _some_valid(problem: "Problem", derived: Derived, m: int, n: int) -> np.ndar
     """Return a few valid sets, bool ``(B, m)``: elements are added at random while they fit."""
     rng, found = np.random.default_rng(0), np.zeros((_PROBES, m), np.bool_)
     if problem.must_be_full:
-        return problem.bits(problem.random_words(_PROBES, n, rng), n)  # type: ignore[attr-defined]
+        return problem.bits(problem.random_words(_WORDS, n, rng), n)  # type: ignore[attr-defined]
     for row in found:
         for v in rng.permutation(m)[:_LOOKS]:
             row[v] = True

@@ -12,7 +12,8 @@ import numpy as np
 from pipeline import objective
 from pipeline.core.bitset import mismatch, unpack
 from pipeline.core.ground_set import GroundSet
-from pipeline.core.jit import Callback, inlined, njit, suited
+from pipeline.core.jit import Callback, inlined, njit
+from pipeline.core.jit import suited as suited  # for plugins
 from pipeline.core.memory import memory_bytes, readable
 from pipeline.degrees import DegreeConstraints
 from pipeline.derived import Derived, rows_of
@@ -26,8 +27,8 @@ from pipeline.validator import CheckerValidator
 #: Decorator for small functions that a plugin's hook and checker call; they share its file.
 helper = inlined
 
-#: Decorator for a function of plain loops that a score calls; ``suited(function, steps)`` is the same
-#: as plain Python where so few steps are sooner done than numba is loaded.
+#: Decorator for a function of plain loops that a score calls; ``suited(function, steps)`` is the
+#: same as plain Python where so few steps are sooner done than numba is loaded.
 compiled = njit
 
 #: How many flat int32 tables a problem may hand to its hook.

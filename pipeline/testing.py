@@ -105,7 +105,9 @@ class ProblemContract:
                 assert len(set(valid)) == 1, f"{t}: group[{valid.index(not valid[0])}] does not act"
                 scores = t.problem.evaluate(moved, t.n)
                 g = int(np.argmax(scores != scores[0]))
-                assert scores[g] == scores[0], f"{t}: group[{g}] changes a score"
+                assert scores[g] == scores[0], (
+                    f"{t}: group[{g}] changes a score; name the maps that do not, in symmetries(n)"
+                )
                 forms = canonical(moved, t.ground)
                 assert (forms == forms[0]).all(), f"{t}: equivalent sets have different forms"
 

@@ -32,8 +32,9 @@ class WordProblem(Problem):
             def score(self, words, n):
                 return (words[:, 1:] != words[:, :-1]).sum(axis=1)
 
-    An element is a pair (position, letter), both numbers from 0. ``forbidden`` and further methods
-    ``forbidden_*`` may rule out sets of such pairs. Where no letter may come twice, that is::
+    An element is a pair (position, letter), both numbers from 0. Further methods ``forbidden_*``
+    may rule out sets of three such pairs and more. A rule for two takes the place of the one that
+    forbids two letters at one position, and says so too. Where no letter may come twice::
 
         def forbidden_letters(self, a, b):
             return a[0] == b[0] or a[1] == b[1]
@@ -52,7 +53,7 @@ class WordProblem(Problem):
         """Return the alphabet at size n; by default ``alphabet``, the same for each n."""
         return self.alphabet
 
-    def score(self, words: np.ndarray, n: int) -> Any:
+    def score(self, words: np.ndarray, n: int) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Return the score of each word, ``(B,)`` whole numbers, the higher the better.
 
         Args:
@@ -81,9 +82,9 @@ class WordProblem(Problem):
     def _number(self, n: int) -> int:
         """Return how many letters there are."""
         letters = len(self.letters(n))
-        if not 2 <= letters <= MOST_LETTERS:
+        if not 1 <= letters <= MOST_LETTERS:
             raise UsageError(
-                f"{self.name} at n={n}: an alphabet of {letters} letters; there must be 2 to "
+                f"{self.name} at n={n}: an alphabet of {letters} letters; there must be 1 to "
                 f"{MOST_LETTERS}"
             )
         return letters
@@ -91,13 +92,14 @@ class WordProblem(Problem):
     # ------------------------------------------------- from here on nothing needs overriding
 
     def words(self, cells: np.ndarray, n: int) -> np.ndarray:
-        """Return words as int64 ``(B, length)``, the number of each letter; -1 where there is none.
+        """Return words as int64 ``(B, length)``, the number of each letter; -1 where there is none,
+        or more than one.
 
         Args:
             cells: packed uint8 ``(B, bytes)``.
         """
-        bits = self.bits(cells, n).reshape(len(cells), -1, self._number(n))
-        return np.where(bits.any(axis=2), bits.argmax(axis=2), -1)
+        bits = self.bits(cells, n).reshape(len(cells), self.length(n), self._number(n))
+        return np.where(bits.sum(axis=2) == 1, bits.argmax(axis=2), -1)
 
     def cells(self, words: Any, n: int) -> np.ndarray:
         """Return words, integers ``(B, length)``, as packed uint8 ``(B, bytes)``.
@@ -118,7 +120,7 @@ class WordProblem(Problem):
             )
         bits = np.zeros((len(words), length, letters), np.bool_)
         np.put_along_axis(bits, words[:, :, None], True, axis=2)
-        return bitset.pack(bits.reshape(len(words), -1))
+        return bitset.pack(bits.reshape(len(words), length * letters))
 
     def random_words(self, count: int, n: int, rng: np.random.Generator) -> np.ndarray:
         """Return so many words drawn at random, packed, allowed or not."""
@@ -130,11 +132,13 @@ class WordProblem(Problem):
 
     def is_complete(self, cells: np.ndarray, n: int) -> np.ndarray:
         """Return bool ``(B,)``: whether each position has a letter."""
-        return (self.words(cells, n) >= 0).all(axis=1)
+        return np.asarray((self.words(cells, n) >= 0).all(axis=1))
 
     def ask_score(self, cells: np.ndarray, n: int) -> np.ndarray:
         """Ask for the scores of complete words; of others, which are no constructions, it is 0."""
         whole = self.is_complete(cells, n)
+        if not whole.any():
+            return np.zeros(len(cells), np.int64)
         given = np.asarray(self.score(self.words(cells[whole], n), n))
         if given.shape != (whole.sum(),):
             return given  # which is told of with its shape

@@ -5,12 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.core.jit import njit, suited
-from pipeline.known import Known
+from pipeline.problem import Known, compiled, suited
 from pipeline.words import WordProblem
 
 
-@njit
+@compiled
 def count_cliques(words, n, colour, k, found):
     """Add to int64 ``found`` the k-cliques of a colour, 2 <= k <= 8, of each word of edge colours.
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.core.jit import njit, suited
+from pipeline.problem import compiled, suited
 from pipeline.words import WordProblem
 
 #: What the score is scaled by, to be a whole number.
@@ -13,7 +13,7 @@ SCALE = 100_000
 _LAST = 0.9
 
 
-@njit
+@compiled
 def independence_sequences(words, n, found):
     """Write to float64 ``found (B, n + 1)`` how many independent sets of each size a tree has.
 

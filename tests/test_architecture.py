@@ -77,12 +77,17 @@ def test_compiled_code_takes_no_constant_from_a_file_that_the_cache_does_not_kno
     kept = {str(p.relative_to(ROOT)) for p in jit.kernel_files()}
     found = []
     for name in sorted(kept):
-        for node in ast.walk(ast.parse(text(name))):
+        tree = ast.parse(text(name))
+        functions = [n for n in tree.body if isinstance(n, ast.FunctionDef) and n.decorator_list]
+        used = {n.id for f in functions for n in ast.walk(f) if isinstance(n, ast.Name)}
+        for node in ast.walk(tree):
             if not isinstance(node, ast.ImportFrom) or not node.module:
                 continue
             source = node.module.replace(".", "/") + ".py"
             if node.module.startswith(("pipeline", "problems")) and source not in kept:
-                found += [f"{name}: {a.name}" for a in node.names if a.name.isupper()]
+                found += [
+                    f"{name}: {a.name}" for a in node.names if a.name.isupper() & (a.name in used)
+                ]
     assert found == []
 
 
@@ -140,6 +145,7 @@ def test_the_framework_knows_no_problem():
 def test_problems_know_the_plugin_interface_alone():
     allowed = (
         "pipeline.problem",
+        "pipeline.words",
         "pipeline.core.ground_set",
         "pipeline.core.population",
         "problems",

@@ -390,3 +390,14 @@ def test_a_certificate_holds_the_rule_as_its_author_wrote_it(spec, n, points, tm
 def test_a_rule_that_needs_more_than_plain_python_gives_no_certificate(name, told):
     with pytest.raises(UsageError, match=told):
         certificates.verifier(load_problem(easy("others", name)))
+
+
+def test_two_rules_of_one_size_are_refused():
+    with pytest.raises(UsageError, match="forbidden_b both take 2 points, join them"):
+
+        class Twice(pipeline.Problem):
+            def forbidden_a(self, a, b):
+                return False
+
+            def forbidden_b(self, a, b):
+                return True

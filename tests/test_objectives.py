@@ -159,7 +159,7 @@ def test_a_move_gives_a_valid_set_of_whole_orbits(symmetry):
     changed = 0
     for _ in range(30):
         before = cells.copy()
-        move_rows(space, rng, cells)
+        move_rows(space, rng, cells, False)
         assert problem.validate(cells, n).all()
         bits = problem.bits(cells, n)
         if symmetry == "all":
@@ -173,7 +173,7 @@ def test_the_moves_reach_every_valid_set():
     space = make_space(problem, n)
     rng, cells, seen = np.array([0], np.uint64), np.zeros((40, 1), np.uint8), set()
     for _ in range(200):
-        move_rows(space, rng, cells)
+        move_rows(space, rng, cells, False)
         seen |= set(cells[:, 0].tolist())
     wanted = {row[0] for row in all_valid(problem, n).tolist()}
     assert wanted - {0} <= seen <= wanted

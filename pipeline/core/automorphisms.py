@@ -47,7 +47,7 @@ def listed_automorphisms(edges: Sequence[np.ndarray], m: int) -> np.ndarray:
 
 
 def _generators(edges: Sequence[np.ndarray], m: int, vertices: int) -> list[np.ndarray]:
-    import pynauty
+    import pynauty  # pyright: ignore[reportMissingImports]
 
     joined: dict[int, list[int]] = {}
     vertex = m

@@ -22,8 +22,8 @@ class Thirds(Alternating):
 
     alphabet = "xyz"
 
-    def forbidden(self, a, b):
-        return abs(a[0] - b[0]) == 3 and a[1] == b[1]
+    def forbidden_letters(self, a, b):
+        return a[0] == b[0] or (abs(a[0] - b[0]) == 3 and a[1] == b[1])
 
 
 class Queens(WordProblem):
@@ -51,6 +51,9 @@ class Sorted(Alternating):
 
     alphabet = "0123456789"
 
+    def symmetries(self, n):
+        return []
+
     def score(self, words, n):
         return (words == np.arange(n) % 10).all(axis=1) * 5 + 0
 
@@ -74,7 +77,7 @@ class Fewer(Sorted):
 
 
 class OneLetter(Alternating):
-    alphabet = "a"
+    alphabet = ""
 
 
 class NoLength(WordProblem):
