@@ -151,8 +151,10 @@ def test_without_a_problem_all_are_listed_with_all_their_conventions(cli, tmp_pa
         ("no-5-on-a-sphere", "standard"),
         ("permanent-312", "standard"),
         ("progression-free", "standard"),
+        *(("ramsey", name) for name in ("4,4", "3,3", "3,4", "3,5", "3,6", "3,7", "4,5")),
         ("sidon", "standard"),
         ("sidon-mod", "standard"),
+        ("tree-independence", "standard"),
     ]
 
 
