@@ -13,6 +13,7 @@ from pipeline.core import bitset
 from pipeline.core.symmetry import find_class, symmetry_classes
 from pipeline.engine.cost import task_cost
 from pipeline.engine.exact import Question, every, solve
+from pipeline.engine.explore import luby
 from pipeline.engine.greedy import greedy_many
 from pipeline.engine.score_search import anneal_scores, climb_scores, move_rows, repaired
 from pipeline.engine.space import make_space
@@ -185,6 +186,12 @@ def test_annealing_reaches_the_best_score(name, n):
     cells = run_task(task(name, n, "anneal-score", rows=8, bound=200))
     assert problem.validate(cells, n).all()
     assert problem.evaluate(cells, n).max() == best_of(problem, n)[0]
+
+
+def test_lengths_of_annealings_are_those_of_luby():
+    terms = [1, 1, 2, 1, 1, 2, 4, 1, 1, 2, 1, 1, 2, 4, 8]
+    assert [luby(i + 1) for i in range(15)] == terms
+    assert max(luby(i) for i in range(1, 1000)) == 256
 
 
 def test_a_climb_keeps_the_best_it_met():

@@ -119,7 +119,8 @@ class SearchConfig(Section, frozen=True):
     cover_nodes: Annotated[int, expert("nodes", ge=1, le=_STEPS)] = 4_000_000
     """An exact cover task of the portfolio visits at most this many nodes."""
     score_moves: Annotated[int, expert("moves", ge=1, le=_STEPS)] = 500
-    """A task that anneals on the problem's own score makes at most this many moves."""
+    """The shortest annealing on the problem's own score makes this many moves; others up to 32
+    times as many."""
     tasks_per_batch: Annotated[int, expert("tasks", ge=1, le=_LARGE)] = 16
     """The portfolio hands out this many tasks in one batch, and chooses the methods of the next
     batch by what they found."""

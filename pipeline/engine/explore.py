@@ -29,6 +29,21 @@ _WORK = 500_000_000
 _NO_WEIGHTS = np.zeros(0, np.float32)
 
 
+# An annealing on scores is at most so many times as long as the shortest.
+_LONGEST = 32
+
+
+def luby(i: int) -> int:
+    """Return term i, from 1, of 1, 1, 2, 1, 1, 2, 4, 1, 1, 2, 1, 1, 2, 4, 8, ...
+
+    Runs of these lengths are within a logarithm of the best for any distribution of how long a run
+    must be (Luby, Sinclair, Zuckerman, Information Processing Letters 47 (1993) 173-180).
+    """
+    bits = i.bit_length()
+    whole = i == (1 << bits) - 1
+    return 1 << (bits - 1) if whole else luby(i - (1 << (bits - 1)) + 1)
+
+
 class Explorer:
     """Searches each size by a portfolio, no model."""
 
@@ -224,6 +239,8 @@ class Explorer:
         bound = self._bounds.get(arm.method, self._seeding.moves or max(400_000, 100 * m))
         if not portfolio.believed(arm) or self._only_to_learn(n):
             bound = max(bound // self._search.first_look, 1)
+        if arm.method == "anneal-score":
+            bound *= min(luby(index + 1), _LONGEST)
         rows, cost = _ROWS[arm.method], self._runner.cost(n, arm.symmetry, arm.method)
         if arm.method in ("anneal", "greedy", "anneal-score"):
             rows, steps = scaled_rows(rows, bound, cost)
