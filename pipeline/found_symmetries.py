@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline import objective
 from pipeline.core import bitset, kept_arrays
 from pipeline.core.ground_set import GroundSet, close_group, most_listed
 from pipeline.derived import Derived, rows_of
@@ -157,7 +156,7 @@ class _Finder:
         moved = np.zeros_like(self._probes)
         moved[:, permutation] = self._probes
         sets = [bitset.pack(bits) for bits in (self._probes, moved)]
-        before, after = (objective.scores(self._problem, cells, self._n) for cells in sets)
+        before, after = (self._problem.evaluate(cells, self._n) for cells in sets)
         return bool((before == after).all())
 
     def _candidates(self) -> Iterator[tuple[str, np.ndarray]]:

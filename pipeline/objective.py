@@ -85,11 +85,6 @@ def evaluate(problem: "Problem", cells: np.ndarray, n: int) -> np.ndarray:
     """
     if problem.objective != "score":
         return sum_of_weights(problem, cells, n)
-    return scores(problem, cells, n)
-
-
-def scores(problem: "Problem", cells: np.ndarray, n: int) -> np.ndarray:
-    """Return what a problem's own ``score`` says, int32 ``(B,)``, checked."""
     with plugin_errors(f"score of {problem.name} at n={n}"):
         found = _checked(problem.ask_score(cells, n), len(cells))
         if len(cells) and n not in problem.probed:

@@ -89,7 +89,7 @@ class Permanent312(Problem):
         return Known(_FOUND[n], _SOURCE) if n in _FOUND else None
 
 
-_SOURCE = "OEIS A343844 (Brualdi, Cao; Wagner)"
+_SOURCE = "OEIS A343844, as quoted with the code of PatternBoost"
 _PROVED = [1, 2, 4, 8, 16, 32, 64, 120]
 _FOUND = {9: 225, 10: 424, 11: 795, 12: 1484, 13: 2809, 16: 18488, 19: 122256, 20: 227264}
 _FOUND |= {22: 794910, 25: 5200384}

@@ -9,10 +9,9 @@ from click.shell_completion import CompletionItem
 
 from pipeline.errors import UsageError, nearest
 
-#: What the shell offers where a problem may know more words: its methods are in search.portfolio,
+#: What the shell offers where a problem may know more words: its methods are in engine.arms,
 #: its classes in core.permutation_group, both too heavy to import for help.
-METHODS = ("tabu", "enumerate", "anneal", "greedy", "cover", "ruin-recreate")
-METHODS += ("anneal-score",)
+METHODS = ("tabu", "enumerate", "anneal", "greedy", "cover", "ruin-recreate", "anneal-score")
 CLASSES = (
     *("trivial", "mirror", "diagonal", "half-turn", "both-mirrors", "both-diagonals"),
     *("quarter-turn", "all"),
