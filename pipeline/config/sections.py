@@ -12,7 +12,7 @@ from pipeline.config.values import Section, expert, key, prefix_of
 from pipeline.errors import UsageError, nearest, short
 
 #: Generators that train a model. Without one the settings of the model play no part.
-MODELS = ("gpt", "vision")
+MODELS = ("gpt", "vision", "policy")
 #: The generators that come with the program; others are named as FILE.py:CLASS.
 GENERATORS = (*MODELS, "perturb", "restart", "none")
 #: Tokens that every problem has; a problem may offer others.
@@ -168,14 +168,15 @@ class SelectConfig(Section, frozen=True):
 
 
 class ModelConfig(Section, frozen=True):
-    """The model of the generators "gpt" and "vision"."""
+    """The model of the generators "gpt", "vision" and "policy"."""
 
     layers: Annotated[int, key("blocks", ge=1, le=256)] = 2
-    """The model has this many blocks of attention and MLP."""
+    """The model has this many blocks of attention and MLP, a policy as many hidden layers."""
     heads: Annotated[int, key("heads", ge=1, le=1 << 16)] = 4
     """Each block has this many attention heads."""
     width: Annotated[int, key("dimensions", ge=1, le=1 << 16)] = 64
-    """A token is embedded in this many dimensions, a multiple of model.heads."""
+    """A token is embedded in this many dimensions, a multiple of model.heads; so wide are the hidden
+    layers of a policy."""
     tokens: str = "points"
     """The GPT writes a construction as the tokens of its points, as dense bits, as the orbits of
     the symmetry class, or in tokens of the problem's own."""
@@ -232,9 +233,10 @@ class SampleConfig(Section, frozen=True):
     """The generator makes this many candidates a round."""
     batch: Annotated[int, expert("candidates", ge=1, le=_HELD)] = 500
     """The model samples this many candidates at a time."""
-    temperature: Annotated[float, key("temperature", gt=0, le=_LARGE)] = 1.0
-    """The logits are divided by this temperature: below 1 samples are closer to what was learned,
-    above 1 more varied."""
+    temperature: Annotated[float, key("temperature", ge=0, le=_LARGE)] = 0.0
+    """The logits are divided by this temperature: the lower, the closer samples are to what was
+    learned; 0 means 1, and 0.25 for the policy, which learns elements in any order and so gives
+    many of them a share."""
     top_p: Annotated[float, expert("probability", gt=0, le=1)] = 1.0
     """Each token is drawn from the likeliest ones that together have this probability."""
     masked: bool = True
@@ -300,12 +302,13 @@ class Config(Section, frozen=True):
     seed: Annotated[int, key("seed", ge=0, le=2**63 - 1)] = 0
     """All random numbers derive from this seed."""
     generator: str = "gpt"
-    """A round starts from candidates that this generator makes: samples of a GPT (gpt) or of a
-    vision transformer (vision), constructions of the pool with elements deleted (perturb), empty
-    ones (restart), no candidates (none), or those of a class of your own, FILE.py:CLASS."""
+    """A round starts from candidates that this generator makes: samples of a GPT (gpt), of a vision
+    transformer (vision) or of a policy on features (policy), constructions of the pool with
+    elements deleted (perturb), empty ones (restart), no candidates (none), or those of a class of
+    your own, FILE.py:CLASS."""
     symmetry: str = ""
-    """Candidates have this symmetry class, in orbit tokens, on the vision transformer's grid and in
-    the search that improves them; empty means no symmetry."""
+    """Candidates have this symmetry class, in orbit tokens, on the grid of the vision transformer
+    and the policy, and in the search that improves them; empty means no symmetry."""
     budget: BudgetConfig = msgspec.field(default_factory=BudgetConfig)
     seeding: SeedingConfig = msgspec.field(default_factory=SeedingConfig)
     search: SearchConfig = msgspec.field(default_factory=SearchConfig)
@@ -327,10 +330,10 @@ class Config(Section, frozen=True):
             )
         if self.generator == "none" and not self.search.batches:
             raise UsageError("search.batches must be at least 1 with generator 'none', got 0")
-        if self.generator == "vision" and self.feedback.kind != "none":
+        if self.generator in ("vision", "policy") and self.feedback.kind != "none":
             raise UsageError(
-                f"feedback.kind {self.feedback.kind!r} needs generator 'gpt', got 'vision'; set "
-                "one of the two"
+                f"feedback.kind {self.feedback.kind!r} needs generator 'gpt', got "
+                f"{self.generator!r}; set one of the two"
             )
         sizes = self.sizes or self._usual_sizes()
         if max(sizes) > self.n:

@@ -4,6 +4,14 @@ import numpy as np
 
 from pipeline.core.bitset import pack, unpack
 from pipeline.core.symmetry import find_class, normaliser
+from pipeline.engine.choice_features import (
+    Geometry,
+    counted,
+    describe,
+    features_of,
+    make_geometry,
+)
+from pipeline.engine.pair_tables import with_tables
 from pipeline.engine.set_batch import free_choices, join_each
 from pipeline.engine.space import choice_of, make_space
 from pipeline.engine.state import Space, State, new_state
@@ -20,20 +28,29 @@ class OrbitGrid:
     """
 
     def __init__(
-        self, problem: Problem, n: int, symmetry: str = "trivial", mask: np.ndarray | None = None
+        self,
+        problem: Problem,
+        n: int,
+        symmetry: str = "trivial",
+        mask: np.ndarray | None = None,
+        table_bytes: int = 0,
     ) -> None:
         """Lay them out.
 
         Args:
             mask: bool ``(m,)``, the elements outside of which nothing is free; None for all.
+            table_bytes: what pair tables may take, with which sets grow faster.
 
         Raises:
             UsageError: no such class, or no construction can have it.
         """
         ground = problem.ground(n)
         cls = find_class(ground, symmetry)
-        self.n = n
+        self.n, self.ground = n, ground
         self._space = make_space(problem, n, cls)
+        self._counting = with_tables(self._space, problem.arity, table_bytes) or self._space
+        self._geometry = make_geometry(ground, self._space.start, self._space.elements)
+        self._tells_blocked = problem.find_blockers is None
         self._of = choice_of(self._space)
         self._first = self._space.elements[self._space.start[:-1]]
         self._moved = self._of[ground.group[list(normaliser(ground, cls))][:, self._first]]
@@ -70,18 +87,39 @@ class OrbitGrid:
         """Return the packed cells ``(B, bytes)`` of choices bool ``(B, M)``."""
         return pack(members[:, self._of] & (self._of >= 0))
 
+    def cores(self, cells: np.ndarray) -> np.ndarray:
+        """Return the choices that packed cells ``(B, bytes)`` hold whole, packed likewise."""
+        space, inside = self._space, unpack(cells, len(self._of))[:, self._space.elements]
+        return self.cells(np.minimum.reduceat(inside, space.start[:-1], axis=1))
+
+    @property
+    def told(self) -> int:
+        """How many features a choice has, F."""
+        none = np.zeros((0, counted(self._geometry)), np.int32)
+        free, sizes = np.zeros((1, len(self)), np.bool_), np.zeros(1, np.int64)
+        return features_of(self._geometry, self.ground, free, none, sizes).shape[1]
+
     def begin(self, rows: int) -> "GridSets":
         """Start ``rows`` empty sets."""
-        return GridSets(self._space, self._within, rows)
+        return GridSets(self._counting, self._within, rows)
 
     def free(self, members: np.ndarray) -> np.ndarray:
         """Return bool ``(B, M)``: what can be added to each set of choices ``(B, M)``."""
+        return self.holding(members).free()
+
+    def holding(self, members: np.ndarray) -> "GridSets":
+        """Return sets of choices bool ``(B, M)`` as ones that may grow on."""
         filling = self.begin(len(members))
         counts = members.sum(axis=1)
         order = np.argsort(~members, axis=1, kind="stable")
         for place in range(int(counts.max(initial=0))):
             filling.join(np.where(place < counts, order[:, place], -1))
-        return filling.free()
+        return filling
+
+    def features(self, sets: "GridSets", free: np.ndarray) -> np.ndarray:
+        """Return float32 ``(R, F)``: what is known of each choice marked in ``free (B, M)``."""
+        counts = sets.describe(free, self._geometry, self._tells_blocked)
+        return features_of(self._geometry, self.ground, free, counts, sets.sizes(self._geometry))
 
 
 class GridSets:
@@ -103,6 +141,17 @@ class GridSets:
     def join(self, choices: np.ndarray) -> None:
         """Add a choice int64 ``(rows,)`` to each set; -1, or one that is there, adds nothing."""
         join_each(self._space, self._states, choices)
+
+    def describe(self, free: np.ndarray, geometry: Geometry, blocks: bool) -> np.ndarray:
+        """Return int32 ``(R, K)``: what is counted of each choice marked in ``free``."""
+        counts = np.empty((int(free.sum()), counted(geometry)), np.int32)
+        before = np.empty(free.shape[1], np.int64)
+        describe(self._space, self._states, free, geometry, blocks, before, counts)
+        return counts
+
+    def sizes(self, geometry: Geometry) -> np.ndarray:
+        """Return int64 ``(rows,)``: the elements of each set."""
+        return (self._states.position >= 0) @ np.diff(geometry.start).astype(np.int64)
 
     def keep(self, index: np.ndarray) -> None:
         """Go on with these rows alone."""

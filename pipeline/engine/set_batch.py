@@ -5,7 +5,8 @@ from pipeline.engine.state import State, conflicts_added, join, leave
 
 
 @kernel
-def _row(states, row):
+def set_of(states, row):
+    """Return one of the sets, a view."""
     return State(
         states.members[row],
         states.where[row],
@@ -22,7 +23,7 @@ def _row(states, row):
 def free_choices(space, states, free):
     """Mark in ``free``, bool ``(B, M)``, the absent choices of each set that violate nothing."""
     for row in range(len(free)):
-        state = _row(states, row)
+        state = set_of(states, row)
         for choice in range(free.shape[1]):
             fits = state.position[choice] < 0 and conflicts_added(space, state, choice) == 0
             if fits and not space.exact:
@@ -36,6 +37,6 @@ def free_choices(space, states, free):
 def join_each(space, states, choices):
     """Add ``choices[row]`` to each set; -1, or a choice that is there, adds nothing."""
     for row in range(len(choices)):
-        state = _row(states, row)
+        state = set_of(states, row)
         if choices[row] >= 0 and state.position[choices[row]] < 0:
             join(space, state, choices[row])

@@ -33,7 +33,13 @@ _MANY, _FEW, _STEP, _HIGHEST = 0.5, 0.25, 1.1, 2.0
 
 
 class ModelGenerator(Generator):
-    """Trains a model on the best constructions of all sizes, then samples from it."""
+    """Trains a model on the best constructions of all sizes, then samples from it.
+
+    Attributes:
+        usual_temperature: where the configuration asks for none.
+    """
+
+    usual_temperature = 1.0
 
     def setup(self, problem: Problem, config: Config, callbacks: Callbacks) -> None:
         """Prepare the device and find the symmetry class in every size.
@@ -47,7 +53,7 @@ class ModelGenerator(Generator):
         self.device = prepare(config.compute.device, resolved(config).compute.threads)
         self.model: Any = None
         self.optimizer: Mapping[str, Any] | None = None
-        self.temperature = config.sample.temperature
+        self.temperature = self._base_temperature
         self._round = 0
 
     def _check_symmetry(self) -> None:
@@ -120,9 +126,13 @@ class ModelGenerator(Generator):
         scores = np.array([reached[i] for i in shown.ids().tolist()])
         self.stats = {**self.stats, "feedback": asdict(self.feedback(shown.cells, scores))}
 
+    @property
+    def _base_temperature(self) -> float:
+        return self.config.sample.temperature or self.usual_temperature
+
     def _adapted(self, repeats: float) -> float:
         """Return the next temperature: higher while most samples were seen before, then back."""
-        base = self.config.sample.temperature
+        base = self._base_temperature
         if not self.config.sample.adapt_temperature:
             return base
         if repeats > _MANY:

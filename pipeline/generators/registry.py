@@ -34,6 +34,10 @@ def make_generator(config: Config, mask: np.ndarray | None = None) -> Generator:
         from pipeline.generators.vision import VisionGenerator
 
         return VisionGenerator(mask)
+    if name == "policy":
+        from pipeline.generators.policy import PolicyGenerator
+
+        return PolicyGenerator(mask)
     if name == "gpt":
         from pipeline.generators.gpt import GPTGenerator
 

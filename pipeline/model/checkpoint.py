@@ -1,7 +1,7 @@
 """Weights and optimiser states as safetensors files, and the refusal of anything else."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,18 +16,22 @@ from pipeline.core.untrusted import parse_json
 from pipeline.errors import PipelineError, RunError
 from pipeline.model.coordinate_embedding import TokenFeatures
 from pipeline.model.gpt import GPT, GPTConfig
+from pipeline.model.policy import Policy, PolicyConfig
 from pipeline.model.vision import Vision, VisionConfig
 
-Model = TypeVar("Model", GPT, Vision)
+Model = TypeVar("Model", GPT, Vision, Policy)
+
+#: What a file says of the model that it holds.
+_KINDS: dict[type, str] = {GPT: "model", Vision: "vision", Policy: "policy"}
 
 FORMAT = 1
 _KEY = "pipeline"  # one key only: safetensors writes several in no fixed order
 
 
-def save_model(path: Path | str, model: GPT | Vision) -> None:
+def save_model(path: Path | str, model: GPT | Vision | Policy) -> None:
     """Write a model's weights and shape; the same weights give the same bytes."""
-    kind = "model" if isinstance(model, GPT) else "vision"
-    _save(path, model.state_dict(), {"kind": kind, "config": asdict(model.config)})
+    about = {"kind": _KINDS[type(model)], "config": asdict(model.config)}
+    _save(path, model.state_dict(), about)
 
 
 def load_model(
@@ -46,7 +50,7 @@ def load_model(
         RunError: a file that is missing, damaged, no safetensors file of a GPT, or of another
             shape. It is refused before any weight is read.
     """
-    model = _load_weights(path, "model", GPTConfig, GPT, expected)
+    model = _load_weights(path, GPTConfig, GPT, expected)
     model.relate(relation)
     model.set_features(features)
     return model.to(device)
@@ -56,13 +60,18 @@ def load_vision(
     path: Path | str, expected: VisionConfig | None = None, device: torch.device | str = "cpu"
 ) -> Vision:
     """Read a vision transformer; as for `load_model`."""
-    return _load_weights(path, "vision", VisionConfig, Vision, expected).to(device)
+    return _load_weights(path, VisionConfig, Vision, expected).to(device)
 
 
-def _load_weights(
-    path: Path | str, kind: str, shape: Any, make: Callable[..., Model], expected: Any
-) -> Model:
-    about, tensors = _open(path, kind)
+def load_policy(
+    path: Path | str, expected: PolicyConfig | None = None, device: torch.device | str = "cpu"
+) -> Policy:
+    """Read a policy; as for `load_model`."""
+    return _load_weights(path, PolicyConfig, Policy, expected).to(device)
+
+
+def _load_weights(path: Path | str, shape: Any, make: type[Model], expected: Any) -> Model:
+    about, tensors = _open(path, _KINDS[make])
     try:
         given = dict[str, Any](about["config"])
         if "geometry" in given:  # of earlier files

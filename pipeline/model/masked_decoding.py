@@ -3,8 +3,8 @@
 Shapes: B boards, L positions, M choices.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,46 +13,12 @@ from torch import Tensor
 from pipeline.config import TrainConfig
 from pipeline.core.bitset import pack
 from pipeline.model.device import pick_dtype
-from pipeline.model.sample import choose
-from pipeline.model.train import HOLDOUT_MOST, TrainResult, descend, locate
+from pipeline.model.partial_sets import Board, Filling, Look, fill_boards, reveal, train_on_parts
+from pipeline.model.train import TrainResult
 from pipeline.model.vision import IN, STOP, UNKNOWN, View, Vision
 
 _CACHED, _MOST = 8192, 65536  # positions looked at together on a CPU, elsewhere
 _LONGER = 2.0  # times as long as the shortest beside it a board may be, the rest being padding
-
-
-class Filling(Protocol):
-    """Sets under way, with the problem's own counts."""
-
-    def free(self) -> np.ndarray:
-        """Return bool ``(B, M)``: what may join each set."""
-        ...
-
-    def join(self, choices: np.ndarray) -> None:
-        """Add a choice int64 ``(B,)`` to each set; -1 adds nothing."""
-        ...
-
-    def keep(self, index: np.ndarray) -> None:
-        """Make row i what row ``index[i]`` was, and drop the rest."""
-        ...
-
-
-class Board(Protocol):
-    """The choices of one size; see ``search.board``."""
-
-    def __len__(self) -> int: ...
-
-    def members(self, cells: np.ndarray, rng: np.random.Generator | None = None) -> np.ndarray:
-        """Return bool ``(B, M)``, the choices of packed cells, moved at random if asked."""
-        ...
-
-    def free(self, members: np.ndarray) -> np.ndarray:
-        """Return bool ``(B, M)``: what can be added to each set ``(B, M)``."""
-        ...
-
-    def begin(self, rows: int) -> Filling:
-        """Start ``rows`` empty sets."""
-        ...
 
 
 class Shown(NamedTuple):
@@ -109,12 +75,7 @@ def example(
         counts: leave away what the revealed part rules out, and never learn to stop, since what is
             left says when.
     """
-    members = board.members(cells, rng)
-    most = members.sum(axis=1) + (not counts)
-    revealed = (rng.random(len(members)) * most).astype(np.int64)
-    keys = np.where(members, rng.random(members.shape), np.inf)
-    rank = np.argsort(np.argsort(keys, axis=1), axis=1)
-    known = members & (rank < revealed[:, None])
+    known, members = reveal(board, cells, rng, whole=not counts)
     free = board.free(known) | members if counts else np.ones_like(members)
     shown = arrange(size, known, free & ~known, members & ~known)
     if not counts:
@@ -173,47 +134,28 @@ def train(
         boards: of all sizes, rising, in the order in which they are seen.
         counts: as for `example`.
     """
-    sizes, rows = locate(constructions)
-    if not len(rows):
-        raise ValueError("constructions: at least one is needed to train on")
-    rng = np.random.default_rng(seed)
-    held = min(int(config.holdout * len(rows)), HOLDOUT_MOST)
-    shuffled = rng.permutation(len(rows))
     dtype = pick_dtype(precision, seen.waves.device, model.config.width)
 
-    def examples(chosen: np.ndarray) -> list[Shown]:
-        made = []
-        for place, (n, board) in enumerate(boards.items()):
-            of_n = chosen[sizes[chosen] == n]
-            if len(of_n):
-                made.append(example(place, board, constructions[n][rows[of_n]], counts, rng))
+    def examples(chosen: Mapping[int, np.ndarray], rng: np.random.Generator) -> list[Shown]:
+        made = [
+            example(place, board, chosen[n], counts, rng)
+            for place, (n, board) in enumerate(boards.items())
+            if n in chosen
+        ]
         whole = _stack(made)
         return [whole.take(rows_) for rows_ in alike(whole.lengths, _most(seen))]
-
-    def batches() -> Iterator[list[Shown]]:
-        queue = np.zeros(0, np.int64)
-        while True:
-            while len(queue) < config.batch:
-                queue = np.concatenate([queue, rng.permutation(shuffled[held:])])
-            yield examples(queue[: config.batch])
-            queue = queue[config.batch :]
 
     def loss(batch: list[Shown]) -> tuple[Tensor, int]:
         losses = torch.cat([next_loss(model, seen, part, dtype) for part in batch])
         return losses.mean(), sum(int(part.lengths.sum()) for part in batch)
 
-    held_out = examples(shuffled[:held]) if held else []
-
-    @torch.no_grad()
-    def evaluate() -> float:
-        return loss(held_out)[0].item()
-
-    return descend(
+    return train_on_parts(
         model,
+        constructions,
         config,
-        batches(),
+        examples,
         loss,
-        evaluate if held else None,
+        seed=seed,
         dtype=dtype,
         optimizer_state=optimizer_state,
         progress=progress,
@@ -252,32 +194,15 @@ def fill(
         PipelineError: the model's logits are not finite.
     """
     dtype = pick_dtype(precision, seen.waves.device, model.config.width)
-    members = np.zeros((count, len(board)), np.bool_)
-    generator = np.random.default_rng(seed)
-    for start in range(0, count, batch):
-        part = members[start : start + batch]
-        # One table row per board, drawn in order: what ended before alters no other's numbers.
-        uniforms = generator.random((len(part), len(board) + 1))
-        filling = board.begin(len(part)) if counts else None
-        ids = np.arange(len(part))
-        for step in range(len(board) + 1):
-            open_ = ~part[ids] if filling is None else filling.free()
-            shown = arrange(size, part[ids], open_, open_)
-            shown.open[:, 0] = filling is None
-            # Position 0, the stop, is drawn where nothing else is open.
-            logits = _logits(model, seen, shown, part[ids], dtype)
-            picks = choose(logits, uniforms[ids, step], shown.open, 0, temperature, top_p)
-            going = np.flatnonzero(picks)
-            ids, chosen = ids[going], shown.choices[going, picks[going]]
-            part[ids, chosen] = True
-            if progress is not None:
-                progress(start + len(part) - len(ids), count)
-            if not len(ids):
-                break
-            if filling is not None:
-                filling.keep(going)
-                filling.join(chosen)
-    return members
+
+    def look(members: np.ndarray, filling: Filling | None) -> Look:
+        open_ = ~members if filling is None else filling.free()
+        shown = arrange(size, members, open_, open_)
+        shown.open[:, 0] = filling is None
+        return Look(shown.choices, shown.open, _logits(model, seen, shown, members, dtype))
+
+    how = {"temperature": temperature, "top_p": top_p, "seed": seed, "batch": batch}
+    return fill_boards(board, count, look, counts=counts, progress=progress, **how)
 
 
 def _logits(

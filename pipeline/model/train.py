@@ -330,7 +330,7 @@ def _optimizer(
     named = dict(model.named_parameters())
     kinds = () if decay_embeddings else (nn.Embedding,)
     embeddings = tuple(f"{k}." for k, part in model.named_modules() if isinstance(part, kinds))
-    bias = {name for name in named if name.endswith(".bias")}
+    bias = {name for name, p in named.items() if name.endswith(".bias") and p.ndim > 1}
     plain = {k for k, p in named.items() if p.ndim != 2 or k.startswith(embeddings)}
     groups = [
         {"params": [named[k] for k in named if k in names], "weight_decay": decay, "times": times}
