@@ -285,7 +285,7 @@ def test_a_run_in_use_is_refused_by_name_of_the_holder_but_can_be_read(played, c
 @pytest.mark.parametrize(
     ("key", "line", "new"),
     [
-        ("sample.temperature", "temperature = 1.0", "temperature = 1.5"),
+        ("sample.temperature", "temperature = 0.0", "temperature = 1.5"),
         ("seed", "seed = 0", "seed = 1"),
         ("model.layers", "layers = 1", "layers = 2"),
         ("n", "n = 6", "n = 7"),

@@ -56,7 +56,7 @@ _KEPT = "Models to keep: all, or of the last two rounds and of each new best."
 @click.option("--tokens", type=Words(TOKENS), help="points, dense or orbits.  [default: points]")
 @click.option("--free", is_flag=True, help="Let the model write blocked elements too.")
 @click.option("--from-scratch", is_flag=True, help="A new model in each round.")
-@click.option("--temperature", type=float, help="Of the sampling.  [default: 1.0]")
+@click.option("--temperature", type=float, help="Of the sampling.  [default: 1.0; policy: 0.25]")
 @click.option("--top-p", type=float, help="Sample from the likeliest tokens alone.  [default: 1.0]")
 @click.option("--feedback", type=Choice(FEEDBACKS), help="After search.  [default: none]")
 @click.option("--device", type=Choice(DEVICES), help="Of the model.  [default: auto]")

@@ -175,8 +175,8 @@ class ModelConfig(Section, frozen=True):
     heads: Annotated[int, key("heads", ge=1, le=1 << 16)] = 4
     """Each block has this many attention heads."""
     width: Annotated[int, key("dimensions", ge=1, le=1 << 16)] = 64
-    """A token is embedded in this many dimensions, a multiple of model.heads; so wide are the hidden
-    layers of a policy."""
+    """A token is embedded in this many dimensions, a multiple of model.heads; so wide are the
+    hidden layers of a policy."""
     tokens: str = "points"
     """The GPT writes a construction as the tokens of its points, as dense bits, as the orbits of
     the symmetry class, or in tokens of the problem's own."""

@@ -25,6 +25,8 @@ class OrbitGrid:
         n: the size.
         places: int64 ``(M, d)``, the coordinates of each choice's smallest element.
         fractions: float64 ``(M, d)``, the same in 0..1, by the box that the ground set fills.
+        ground: the ground set.
+        geometry: where the choices lie in it.
     """
 
     def __init__(
@@ -49,7 +51,7 @@ class OrbitGrid:
         self.n, self.ground = n, ground
         self._space = make_space(problem, n, cls)
         self._counting = with_tables(self._space, problem.arity, table_bytes) or self._space
-        self._geometry = make_geometry(ground, self._space.start, self._space.elements)
+        self.geometry = make_geometry(ground, self._space.start, self._space.elements)
         self._tells_blocked = problem.find_blockers is None
         self._of = choice_of(self._space)
         self._first = self._space.elements[self._space.start[:-1]]
@@ -95,9 +97,9 @@ class OrbitGrid:
     @property
     def told(self) -> int:
         """How many features a choice has, F."""
-        none = np.zeros((0, counted(self._geometry)), np.int32)
+        none = np.zeros((0, counted(self.geometry)), np.int32)
         free, sizes = np.zeros((1, len(self)), np.bool_), np.zeros(1, np.int64)
-        return features_of(self._geometry, self.ground, free, none, sizes).shape[1]
+        return features_of(self.geometry, self.ground, free, none, sizes).shape[1]
 
     def begin(self, rows: int) -> "GridSets":
         """Start ``rows`` empty sets."""
@@ -118,8 +120,8 @@ class OrbitGrid:
 
     def features(self, sets: "GridSets", free: np.ndarray) -> np.ndarray:
         """Return float32 ``(R, F)``: what is known of each choice marked in ``free (B, M)``."""
-        counts = sets.describe(free, self._geometry, self._tells_blocked)
-        return features_of(self._geometry, self.ground, free, counts, sets.sizes(self._geometry))
+        counts = sets.describe(free, self.geometry, self._tells_blocked)
+        return features_of(self.geometry, self.ground, free, counts, sets.sizes(self.geometry))
 
 
 class GridSets:

@@ -52,7 +52,7 @@ class PolicyGenerator(ModelGenerator):
         return f"as orbits of the symmetry {self.config.symmetry or 'trivial'!r}"
 
     def readable(self, cells: np.ndarray, n: int) -> np.ndarray:
-        return self.boards[n].cores(cells).any(axis=1)
+        return np.asarray(self.boards[n].cores(cells).any(axis=1))
 
     def new(self) -> Policy:
         return Policy(self._shape(), seed=self.seed("initialise")).to(self.device)
