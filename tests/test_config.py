@@ -58,6 +58,7 @@ OTHER: dict[str, Any] = {
     "search.mask": "mine.npy",
     "search.table_bytes": 1,
     "search.improve": "anneal",
+    "search.improve_share": 0.5,
     "search.moves": 5,
     "search.penalty": 1.0,
     "search.initial_temperature": 0.3,

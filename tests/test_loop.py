@@ -304,6 +304,24 @@ def test_samples_are_improved_as_told(improve, symmetry):
     assert load_problem("isosceles").validate(state.pools[6].cells, 6).all()
 
 
+def test_only_the_most_promising_share_of_the_samples_is_improved():
+    watched = Watched()
+    config = tiny(search={"improve_share": 0.3}, sample={"masked": False, "count": 40})
+    loop = Loop(config, watched)
+    first = loop.seed()
+    watched.shards.clear()
+    candidates = loop.next(first).candidates
+    assert candidates is not None
+    valid = load_problem("isosceles").validate(candidates.cells, 6)
+    ranked = sorted(zip(~valid, -candidates.score, strict=True))
+    most = -(-3 * len(candidates) // 10)
+    cells = np.concatenate([task.cells for task in watched.shards])
+    taken = np.isin(candidates.ids(), ids(cells))
+    assert len(cells) == most == taken.sum()
+    assert sorted(zip(~valid[taken], -candidates.score[taken], strict=True)) == ranked[:most]
+    assert 0 < valid.sum() < len(candidates)
+
+
 @pytest.mark.parametrize("tokens", ["points", "orbits"])
 def test_samples_may_be_told_to_go_on_while_they_can(tokens):
     config = tiny(sample={"maximal": True}, model={"tokens": tokens, "order": "random"})

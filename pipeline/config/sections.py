@@ -101,6 +101,9 @@ class SearchConfig(Section, frozen=True):
     moves: Annotated[int, expert("moves", ge=0, le=_STEPS)] = 0
     """The improvement of one candidate takes this many moves; 0 means 3,000 by tabu search, 300 by
     large neighbourhoods and 200,000 by annealing."""
+    improve_share: Annotated[float, expert("share", gt=0, le=1)] = 1.0
+    """This share of a round's candidates is improved: those of the best scores as they are, valid
+    ones before others."""
     table_bytes: Annotated[int, expert("bytes", ge=1, le=_STEPS)] = TABLE_BYTES
     """Each worker may use this much memory for the pair tables of one symmetry class. Without pair
     tables tabu search is a few times slower. Its conflict counts differ then, so this changes

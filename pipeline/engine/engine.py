@@ -1,5 +1,6 @@
 """The search of a run: what seeds it, what improves candidates, and what explores at large."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -185,6 +186,7 @@ class Engine:
         search, n = self._search, self.runner.n
         if not len(candidates):
             return self.runner.none(n)
+        candidates = self._promising(candidates)
         method = self._improves_by()
         cost = self.runner.cost(n, self.symmetry, method)
         each, bound = scaled_rows(_ROWS[method], _BOUNDS[method], cost)
@@ -198,6 +200,15 @@ class Engine:
             parents.append(part)
         found = self.runner.all_of("improve", tasks, number, "generator", parents)
         return found.get(n, self.runner.none(n))
+
+    def _promising(self, candidates: Population) -> Population:
+        """Return the share of the candidates that is to be improved, in their order."""
+        most = math.ceil(self._search.improve_share * len(candidates))
+        if most == len(candidates):
+            return candidates
+        valid = self.problem.validate(candidates.cells, candidates.n)
+        best = np.lexsort((-candidates.score, ~valid))
+        return candidates.take(np.sort(best[:most]))
 
     def _improves_by(self) -> str:
         """Return the method that improves candidates; a score of its own is climbed or repaired."""
