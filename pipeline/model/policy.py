@@ -147,7 +147,7 @@ def next_loss(model: Policy, shown: Example) -> Tensor:
     rows, due = shown.rows.to(device), shown.due.to(device)
     logs = log_probabilities(model(shown.features.to(device)), rows, shown.sets)
     zeros = torch.zeros(shown.sets, device=device)
-    missed = zeros.index_add(0, rows[due], -logs[due])
+    missed = zeros.index_add(0, rows, -logs.masked_fill(~due, 0.0))
     return missed / zeros.index_add(0, rows, due.float()).clamp(min=1)
 
 
