@@ -103,8 +103,6 @@ def test_symmetries_are_the_same_without_compiled_code(found):
     group = np.ascontiguousarray(ground.group)
     least = symmetry._least_images(cells, group)
     assert np.array_equal(symmetry._least_images_in_numpy(cells, group), least)
-    fixing = symmetry._fixing(cells, group)
-    assert np.array_equal(jit.plain(python_of(symmetry._fixing))(cells, group), fixing)
     index = np.arange(len(cells)) % len(group)
     images = symmetry._images(cells, group, index)
     assert np.array_equal(jit.plain(python_of(symmetry._images))(cells, group, index), images)
