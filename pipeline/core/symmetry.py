@@ -215,7 +215,7 @@ def invariant(cells: np.ndarray, ground: GroundSet, cls: SymmetryClass) -> np.nd
     Raises:
         ValueError: ``cells`` does not fit the ground set.
     """
-    return _fixing(cells, ground.group[list(cls.elements)]).all(axis=1)
+    return _fixing(cells, ground.group[list(cls.elements)]).sum(axis=1) == cls.order
 
 
 def _own_forms(ground: GroundSet) -> Forms | None:
