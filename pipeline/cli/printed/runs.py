@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from pipeline.cli.printed.constructions import Count, Found, Part
-from pipeline.core.score_stats import Distribution
+from pipeline.core.score_stats import Distribution, RoundStats
 
 
 class Run(Part):
@@ -72,20 +72,6 @@ class Session(Struct, kw_only=True):
     processor: Processor | UnsetType = UNSET
 
 
-class Round(Struct, kw_only=True):
-    """The statistics of a round; a generator may add keys of its own."""
-
-    round: Count
-    n: int
-    pool: dict[str, Distribution]
-    seeded: dict[str, Distribution] | UnsetType = UNSET
-    sampled: Distribution | UnsetType = UNSET
-    searched: Distribution | UnsetType = UNSET
-    validity: float | UnsetType = UNSET
-    duplicates: float | UnsetType = UNSET
-    novelty: float | UnsetType = UNSET
-
-
 class Show(Part):
     """A run: its command lines, the statistics of its rounds, its best."""
 
@@ -96,7 +82,7 @@ class Show(Part):
     identity: str
     path: str
     sessions: list[Session]
-    rounds: list[Round]
+    rounds: list[RoundStats]
     best: Found | None
     notes: list[str]
 
