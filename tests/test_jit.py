@@ -21,6 +21,17 @@ from problems.isosceles import Isosceles, block
 PROBLEMS = [("isosceles", "flat-forbidden"), ("isosceles", "flat-allowed"), ("no-3-in-line", None)]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such variable")
+def test_compiled_code_lies_in_the_users_caches_by_version(monkeypatch, tmp_path):
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    found = jit.folder.__wrapped__()
+    assert found.is_dir()
+    assert found.parent == tmp_path / "extremal-pipeline"
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "mine"))
+    assert jit.folder.__wrapped__() == tmp_path / "mine" / "extremal-pipeline" / found.name
+
+
 def test_importing_problems_and_kernels_compiles_nothing():
     code = (
         "import sys, problems.isosceles, problems.no_three_in_line\n"
