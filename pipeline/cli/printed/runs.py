@@ -7,6 +7,8 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from pipeline.cli.printed.constructions import Count, Found, Part
 from pipeline.core.score_stats import Distribution, RoundStats
 
+Measure = Literal["best", "yield"]
+
 
 class Run(Part):
     """What came of a run."""
@@ -143,6 +145,7 @@ class Arm(Part):
     min: int
     max: int
     reached: Count | None
+    counts: list[Count] | None  # of each run, where the measure is the yield
     cpu_to_control_median_best: float | None
     runs: list[ArmRun]
 
@@ -173,6 +176,7 @@ class Compare(Part):
     problem: str
     convention: str
     budget_cpu_seconds: float | None
+    measure: Measure
     arms: list[str]
     control: str | None
     sizes: list[ArmsOfSize]
