@@ -1,4 +1,4 @@
-"""Write what is made from the program: cli.md, the keys in loop.md, and schemas/config.json.
+"""Write what is made from the program: cli.md, the keys in loop.md, and the schemas.
 
 python docs/reference.py
 """
@@ -12,6 +12,8 @@ from pathlib import Path
 import click
 
 from pipeline.cli.commands import cli
+from pipeline.cli.printed import PRINTED
+from pipeline.cli.printed import json_schema as printed_schema
 from pipeline.config.describe import json_schema, keys
 
 HERE = Path(__file__).resolve().parent
@@ -25,7 +27,8 @@ def reference() -> str:
         "Made by `python docs/reference.py` from the program itself; a test holds it up to date.\n",
         "Exit codes: 0 all is well, 1 an error, 2 a wrong option, 3 a construction does not hold,\n"
         "4 a run is locked, damaged or of another kind, 130 interrupted. An error is one line on\n"
-        "stderr; results go to stdout. `--json` prints what [json.md](json.md) describes.\n",
+        "stderr; results go to stdout. `--json` prints what [json.md](json.md) describes, checked\n"
+        "by the types that the JSON Schemas in [schemas/](schemas) are made from.\n",
     ]
     # Under the context of the group, which settles how help is asked for.
     group = cli.make_context("pipeline", [], resilient_parsing=True)
@@ -96,17 +99,20 @@ def with_keys(page: str) -> str:
     return "\n".join([f"{before}{BEGIN}", *lines, f"\n{END}{after}"])
 
 
-def schema() -> str:
-    """Return the JSON Schema of a configuration file."""
-    return json.dumps(json_schema(), indent=1) + "\n"
+def schemas() -> dict[str, str]:
+    """Return the JSON Schemas by file: of a configuration, and of what each command prints."""
+    made = {name.replace(" ", "-"): printed_schema(name) for name in PRINTED}
+    made["config"] = json_schema()
+    return {f"{name}.json": json.dumps(made[name], indent=1) + "\n" for name in sorted(made)}
 
 
 def main() -> None:
-    """Write all three."""
+    """Write all of it."""
     (HERE / "cli.md").write_text(reference(), encoding="utf-8")
     page = HERE / "loop.md"
     page.write_text(with_keys(page.read_text(encoding="utf-8")), encoding="utf-8")
-    (HERE / "schemas" / "config.json").write_text(schema(), encoding="utf-8")
+    for name, text in schemas().items():
+        (HERE / "schemas" / name).write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

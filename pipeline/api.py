@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipeline.callbacks import Callbacks
 from pipeline.config import Config
+from pipeline.configuring import from_arguments, spec_of
 from pipeline.errors import UsageError
 from pipeline.executors import make_executor
 from pipeline.generators.base import Generator
@@ -15,7 +16,7 @@ from pipeline.generators.registry import (
     generator_typed,
     name_of,
 )
-from pipeline.launch import carry_out, configured, problem_from, problem_of_run, spec_of
+from pipeline.launch import carry_out, problem_from, problem_of_run
 from pipeline.plugins import problem_spec
 from pipeline.problem import Problem
 from pipeline.result import Found, Result
@@ -96,7 +97,7 @@ def run(
         told["generator"] = generator_spec(generator)
     elif generator is not None:
         told["generator"] = name_of(generator)
-    settings = configured(made, config, told, wanted, workers)
+    settings = from_arguments(made, config, told, wanted, workers)
     return carry_out(
         made, settings, generator_of(generator), store, list(callbacks), list(stop), progress
     )

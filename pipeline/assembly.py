@@ -72,19 +72,3 @@ def build(
     made.setup(problem, config, callbacks)
     rules = AnyOf([*make_stop(config.budget, limit).rules, *stop])
     return Parts(engine, made, rules, callbacks, limit)
-
-
-def settled(config: Config) -> Config:
-    """Return the configuration with the precision that "auto" comes to on this machine.
-
-    So that a run goes on in the same one elsewhere; without a model there is nothing to settle.
-    """
-    from msgspec.structs import replace
-
-    compute = config.compute
-    if not config.has_model or compute.precision != "auto":
-        return config
-    from pipeline.model.device import pick_device, settled_precision
-
-    precision = settled_precision(pick_device(compute.device), config.model.width)
-    return replace(config, compute=replace(compute, precision=precision))

@@ -1,18 +1,25 @@
-"""What `pipeline.run` does: arguments to a configuration, parts, a folder or none, a result."""
+"""How a run begins and is gone on with, from Python and from the command line.
+
+Of a configuration the parts are built; they run in a folder or in memory.
+"""
 
 import time as clock_time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.assembly import Parts, build, settled
+import numpy as np
+
+from pipeline.assembly import Parts, build
 from pipeline.callbacks import Callbacks
-from pipeline.config import Config, config_from, differences, resolved
+from pipeline.config import Config, differences
+from pipeline.configuring import settled, spec_of
+from pipeline.engine.weights import make_mask, make_weights
 from pipeline.errors import UsageError
 from pipeline.executors import make_executor
 from pipeline.generators.base import Generator
 from pipeline.loop import Memory
-from pipeline.plugins import kept_files, kept_spec, load_problem, named_in_data, problem_spec
+from pipeline.plugins import kept_files, kept_spec, load_problem, named_in_data
 from pipeline.problem import Problem
 from pipeline.report.best_files import BestFiles
 from pipeline.report.progress import ProgressDisplay
@@ -37,39 +44,60 @@ def problem_of_run(run: Run, problem: str | Problem | None) -> Problem:
     return named_in_data(spec, config.convention or None, str(run.path), typed)
 
 
-def spec_of(problem: Problem) -> str:
-    """Return what names a problem: its name, or FILE.py:CLASS."""
-    return problem.plugin or problem.name
-
-
-def configured(
+def begin(
     problem: Problem,
-    config: Mapping[str, Any] | Config | None,
-    told: Mapping[str, Any],
-    budget: Mapping[str, Any],
-    workers: int | None,
-) -> Config:
-    """Return the configuration that arguments and keys make up."""
-    from msgspec.structs import replace
+    config: Config,
+    runs: Path,
+    command: list[str],
+    *,
+    files: Mapping[str, bytes] | None = None,
+    **handed: Any,
+) -> tuple[Run, Parts]:
+    """Build the parts of a new run, then make its folder.
 
-    told = {key: value for key, value in told.items() if value is not None}
-    limits = {key: value for key, value in budget.items() if value is not None}
-    if isinstance(config, Config):
-        made = replace(config, **told, budget=replace(config.budget, **limits))
-        if workers is not None:
-            made = replace(made, compute=replace(made.compute, workers=workers))
-        return resolved(made)
-    data: dict[str, Any] = {**(config or {}), **told, "problem": problem_spec(spec_of(problem))}
-    data["budget"] = {**data.get("budget", {}), **limits}
-    if workers is not None:
-        data["compute"] = {**data.get("compute", {}), "workers": workers}
-    if data.setdefault("n", problem.only_size) is None:
-        raise UsageError(f'name a size, as in: pipeline.run("{problem.name}", n=16)')
-    data.setdefault("convention", problem.convention)
-    made = config_from(data, "the configuration")
-    if "sizes" not in data:
-        made = replace(made, sizes=tuple(k for k in made.sizes if k >= problem.smallest))
-    return resolved(made)
+    Args:
+        runs: the directory of runs.
+        command: the words that begin it.
+        files: what else the run keeps, by name.
+        handed: what else `build` is given.
+
+    Returns:
+        (the run, not locked yet; its parts).
+
+    Raises:
+        UsageError: what no run of this configuration could get past.
+    """
+    named = inputs.read_files(config)
+    _check_files(config, problem, inputs.arrays(named))
+    config, kept = inputs.bound(settled(config), named)
+    parts = build(problem, config, arrays=inputs.arrays(kept), **handed)
+    own = {**kept_files(problem.plugin), **_kept_generator(config.generator)}
+    return Run.create(runs, config, problem.name, command, {**(files or {}), **kept, **own}), parts
+
+
+def _check_files(config: Config, problem: Problem, arrays: Mapping[str, np.ndarray]) -> None:
+    """See that files of weights and masks fit, while they have the names that the user gave them.
+
+    Raises:
+        UsageError: one does not.
+    """
+    ground, search = problem.ground(config.n), config.search
+    make_mask(search.mask, ground, arrays)
+    if search.weights in arrays:
+        make_weights(search.weights, ground, arrays)
+
+
+def go_on(run: Run, problem: Problem, **handed: Any) -> Parts:
+    """Return the parts of a run that is there already.
+
+    Args:
+        handed: what else `build` is given.
+
+    Raises:
+        RunError: a file that it was given is missing.
+    """
+    arrays = inputs.arrays(inputs.stored_files(run.config, run.path))
+    return build(problem, run.config, arrays=arrays, **handed)
 
 
 def carry_out(
@@ -84,22 +112,25 @@ def carry_out(
     """Run in memory, in a new folder or in one that is there."""
     began = clock_time.monotonic()
     executor = make_executor(config.compute.workers)
+    handed: dict[str, Any] = {"executor": executor, "generator": generator, "stop": stop}
     display = ProgressDisplay(rounds=config.budget.rounds, quiet=progress is False)
     try:
         if store is None:
             arrays = inputs.arrays(inputs.read_files(config))
-            parts = build(problem, config, executor, generator=generator, arrays=arrays, stop=stop)
+            parts = build(problem, config, arrays=arrays, **handed)
             state, path = _watched(parts, Memory(), display, callbacks), None
+        elif isinstance(store, Run):
+            with store.lock():
+                _check_same(store, config)
+                store.set_budget(config)
+                parts = go_on(store, problem, **handed)
+                state = _kept_in(store, parts, display, callbacks)
+            path = store.path
         else:
-            folder, config = _folder(store, problem, config)
-            arrays = inputs.arrays(inputs.stored_files(config, folder.path))
+            folder, parts = begin(problem, config, Path(store), ["pipeline.run"], **handed)
             with folder.lock():
-                parts = build(
-                    problem, config, executor, generator=generator, arrays=arrays, stop=stop
-                )
-                kept = [EventLog(folder, config.budget.rounds), BestFiles(folder, problem)]
-                into = RunStore(folder, problem, parts.clock)
-                state, path = _watched(parts, into, display, [*kept, *callbacks]), folder.path
+                state = _kept_in(folder, parts, display, callbacks)
+            config, path = folder.config, folder.path
     finally:
         executor.close()
     seconds = clock_time.monotonic() - began
@@ -111,6 +142,18 @@ def _kept_generator(spec: str) -> dict[str, bytes]:
     return kept_files(spec, "generator") if Path(spec.rpartition(":")[0]).is_file() else {}
 
 
+def _kept_in(
+    folder: Run, parts: Parts, display: ProgressDisplay, callbacks: list[Callbacks]
+) -> State:
+    """Run in a folder that is held."""
+    log, best = (
+        EventLog(folder, folder.config.budget.rounds),
+        BestFiles(folder, parts.engine.problem),
+    )
+    store = RunStore(folder, parts.engine.problem, parts.clock)
+    return _watched(parts, store, display, [log, best, *callbacks])
+
+
 def _watched(
     parts: Parts, store: Any, display: ProgressDisplay, callbacks: list[Callbacks]
 ) -> State:
@@ -119,19 +162,15 @@ def _watched(
         return parts.run(store)
 
 
-def _folder(store: str | Path | Run, problem: Problem, config: Config) -> tuple[Run, Config]:
-    """Return the run to go on with, or a new one in a directory of runs."""
-    if isinstance(store, Run):
-        changed = differences(store.config, config)
-        if changed:
-            raise UsageError(
-                f"{store.path} was begun with another configuration ({'; '.join(changed)}); give "
-                "its own, or a directory for a new run"
-            )
-        store.set_budget(config)
-        return store, config
-    named = inputs.read_files(config)
-    bound, kept = inputs.bound(settled(config), named)
-    own = {**kept_files(problem.plugin), **_kept_generator(bound.generator)}
-    made = Run.create(Path(store), bound, problem.name, ["pipeline.run"], {**kept, **own})
-    return made, bound
+def _check_same(run: Run, config: Config) -> None:
+    """See that a run is gone on with under its own configuration.
+
+    Raises:
+        UsageError: a key that decides results is another.
+    """
+    changed = differences(run.config, config)
+    if changed:
+        raise UsageError(
+            f"{run.path} was begun with another configuration ({'; '.join(changed)}); give its "
+            "own, or a directory for a new run"
+        )

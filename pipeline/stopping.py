@@ -73,27 +73,23 @@ class Clock:
         limit = self._limits[0]
         spent = max(min(spent, limit - _LEAST), 0.0) if limit else spent
         self._began, self._cpu_began = time.monotonic() - spent, time.process_time()
-        self._elsewhere, self.cut_short = -self._workers(), False
+        self._before, self.cut_short = -self._workers(), False
 
     def seconds(self) -> float:
         """Return the seconds since the start."""
         return time.monotonic() - self._began
 
     def cpu(self) -> float:
-        """Return the CPU seconds of this process and of what others have reported."""
-        return time.process_time() - self._cpu_began + self._workers() + self._elsewhere
-
-    def add(self, cpu: float) -> None:
-        """Count CPU seconds that another process has spent."""
-        self._elsewhere += cpu
+        """Return the CPU seconds of this process and of the workers."""
+        return time.process_time() - self._cpu_began + self._workers() + self._before
 
     def watch(self, workers: Callable[[], float]) -> None:
         """Count the CPU seconds of an executor's workers, those of tasks under way included.
 
         Args:
-            workers: returns them (``Executor.cpu``); from now on they count, and nobody adds them.
+            workers: returns them (``Executor.cpu``); from now on they count.
         """
-        self._elsewhere += self._workers() - workers()
+        self._before += self._workers() - workers()
         self._workers = workers
 
     def left(self) -> float:

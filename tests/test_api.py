@@ -190,3 +190,10 @@ def test_compare_runs_each_arm_with_each_seed(tmp_path):
     assert [arm.arm for arm in size.arms] == ["halves", "none"]
     assert not found.failures
     assert "sign test" in str(found)
+
+
+def test_a_run_that_cannot_begin_leaves_no_folder(tmp_path):
+    impossible = {"seeding": {"symmetry": ["quarter-turn"]}}
+    with pytest.raises(pipeline.PipelineError, match="quarter-turn"):
+        pipeline.run("isosceles", n=4, store=tmp_path, config=impossible)
+    assert list(tmp_path.iterdir()) == []

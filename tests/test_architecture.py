@@ -60,6 +60,7 @@ def inside(name: str, *folders: str) -> bool:
         ("ray", ("pipeline/executors/ray.py",)),
         ("pipeline.cli", ("pipeline/cli/", "pipeline/__main__.py")),
         ("filelock", ("pipeline/storage/lock.py",)),
+        ("platformdirs", ("pipeline/core/jit.py",)),
     ],
 )
 def test_a_library_is_used_in_its_own_room_alone(module, homes):

@@ -8,8 +8,10 @@ import click
 import pytest
 from documented import ROOT, every_command
 
+from pipeline.cli import printed
 from pipeline.cli.commands import cli as program
-from pipeline.cli.common import JSON_SCHEMA
+from pipeline.cli.printed import JSON_SCHEMA, PRINTED
+from pipeline.errors import PipelineError
 from pipeline.lab import registry
 from pipeline.lab.task import Budget
 
@@ -164,7 +166,7 @@ def test_every_command_takes_json_and_has_a_schema_a_row_and_a_call_here():
     read = {name for name, command in COMMANDS.items() if takes_json(command)}
     assert set(COMMANDS) - read == {"completion"}
     called = {named(call) for call in CALLS} | {"compare", "lab attention", "lab all"}
-    assert set(SCHEMAS) == read == called
+    assert set(SCHEMAS) == set(PRINTED) == read == called
     for name in SCHEMAS:
         assert f"`{name}`" in PAGE
         assert f"schemas/{name.replace(' ', '-')}.json" in PAGE or name == "resume"
@@ -178,6 +180,17 @@ def test_a_schema_is_sound_and_says_its_version(name):
         if name != "export":
             assert one["properties"]["schema"] == {"const": JSON_SCHEMA}
             assert "schema" in one["required"]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [{}, {"problems": [{"name": "x"}]}, {"problems": [], "more": 1}, {"problems": "none"}],
+)
+def test_what_is_not_as_the_schema_says_is_not_printed(data):
+    with pytest.raises(PipelineError, match="not as its schema says"):
+        printed.checked("problems", data)
+    with pytest.raises(jsonschema.ValidationError):
+        check("problems", {"schema": JSON_SCHEMA, **data})
 
 
 def test_json_and_another_format_are_told_apart(played, cli):

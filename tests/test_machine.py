@@ -5,8 +5,8 @@ import json
 import pytest
 from conftest import TINY, only_run
 
-from pipeline.assembly import settled
 from pipeline.config import Config, read_toml
+from pipeline.configuring import settled
 from pipeline.storage import machine
 from pipeline.storage.run import Run
 

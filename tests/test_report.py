@@ -21,7 +21,7 @@ from pipeline.cli.common import problem_of
 from pipeline.core.bitset import from_points, unpack
 from pipeline.core.population import Population
 from pipeline.core.score_stats import distribution
-from pipeline.core.symmetry import class_name, find_class, symmetry_classes
+from pipeline.core.symmetry import symmetry_classes
 from pipeline.engine.blocking import blocked_by
 from pipeline.plugins import load_problem
 from pipeline.report import figures
@@ -458,13 +458,6 @@ def test_the_axes_of_every_symmetry_class_are_its_reflections():
     ((a, b, c, d),) = axes["mirror"]  # left and right exchanged: a column stays
     assert b == d == 2
     assert {a, c} == {-0.5, 4.5}
-
-
-def test_a_subgroup_has_the_name_of_its_class():
-    ground = load_problem("isosceles").ground(4)
-    for name in ("trivial", "mirror", "diagonal", "both-mirrors", "quarter-turn", "all"):
-        assert class_name(ground, find_class(ground, name).elements) == name
-    assert class_name(ground, (0, 5)) == "mirror"  # the other of the two
 
 
 # -------------------------------------------------------------------------------- figures

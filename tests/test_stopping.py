@@ -10,12 +10,12 @@ def test_workers_count_from_when_they_are_watched_and_a_start_forgets_what_was_b
     spent[0] = 1040.0
     assert 40 <= clock.cpu() < 45
     assert not clock.over()
-    clock.add(20.0)
+    spent[0] = 1060.0
     assert 60 <= clock.cpu() < 65
     assert clock.over()
     clock.start()
     assert clock.cpu() < 5
-    spent[0] = 1052.0
+    spent[0] = 1072.0
     assert 12 <= clock.cpu() < 17
 
 

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config import GENERATORS, MEASURES, MODELS, config_from
+from pipeline.config.files import flat
+from pipeline.config.values import WORDS
 from pipeline.errors import UsageError, nearest
 from pipeline.generators.registry import NO_FILE, generator_spec, name_of
 from pipeline.plugins import problem_spec
@@ -47,7 +49,13 @@ def generator_settings(word: object, base: Path | None = None) -> dict[str, Any]
         UsageError: it is none of these.
     """
     if inspect.isclass(word):
-        return {GENERATOR_KEY: _class_spec(word)}
+        spec = name_of(word)
+        if spec.startswith(NO_FILE) or "." in word.__qualname__:
+            raise UsageError(
+                f"{word.__name__} is not defined at the top level of a file, so the processes that "
+                "run it cannot import it: move it to a file and import it from there"
+            )
+        return {GENERATOR_KEY: spec}
     if isinstance(word, str) and is_file_spec(word):
         return {GENERATOR_KEY: generator_spec(str((base or Path()) / word))}
     if word not in GENERATORS:
@@ -58,16 +66,6 @@ def generator_settings(word: object, base: Path | None = None) -> dict[str, Any]
 def is_file_spec(word: str) -> bool:
     """Tell whether a word names a class in a file of the user's own."""
     return ".py:" in word
-
-
-def _class_spec(cls: type) -> str:
-    spec = name_of(cls)
-    if spec.startswith(NO_FILE) or "." in cls.__qualname__:
-        raise UsageError(
-            f"{cls.__name__} is not defined at the top level of a file, so the processes that run "
-            "it cannot import it: move it to a file and import it from there"
-        )
-    return spec
 
 
 @dataclass(frozen=True)
@@ -227,7 +225,7 @@ class Trial:
         """Return the words of the command that runs it in a directory of runs."""
         words = ["run", self.problem, "--n", str(self.n), "--seed", str(self.seed)]
         words += ["--json", "--runs", str(runs)]
-        for key, value in flat(self.settings).items():
+        for key, value in flat(self.settings):
             if key == GENERATOR_KEY:  # whose file may only run where it is named as an option
                 words += [f"--{GENERATOR_KEY}", str(value)]
             else:
@@ -361,15 +359,5 @@ def _target(value: object) -> int | dict[int, int]:
 def _typed(kind: type, value: object, name: str) -> Any:
     accepted = (int, float) if kind is float else (kind,)
     if isinstance(value, bool) != (kind is bool) or not isinstance(value, accepted):
-        words = {int: "a whole number", float: "a number", str: "a string", bool: "true or false"}
-        raise UsageError(f"{name} must be {words[kind]}, got {value!r}")
+        raise UsageError(f"{name} must be {WORDS[kind]}, got {value!r}")
     return value
-
-
-def flat(data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested keys as ``section.key``."""
-    found: dict[str, Any] = {}
-    for key, value in data.items():
-        nested = isinstance(value, Mapping)
-        found |= flat(value, f"{prefix}{key}.") if nested else {prefix + key: value}
-    return found

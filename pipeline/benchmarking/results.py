@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pipeline.benchmarking.experiment import GENERATOR_KEY, flat
+from pipeline.benchmarking.experiment import GENERATOR_KEY
 from pipeline.config import Config, as_dict
+from pipeline.config.files import flat
 from pipeline.core.untrusted import read_json
 from pipeline.errors import PipelineError, UsageError
 from pipeline.problem import Problem
@@ -156,7 +157,7 @@ def _of_an_arm(config: Config) -> dict[str, Any]:
     data["sizes"] = [config.n - n for n in config.sizes]
     for key in ("problem", "convention", "n", "seed", "budget", "compute"):
         del data[key]
-    return flat(data)
+    return dict(flat(data))
 
 
 def check_pairs(results: Sequence[Result]) -> None:

@@ -9,24 +9,8 @@ from typing import Any
 import click
 
 from pipeline import __version__
-from pipeline.cli.certificate import certificate
-from pipeline.cli.check import doctor, problems, verify
 from pipeline.cli.common import BEGAN, interrupted
-from pipeline.cli.compare import compare
-from pipeline.cli.completion import completion
-from pipeline.cli.count import count
-from pipeline.cli.export import export
-from pipeline.cli.help import Sections
-from pipeline.cli.lab import lab
-from pipeline.cli.look import best, hist, ls, show
-from pipeline.cli.plugin import check
-from pipeline.cli.records import records
-from pipeline.cli.report import plot, report
-from pipeline.cli.run import resume, run
-from pipeline.cli.search import search
-from pipeline.cli.solve import solve
-from pipeline.cli.tidy import prune, rm
-from pipeline.cli.watch import watch
+from pipeline.cli.help import Later, Sections
 from pipeline.core.printable import printable
 from pipeline.errors import PipelineError
 
@@ -53,19 +37,39 @@ class _Group(Sections):
             raise
 
 
-#: The order of the help.
+#: The order of the help: each command, and the module of this package that has it.
 _SECTIONS = {
-    "Search": ("run", "resume", "search", "solve", "compare"),
-    "Look": ("ls", "show", "best", "hist", "watch", "count"),
-    "Check": ("verify", "check", "problems", "doctor"),
-    "Publish": ("report", "plot", "export", "certificate", "records"),
-    "Tidy up": ("rm", "prune", "completion"),
-    "Experiments": ("lab",),
+    "Search": {
+        "run": "run",
+        "resume": "run",
+        "search": "search",
+        "solve": "solve",
+        "compare": "compare",
+    },
+    "Look": {
+        "ls": "look",
+        "show": "look",
+        "best": "look",
+        "hist": "look",
+        "watch": "watch",
+        "count": "count",
+    },
+    "Check": {"verify": "check", "check": "plugin", "problems": "check", "doctor": "check"},
+    "Publish": {
+        "report": "report",
+        "plot": "report",
+        "export": "export",
+        "certificate": "certificate",
+        "records": "records",
+    },
+    "Tidy up": {"rm": "tidy", "prune": "tidy", "completion": "completion"},
+    "Experiments": {"lab": "lab"},
 }
 
 
 @click.group(
     cls=_Group,
+    commands=Later({name: at for section in _SECTIONS.values() for name, at in section.items()}),
     sections=_SECTIONS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
@@ -74,35 +78,11 @@ def cli() -> None:
     """Search for extremal constructions: local search, and a GPT that learns from the best.
 
     \b
-    pipeline run isosceles --n 16      the whole loop, about two minutes on two cores
+    pipeline run isosceles --n 16      the whole loop, about a minute on two cores
     pipeline search isosceles --n 48 --time 30
     pipeline resume latest --rounds +2
     pipeline hist latest
     """
-
-
-_READING = (
-    watch,
-    report,
-    plot,
-    ls,
-    show,
-    hist,
-    best,
-    count,
-    records,
-    export,
-    certificate,
-    verify,
-    check,
-    rm,
-    prune,
-    problems,
-    doctor,
-    completion,
-)
-for _command in (run, search, solve, compare, resume, lab, *_READING):
-    cli.add_command(_command)
 
 
 def call(arguments: list[str] | None = None) -> int:

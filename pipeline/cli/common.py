@@ -15,9 +15,6 @@ from pipeline.storage import files
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-#: Version of what ``--json`` prints, in its key "schema".
-JSON_SCHEMA = 1
-
 #: How files of constructions end; a word that ends so names no run.
 _SUFFIXES = (".json", ".jsonl", ".parquet", ".csv", ".txt", ".rle", ".cells")
 
@@ -218,8 +215,11 @@ def tell_judge(problem: Any) -> None:
 
 
 def print_json(data: dict[str, Any]) -> None:
-    """Print an object with the version of its layout."""
-    click.echo(json.dumps({"schema": JSON_SCHEMA, **data}))
+    """Print what this command has found, with the version of its layout."""
+    from pipeline.cli.printed import JSON_SCHEMA, checked
+
+    command = click.get_current_context().command_path.partition(" ")[2]
+    click.echo(json.dumps({"schema": JSON_SCHEMA, **checked(command, data)}))
 
 
 def open_run(spec: str, runs: str | None) -> Any:

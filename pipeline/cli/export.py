@@ -42,6 +42,7 @@ def export(
     write only one. RUN is a path, a unique prefix of its name, or latest; FILE is any file that
     `verify` reads.
     """
+    from pipeline.cli.printed import checked
     from pipeline.errors import UsageError
     from pipeline.report import exporting
     from pipeline.storage.files import write_file
@@ -63,7 +64,7 @@ def export(
     if kind != "parquet":
         rows, ground = _rows(plugin, held.spec, pool), plugin.ground(pool.n)
         write: dict[str, Any] = {
-            "json": lambda: exporting.to_json(rows),
+            "json": lambda: exporting.to_json(checked("export", rows)),
             "csv": lambda: exporting.to_csv(rows),
             "lean-list": lambda: exporting.to_lean(rows),
             "graph6": lambda: exporting.to_graph6(rows, ground),

@@ -1,7 +1,9 @@
 """Groups whose help comes without being asked for, in sections, with whole sentences."""
 
+import importlib
 import inspect
-from collections.abc import Mapping, Sequence
+from collections import UserDict
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import click
@@ -19,11 +21,23 @@ CLASSES = (
 WEIGHTS = ("border", "learned", "none")
 
 
+class Later(UserDict[str, Any]):
+    """Commands by name: given as a module of this package, imported when it is asked for."""
+
+    def __getitem__(self, name: str) -> click.Command:
+        """Return the command, which its module calls as the user does."""
+        found = super().__getitem__(name)
+        if isinstance(found, str):
+            module = importlib.import_module(f"pipeline.cli.{found}")
+            self[name] = found = getattr(module, name)
+        return found
+
+
 class Sections(click.Group):
     """A group that lists its commands in sections, and prints its help when it is given nothing."""
 
     def __init__(
-        self, *args: Any, sections: Mapping[str, Sequence[str]] | None = None, **kwargs: Any
+        self, *args: Any, sections: Mapping[str, Iterable[str]] | None = None, **kwargs: Any
     ) -> None:
         """Take the commands' names by section, in the order to show them in."""
         super().__init__(*args, **kwargs)

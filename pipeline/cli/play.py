@@ -19,7 +19,7 @@ def words() -> list[str]:
 def load() -> None:
     """Import what takes a while, and say so."""
     progress_console().print("loading (the first time also compiling, about ten seconds)")
-    import pipeline.assembly  # noqa: F401
+    import pipeline.launch  # noqa: F401
 
 
 def begin(
@@ -34,24 +34,16 @@ def begin(
         UsageError: what no run of this configuration could get past.
     """
     load()
-    from pipeline.assembly import build, settled
+    from pipeline import launch
     from pipeline.executors import make_executor
     from pipeline.plugin_check import check_first_use
-    from pipeline.plugins import kept_files
-    from pipeline.storage import inputs
     from pipeline.storage.finding import runs_root
-    from pipeline.storage.run import Run
 
     check_first_use(plugin)
     tell_symmetries(plugin)
-    named = inputs.read_files(config)
-    _check_files(config, plugin, inputs.arrays(named))
-    config, kept = inputs.bound(settled(config), named)
     executor = make_executor(config.compute.workers)
-    parts = build(plugin, config, executor, arrays=inputs.arrays(kept), spent=_spent())
-    own = {**kept_files(plugin.plugin), **kept_files(config.generator, "generator")}
-    files = {**(files or {}), **kept, **own}
-    return Run.create(runs_root(runs), config, plugin.name, words(), files), parts
+    handed = {"executor": executor, "spent": _spent(), "files": files}
+    return launch.begin(plugin, config, runs_root(runs), words(), **handed)
 
 
 def tell_symmetries(plugin: Any) -> None:
@@ -61,20 +53,6 @@ def tell_symmetries(plugin: Any) -> None:
 
     if isinstance(plugin, Hypergraph) and not can_find():
         progress_console().print(HOW_TO_FIND)
-
-
-def _check_files(config: Any, plugin: Any, arrays: Any) -> None:
-    """See that files of weights and masks fit, while they have the names that the user gave them.
-
-    Raises:
-        UsageError: one does not.
-    """
-    from pipeline.engine.weights import make_mask, make_weights
-
-    ground, search = plugin.ground(config.n), config.search
-    make_mask(search.mask, ground, arrays)
-    if search.weights in arrays:
-        make_weights(search.weights, ground, arrays)
 
 
 def go_on(opened: Any, plugin: Any, generator: str | None = None) -> Any:
@@ -87,20 +65,17 @@ def go_on(opened: Any, plugin: Any, generator: str | None = None) -> Any:
         RunError: a file that it was given is missing.
     """
     load()
-    from pipeline.assembly import build
+    from pipeline import launch
     from pipeline.executors import make_executor
     from pipeline.generators.registry import generator_spec, is_own, load_generator
     from pipeline.plugins import check_unchanged
-    from pipeline.storage import inputs
 
-    config = opened.config
     made = None
-    if generator and is_own(config.generator):
+    if generator and is_own(opened.config.generator):
         made = load_generator(generator_spec(generator))()
         check_unchanged(opened.path, generator_spec(generator), "generator")
-    arrays = inputs.arrays(inputs.stored_files(config, opened.path))
-    executor = make_executor(config.compute.workers)
-    return build(plugin, config, executor, generator=made, arrays=arrays, spent=_spent())
+    executor = make_executor(opened.config.compute.workers)
+    return launch.go_on(opened, plugin, executor=executor, generator=made, spent=_spent())
 
 
 def tell_processor(another: str) -> None:

@@ -165,11 +165,10 @@ def configure(
     Raises:
         UsageError: an unknown key, a wrong value, or a size that cannot be had.
     """
-    from msgspec.structs import replace
-
-    from pipeline.config import config_from, read_toml, resolved, with_setting
+    from pipeline.config import read_toml, with_setting
+    from pipeline.configuring import configured
     from pipeline.generators.registry import generator_spec
-    from pipeline.plugins import load_problem, problem_spec
+    from pipeline.plugins import problem_spec
     from pipeline.storage.inputs import absolute
 
     data = read_toml(existing_file(file)) if file else {}
@@ -184,13 +183,7 @@ def configure(
         data["n"] = size_of(problem, "run", 16)
     if isinstance(data.get("generator"), str):
         data["generator"] = generator_spec(data["generator"])
-    config = resolved(config_from(data, file or "the options"))
-    plugin = load_problem(config.problem, config.convention or None)
-    if "sizes" not in data:
-        config = replace(config, sizes=tuple(k for k in config.sizes if k >= plugin.smallest))
-    for n in reversed(config.sizes):
-        plugin.ground(n)
-    return config, plugin
+    return configured(data, file or "the options")
 
 
 def _check_generator(data: dict[str, Any], file: str | None) -> None:

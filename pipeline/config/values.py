@@ -9,7 +9,8 @@ from msgspec.structs import fields as _fields
 
 from pipeline.errors import UsageError, nearest, short
 
-_WORDS = {int: "a whole number", float: "a number", str: "a string", bool: "true or false"}
+#: What a value of each type is called in a message.
+WORDS = {int: "a whole number", float: "a number", str: "a string", bool: "true or false"}
 _LISTS = {int: "a list of whole numbers", str: "a list of strings"}
 
 
@@ -82,7 +83,7 @@ def rule(kind: Any) -> str:
     if get_origin(plain) is tuple:
         return _LISTS[parts(get_args(plain)[0])[0]]
     if bounds is None or bounds.le is None:
-        return _WORDS[plain]
+        return WORDS[plain]
     if bounds.gt is not None:
         return f"above {bounds.gt:,} and at most {bounds.le:,}"
     return f"between {bounds.ge:,} and {bounds.le:,}"
@@ -110,7 +111,7 @@ def complaint(key: str, kind: Any, value: Any) -> str:
         return f"{key} must be a string, {rule(kind)}, got {short(value)}"
     accepted = (int, float) if plain is float else plain
     right = isinstance(value, accepted) and isinstance(value, bool) == (plain is bool)
-    return f"{key} must be {_broken(kind, value) if right else _WORDS[plain]}, got {short(value)}"
+    return f"{key} must be {_broken(kind, value) if right else WORDS[plain]}, got {short(value)}"
 
 
 def _broken(kind: Any, value: Any) -> str:

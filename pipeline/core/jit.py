@@ -11,7 +11,6 @@ a hash of this project's files that hold compiled code; a plugin's own file is s
 import contextlib
 import functools
 import hashlib
-import multiprocessing
 import os
 import re
 import shutil
@@ -25,6 +24,7 @@ from typing import Any, TypeVar
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
+_PROGRAM = "extremal-pipeline"
 _VERSIONS = 4
 #: So many steps of a loop take plain Python a quarter of a second, less than numba's import.
 _PLAIN_STEPS = 300_000
@@ -50,23 +50,16 @@ def _digest() -> str:
     return digest.hexdigest()[:16]
 
 
-def _caches() -> Path:
-    """Return where programs of this user keep what they can make again."""
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData/Local"))
-    if sys.platform == "darwin":
-        return Path.home() / "Library/Caches"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-
-
 @cache
 def folder() -> Path:
     """Return where compiled code is kept: the user's choice, the user's caches, or temporary."""
-    given = os.environ.get("NUMBA_CACHE_DIR")
-    name = f"extremal-pipeline/{_digest()}"
-    choices = [Path(given) / name] if given else []
-    with contextlib.suppress(RuntimeError):
-        choices.append(_caches() / name)
+    import platformdirs
+
+    version, given = _digest(), os.environ.get("NUMBA_CACHE_DIR")
+    choices = [Path(given) / _PROGRAM / version] if given else []
+    users = platformdirs.user_cache_path(_PROGRAM, appauthor=False)
+    if users.is_absolute():  # it is not where nobody knows the user's home
+        choices.append(users / version)
     for path in choices:
         with contextlib.suppress(OSError):
             if not path.exists():
@@ -74,7 +67,7 @@ def folder() -> Path:
                 _prune(path.parent)
             if os.access(path, os.W_OK):
                 return path
-    return Path(tempfile.gettempdir()) / name
+    return Path(tempfile.gettempdir()) / _PROGRAM / version
 
 
 def kept_files() -> int:
@@ -124,6 +117,8 @@ _told: list[str] = []
 
 def _without(reason: str) -> None:
     """Say once, in the main process, that code is compiled anew each time."""
+    import multiprocessing
+
     if not _told and multiprocessing.parent_process() is None:
         line = f"pipeline: compiled code cannot be kept in {folder()} ({reason}); going on without"
         print(line, file=sys.stderr)

@@ -169,10 +169,7 @@ def stabiliser(row: np.ndarray, ground: GroundSet) -> tuple[int, ...]:
     Raises:
         ValueError: the row does not fit the ground set.
     """
-    points = bitset.points(row, ground.m)
-    inside = np.zeros(ground.m, np.bool_)
-    inside[points] = True
-    return tuple(np.flatnonzero(inside[ground.group[:, points]].all(axis=1)).tolist())
+    return tuple(np.flatnonzero(_fixing(row[None], ground.group)[0]).tolist())
 
 
 def stabiliser_orders(cells: np.ndarray, ground: GroundSet) -> np.ndarray:
@@ -187,7 +184,7 @@ def stabiliser_orders(cells: np.ndarray, ground: GroundSet) -> np.ndarray:
     own = _own_forms(ground)
     if own is not None:
         return own(cells)[1]
-    return _count_fixing(cells, ground.group)
+    return _fixing(cells, ground.group).sum(axis=1, dtype=np.int32)
 
 
 def stabiliser_names(cells: np.ndarray, ground: GroundSet) -> list[str]:
@@ -204,15 +201,12 @@ def stabiliser_names(cells: np.ndarray, ground: GroundSet) -> list[str]:
         return ["trivial" if order == 1 else f"order-{order}" for order in orders]
     group = _permutations(ground)
     names = {min(group.conjugates(c.elements)): c.name for c in symmetry_classes(ground)}
-    seen: dict[Subgroup, str] = {}
+    kinds, which = np.unique(_fixing(cells, ground.group), axis=0, return_inverse=True)
     found = []
-    for row in bitset.checked(cells, ground.m):
-        fixing = stabiliser(row, ground)
-        if fixing not in seen:
-            smallest = min(group.conjugates(fixing))
-            seen[fixing] = names.get(smallest, f"order-{len(fixing)}")
-        found.append(seen[fixing])
-    return found
+    for kind in kinds:
+        fixing = tuple(np.flatnonzero(kind).tolist())
+        found.append(names.get(min(group.conjugates(fixing)), f"order-{len(fixing)}"))
+    return [found[i] for i in which.reshape(-1).tolist()]
 
 
 def invariant(cells: np.ndarray, ground: GroundSet, cls: SymmetryClass) -> np.ndarray:
@@ -221,23 +215,7 @@ def invariant(cells: np.ndarray, ground: GroundSet, cls: SymmetryClass) -> np.nd
     Raises:
         ValueError: ``cells`` does not fit the ground set.
     """
-    cells = bitset.checked(cells, ground.m)
-    return _count_fixing(cells, ground.group[list(cls.elements)]) == cls.order
-
-
-@lru_cache(maxsize=256)
-def class_name(ground: GroundSet, subgroup: tuple[int, ...]) -> str | None:
-    """Return the name of the symmetry class of a subgroup, None where it is not listed.
-
-    Args:
-        subgroup: sorted indices into ``ground.group``, as ``stabiliser`` returns them.
-    """
-    group = _permutations(ground)
-    smallest = min(group.conjugates(subgroup))
-    for cls in symmetry_classes(ground):
-        if cls.order == len(subgroup) and min(group.conjugates(cls.elements)) == smallest:
-            return cls.name
-    return None
+    return _fixing(cells, ground.group[list(cls.elements)]).sum(axis=1) == cls.order
 
 
 def _own_forms(ground: GroundSet) -> Forms | None:
@@ -298,24 +276,14 @@ def _images(cells, group, index):
     return images
 
 
-def _count_fixing(cells: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    fixing = suited(_fixing, cells.size * len(rows))
-    return fixing(cells, np.ascontiguousarray(rows)).sum(axis=1, dtype=np.int32)
+def _fixing(cells: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """Return bool ``(B, g)``: the permutations that map every point of a row into it.
 
-
-@njit
-def _fixing(cells, rows):
-    """O(B g points); a permutation fixes a set when it maps every point into it."""
-    fixed = np.zeros((cells.shape[0], rows.shape[0]), np.bool_)
-    points = np.empty(rows.shape[1], np.int64)
-    for b in range(cells.shape[0]):
-        count = row_points(cells[b], points)
-        for i in range(rows.shape[0]):
-            k = 0
-            while k < count:
-                v = rows[i, points[k]]
-                if not cells[b, v >> 3] >> (v & 7) & 1:
-                    break
-                k += 1
-            fixed[b, i] = k == count
+    O(B g points).
+    """
+    members = bitset.unpack(cells, group.shape[1])
+    fixed = np.ones((len(cells), len(group)), np.bool_)
+    row, point = np.nonzero(members)
+    for i, permutation in enumerate(group):
+        fixed[row[~members[row, permutation[point]]], i] = False
     return fixed

@@ -17,11 +17,10 @@ from pipeline.core.bitset import unpack
 from pipeline.core.population import ORIGINS, Population
 from pipeline.core.score_stats import Distribution, distribution
 from pipeline.core.symmetry import (
-    class_name,
-    find_class,
     orbits,
     stabiliser_names,
     stabiliser_orders,
+    symmetry_classes,
 )
 from pipeline.engine.blocking import blocked_by
 from pipeline.errors import RunError
@@ -178,9 +177,8 @@ class Story:
 
     def orbits(self) -> np.ndarray:
         """Return int ``(m,)``: the orbit of each element under all symmetries."""
-        whole = max(len(self.ground.group), 1)
-        name = class_name(self.ground, tuple(range(whole)))
-        return orbits(self.ground, find_class(self.ground, name or "all")).of
+        *_, whole = symmetry_classes(self.ground)
+        return orbits(self.ground, whole).of
 
     def blocked(self, points: np.ndarray) -> list[list[int]] | None:
         """Return what each ``arity - 1`` of some points block; None where there are too many.
