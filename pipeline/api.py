@@ -209,6 +209,7 @@ def compare(
     seeds: int = 6,
     cpu_seconds: float = 60.0,
     target: int = 0,
+    measure: str = "best",
     control: str = "",
     config: Mapping[str, Any] | None = None,
     runs: str | Path | None = None,
@@ -233,6 +234,8 @@ def compare(
         seeds: how many rng seeds, from 0; fewer than 6 cannot decide anything at p < 0.05.
         cpu_seconds: of each run.
         target: the score that counts as reached; 0 for the best known value.
+        measure: "best" compares the best score and when it was there; "yield" how many
+            constructions of the target's score or more there were in the end, up to symmetry.
         control: the arm that the others are compared with ("" for "none", or the last).
         config: what all arms have in common, nested as for `run`.
         runs: the directory of runs; None for $PIPELINE_RUNS or ./runs.
@@ -256,6 +259,7 @@ def compare(
         settings=dict(config or {}),
         target=target,
         control=control,
+        measure=measure,
     )
     folder = runs_root(None if runs is None else str(runs)) / plan.folder(made.name)
     return run_plan(plan, made, folder, jobs or cores())

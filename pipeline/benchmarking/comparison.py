@@ -22,6 +22,13 @@ from pipeline.errors import UsageError
 from pipeline.problem import Problem
 from pipeline.storage.run import Run
 
+_AHEAD = {
+    "best": "the higher best is ahead; of the same best, the one reached in less than 0.8 of the "
+    "CPU time",
+    "yield": "ahead is what has more constructions of the score counted, no two equal up to "
+    "symmetry, if the other has less than 0.8 of them; all CPU seconds count, training among them",
+}
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -36,6 +43,8 @@ class Comparison:
         cpu_seconds: of each run; None for no limit.
         planned, failures, interrupted: how many runs there were to be, and what came in between.
         folder: where the runs are; None for finished runs from anywhere.
+        measure: "best", the best score and when it was there, or "yield", how many constructions
+            of the target's score or more, up to symmetry, there were in the end.
     """
 
     problem: str
@@ -50,6 +59,7 @@ class Comparison:
     failures: tuple[Failure, ...] = ()
     interrupted: bool = False
     folder: Path | None = None
+    measure: str = "best"
 
     def sentences(self) -> list[tuple[int | None, str]]:
         """Return each verdict with its size, None for all sizes together."""
@@ -62,10 +72,9 @@ class Comparison:
         """Return how the verdicts were come by, and what weakens them."""
         count = len(verdicts(self.sizes))
         method = (
-            f"Pairs of the same rng seed against {self.control}: the higher best is ahead; of the "
-            "same best, the one reached in less than 0.8 of the CPU time. Exact two-sided sign "
-            f"test, ties left out: fewer than {Pairs().missing} pairs that are not tied decide "
-            "nothing at p < 0.05"
+            f"Pairs of the same rng seed against {self.control}: {_AHEAD[self.measure]}. Exact "
+            f"two-sided sign test, ties left out: fewer than {Pairs().missing} pairs that are not "
+            "tied decide nothing at p < 0.05"
         )
         several = f"; no correction for the {count} comparisons made" if count > 1 else ""
         return [f"{method}{several}.", *(f"warning: {text}" for text in self.warnings)]
@@ -83,6 +92,7 @@ class Comparison:
             "problem": self.problem,
             "convention": self.convention,
             "budget_cpu_seconds": self.cpu_seconds,
+            "measure": self.measure,
             "arms": list(self.arms),
             "control": self.control,
             "sizes": [_size_json(size) for size in self.sizes],
@@ -147,6 +157,7 @@ def run_plan(
         failures=tuple(failures),
         interrupted=stopped(),
         folder=folder,
+        measure=plan.measure,
     )
 
 
@@ -202,13 +213,14 @@ def _comparison(
     arms: Sequence[str],
     control: str,
     goal: Callable[[int], int],
+    measure: str = "best",
     **others: Any,
 ) -> Comparison:
     sizes = []
     for n in sorted({result.n for result in results}):
         known = problem.known(n)
         target = goal(n) or (None if known is None else known.value)
-        sizes.append(summary(results, n, arms, control, target))
+        sizes.append(summary(results, n, arms, control, target, measure))
     return Comparison(
         problem=problem.name,
         convention=problem.convention,
@@ -216,6 +228,7 @@ def _comparison(
         arms=tuple(arms),
         control=control,
         sizes=tuple(sizes),
+        measure=measure,
         **others,
     )
 
@@ -238,6 +251,7 @@ def _arm_json(each: ArmSummary) -> dict[str, Any]:
         "min": min(each.scores),
         "max": max(each.scores),
         "reached": each.reached,
+        "counts": None if each.counts is None else list(each.counts),
         "cpu_to_control_median_best": None if math.isinf(cpu) else cpu,
         "runs": [
             {

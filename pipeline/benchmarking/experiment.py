@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline.config import GENERATORS, MODELS, config_from
+from pipeline.config import GENERATORS, MEASURES, MODELS, config_from
 from pipeline.errors import UsageError, nearest
 from pipeline.generators.registry import NO_FILE, generator_spec, name_of
 from pipeline.plugins import problem_spec
@@ -28,7 +28,9 @@ _ARMS = ("gpt", "perturb", "none")
 
 _ROUNDS = 1_000_000  # more than any budget of CPU seconds allows
 _KEYS = ("problem", "n", "arms", "seeds", "budget_cpu_seconds", "target", "stop_at_target")
-_KEYS += ("control", "settings")
+_KEYS += ("control", "settings", "measure")
+# A pool of this many constructions leaves none out that a yield counts.
+_ALL = 100_000
 #: What a plan decides, and what must be the same in all arms.
 _OF_THE_PLAN = ("problem", "n", "seed")
 _OF_ALL_ARMS = (*_OF_THE_PLAN, "convention", "budget", "compute")
@@ -109,6 +111,7 @@ class Plan:
     target: int | Mapping[int, int] = 0  # what "reached" counts, by size or of all; 0: best known
     stop_at_target: bool = False  # a run ends once it is there
     control: str = ""  # empty: the arm "none", or the last
+    measure: str = "best"  # one of MEASURES
 
     def __post_init__(self) -> None:
         """Check the ranges, and find the control."""
@@ -128,6 +131,13 @@ class Plan:
         for goal in targets.values():
             if goal < 0:
                 raise UsageError(f"target must be 0 or more, got {goal}")
+        if self.measure not in MEASURES:
+            raise UsageError(f"unknown measure {self.measure!r}{nearest(self.measure, MEASURES)}")
+        if self.measure == "yield" and self.stop_at_target:
+            raise UsageError(
+                "a yield counts all that is found, so no run stops at its target; leave out one of "
+                "the two"
+            )
         for key in _OF_THE_PLAN:
             if key in self.settings:
                 raise UsageError(f"settings: {key} belongs to the plan itself, not to its settings")
@@ -161,11 +171,15 @@ class Plan:
 
     def _trial(self, problem: Problem, arm: Arm, n: int, seed: int) -> "Trial":
         known = problem.known(n)
-        end = known.value if known is not None and known.proved else 0
+        counts = self.measure == "yield"
+        if counts and known is None and not self.goal(n):
+            raise UsageError(f"no best value is known at n={n}; say with --target what to count")
+        end = known.value if known is not None and known.proved and not counts else 0
         if self.stop_at_target:
             end = self.goal(n) or (known.value if known is not None else 0)
         settings = merged(
             {"compute": {"device": "cpu", "threads": 1}},
+            {"select": {"keep": _ALL}} if counts else {},
             {"budget": {"rounds": _ROUNDS, "target": end}},
             self.settings,
             arm.settings,
@@ -182,6 +196,7 @@ class Plan:
         name = f"n{n}-{arm.name}-seed{seed}-{config.identity[:8]}"
         name += _file_mark(str(settings.get(GENERATOR_KEY, "")))
         name += f"-to{end}" if self.stop_at_target else ""
+        name += "-yield" if counts else ""
         return Trial(arm.name, n, seed, name, self.problem, settings)
 
 
@@ -252,6 +267,7 @@ def plan_from(data: Mapping[str, Any], where: str, base: Path | None = None) -> 
             target=_target(data.get("target", 0)),
             stop_at_target=_typed(bool, data.get("stop_at_target", False), "stop_at_target"),
             control=_typed(str, data.get("control", ""), "control"),
+            measure=_typed(str, data.get("measure", Plan.measure), "measure"),
         )
     except UsageError as error:
         raise UsageError(f"{where}: {error}") from error

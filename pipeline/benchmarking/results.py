@@ -25,6 +25,13 @@ class Step(NamedTuple):
     origin: str  # seed, search, model or import
 
 
+class Kept(NamedTuple):
+    """What the pool held after a round, no two constructions equivalent."""
+
+    cpu: float  # CPU seconds of the run so far
+    histogram: dict[str, int]  # how many of each score
+
+
 @dataclass(frozen=True)
 class Result:
     """What one run found, its best verified from the raw cells."""
@@ -37,10 +44,16 @@ class Result:
     trace: tuple[Step, ...]  # both rising; ends at ``score``, or empty if the run kept none
     run: str
     revision: str | None = None  # of the program that made it
+    kept: tuple[Kept, ...] = ()  # after each round
 
     def reached(self, score: float) -> float:
         """Return the CPU seconds after which a score was there; infinity if it never was."""
         return next((step.cpu for step in self.trace if step.score >= score), math.inf)
+
+    def count(self, score: int) -> int:
+        """Return how many constructions of this score or more it had at its end."""
+        held = self.kept[-1].histogram if self.kept else {}
+        return sum(number for key, number in held.items() if int(key) >= score)
 
     def within(self, budget: float) -> "Result":
         """Return what was found by the time that CPU seconds were used; 0 if that was nothing.
@@ -49,9 +62,10 @@ class Result:
         returned as it is.
         """
         steps = tuple(step for step in self.trace if step.cpu <= budget)
+        kept = tuple(part for part in self.kept if part.cpu <= budget)
         if steps == self.trace:
-            return self
-        return replace(self, trace=steps, score=steps[-1].score if steps else 0)
+            return replace(self, kept=kept)
+        return replace(self, trace=steps, kept=kept, score=steps[-1].score if steps else 0)
 
 
 def result_of(run: Run, problem: Problem, arm: str) -> Result:
@@ -68,7 +82,22 @@ def result_of(run: Run, problem: Problem, arm: str) -> Result:
         trace += (Step(cpu, best["score"], best["origin"]),)
     revision = run.info["sessions"][-1].get("revision")
     config = run.config
-    return Result(arm, config.n, config.seed, best["score"], cpu, trace, str(run.path), revision)
+    what = (arm, config.n, config.seed, best["score"], cpu, trace, str(run.path), revision)
+    return Result(*what, _kept(run))
+
+
+def _kept(run: Run) -> tuple[Kept, ...]:
+    """Return what the pool at n held after each round."""
+    found: list[Kept] = []
+    number = None
+    for event in run.events():
+        if event.get("event") == "round":
+            number = event.get("number")
+        elif event.get("event") == "cpu" and type(number) is int:
+            histogram = run.stats(number)["pool"][str(run.config.n)]["histogram"]
+            found.append(Kept(round(float(event["cpu"]), 3), histogram))
+            number = None
+    return tuple(found)
 
 
 def _trace(events: Sequence[dict[str, Any]], n: int, score: int) -> tuple[Step, ...]:
@@ -86,7 +115,8 @@ def read_result(path: Path) -> Result | None:
     try:
         data = read_json(path)
         trace = tuple(Step(*step) for step in data.pop("trace"))
-        return Result(**data, trace=trace)
+        kept = tuple(Kept(*part) for part in data.pop("kept", ()))
+        return Result(**data, trace=trace, kept=kept)
     except (PipelineError, TypeError, KeyError, AttributeError):
         return None
 

@@ -6,8 +6,9 @@ Arms are compared in pairs of the same size and rng seed.
 import itertools
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass
+from functools import partial
 
 from pipeline.benchmarking.results import Result
 
@@ -79,11 +80,25 @@ def compared(one: Result, other: Result) -> int:
     return (first < FASTER * second) - (second < FASTER * first)
 
 
-def pairs_of(arm: Sequence[Result], control: Sequence[Result]) -> Pairs:
+def compared_by_yield(one: Result, other: Result, score: int) -> int:
+    """Return 1 if ``one`` is ahead, -1 if it is behind, 0 if the two are tied.
+
+    Ahead is what has more constructions of this score or more, if the other has less than 0.8 of
+    them.
+    """
+    first, second = one.count(score), other.count(score)
+    return (second < FASTER * first) - (first < FASTER * second)
+
+
+def pairs_of(
+    arm: Sequence[Result],
+    control: Sequence[Result],
+    compare: Callable[[Result, Result], int] = compared,
+) -> Pairs:
     """Count the pairs of the same size and rng seed."""
     others = {(result.n, result.seed): result for result in control}
     found = [
-        compared(result, others[result.n, result.seed])
+        compare(result, others[result.n, result.seed])
         for result in arm
         if (result.n, result.seed) in others
     ]
@@ -115,6 +130,8 @@ class ArmSummary:
     # Median CPU seconds to the control's median best; infinity where most runs never had it.
     cpu_to_control_median: float
     pairs: Pairs | None  # None for the control itself
+    # By rng seed, the constructions of the target's score or more; None where they play no part.
+    counts: tuple[int, ...] | None = None
 
     @property
     def scores(self) -> list[int]:
@@ -138,9 +155,16 @@ class SizeSummary:
 
 
 def summary(
-    results: Sequence[Result], n: int, arms: Sequence[str], control: str, target: int | None
+    results: Sequence[Result],
+    n: int,
+    arms: Sequence[str],
+    control: str,
+    target: int | None,
+    measure: str = "best",
 ) -> SizeSummary:
     """Compare the arms at one size."""
+    score = target if measure == "yield" else None
+    by = compared if score is None else partial(compared_by_yield, score=score)
     by_arm = {
         arm: sorted((r for r in results if (r.arm, r.n) == (arm, n)), key=lambda r: r.seed)
         for arm in arms
@@ -155,7 +179,8 @@ def summary(
             cpu_to_control_median=math.inf
             if middle is None
             else statistics.median(r.reached(middle) for r in runs),
-            pairs=None if arm == control else pairs_of(runs, by_arm[control]),
+            pairs=None if arm == control else pairs_of(runs, by_arm[control], by),
+            counts=None if score is None else tuple(result.count(score) for result in runs),
         )
         for arm, runs in by_arm.items()
         if runs

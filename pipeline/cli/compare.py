@@ -26,14 +26,14 @@ from pipeline.cli.common import (
 )
 from pipeline.cli.help import Words
 from pipeline.cli.play import words
-from pipeline.config import GENERATORS
+from pipeline.config import GENERATORS, MEASURES
 from pipeline.errors import UsageError, nearest
 
 if TYPE_CHECKING:
     from pipeline.benchmarking.comparison import Comparison
 
 _OF_A_PLAN = ("n", "arms", "seeds", "budget_cpu_seconds", "jobs", "convention", "settings")
-_OF_A_PLAN += ("stop_at_target",)
+_OF_A_PLAN += ("stop_at_target", "measure")
 
 
 @click.command()
@@ -49,6 +49,12 @@ _OF_A_PLAN += ("stop_at_target",)
 @click.option("--budget-cpu-seconds", type=float, help="Of each run, on one core.  [default: 60]")
 @click.option("--target", type=int, help="What counts as reached.  [default: the best known]")
 @click.option("--stop-at-target", is_flag=True, default=None, help="A run ends at its target.")
+@click.option(
+    "--measure",
+    type=Words(MEASURES),
+    help="Compare the best score and when it was there, or the yield: how many constructions of "
+    "the target's score or more there are in the end.  [default: best]",
+)
 @click.option(
     "--control", type=Words(GENERATORS), help="The arm to compare the others with.  [default: none]"
 )
@@ -71,8 +77,8 @@ def compare(what: tuple[str, ...], **options: Any) -> None:
 
     Each arm runs at each size with each rng seed on one core until its CPU seconds are used. The
     same command again goes on where it stopped. A SPEC holds problem, n, seeds,
-    budget_cpu_seconds, target (one, or {40 = 70, 48 = 84}), stop_at_target, control, [settings]
-    for all arms and [arms.NAME] for each.
+    budget_cpu_seconds, target (one, or {40 = 70, 48 = 84}), stop_at_target, measure, control,
+    [settings] for all arms and [arms.NAME] for each.
     """
     from pipeline.report.comparison import figure, markdown, print_comparison
     from pipeline.report.terminal import console
@@ -179,7 +185,7 @@ def _plan(word: str, options: dict[str, Any]) -> Any:
         data["n"] = parse_sizes(options["n"], "--n")
     if spec is None and "n" not in data:
         raise UsageError(f"name a size, as in: pipeline compare {word} --n 40")
-    for key in ("seeds", "budget_cpu_seconds", "target", "stop_at_target", "control"):
+    for key in ("seeds", "budget_cpu_seconds", "target", "stop_at_target", "measure", "control"):
         if options[key] is not None:
             data[key] = options[key]
     if options["arms"] is not None:

@@ -15,6 +15,8 @@ from pipeline.errors import UsageError, nearest, short
 MODELS = ("gpt", "vision", "policy")
 #: The generators that come with the program; others are named as FILE.py:CLASS.
 GENERATORS = (*MODELS, "perturb", "restart", "none")
+#: What a comparison goes by: the best score and when it was there, or how many good sets there are.
+MEASURES = ("best", "yield")
 #: Tokens that every problem has; a problem may offer others.
 TOKENS = ("points", "dense", "orbits")
 

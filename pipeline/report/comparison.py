@@ -2,6 +2,7 @@
 
 import io
 import math
+import statistics
 from typing import Any
 
 from pipeline.benchmarking.comparison import Comparison
@@ -73,12 +74,30 @@ def _title(comparison: Comparison, size: SizeSummary) -> str:
 
 def _headers(size: SizeSummary) -> list[str]:
     reached = "reached" if size.target is None else f"reached {size.target}"
+    if size.arms[0].counts is not None:
+        counted = [f"{size.target} or more: median", "min-max", "each 100 CPU s"]
+        return ["arm", "best", *counted, "ahead", "tied", "behind"]
     cpu = "CPU s" if size.control_median is None else f"CPU s to {size.control_median}"
     return ["arm", "best", "median", "min-max", reached, cpu, "ahead", "tied", "behind"]
 
 
 def _row(each: ArmSummary) -> list[str]:
     scores, pairs, cpu = each.scores, each.pairs, each.cpu_to_control_median
+    versus = (
+        ["", "", ""] if pairs is None else [str(pairs.ahead), str(pairs.tied), str(pairs.behind)]
+    )
+    if each.counts is not None:
+        used = sum(result.cpu for result in each.results)
+        middle = f"{statistics.median(each.counts):g}"
+        span = f"{min(each.counts)}-{max(each.counts)}"
+        return [
+            each.arm,
+            str(max(scores)),
+            middle,
+            span,
+            f"{100 * sum(each.counts) / used:.1f}",
+            *versus,
+        ]
     return [
         each.arm,
         str(max(scores)),
@@ -86,7 +105,7 @@ def _row(each: ArmSummary) -> list[str]:
         f"{min(scores)}-{max(scores)}",
         "-" if each.reached is None else f"{each.reached} of {len(scores)}",
         "-" if math.isinf(cpu) else f"{cpu:.1f}",
-        *(["", "", ""] if pairs is None else map(str, (pairs.ahead, pairs.tied, pairs.behind))),
+        *versus,
     ]
 
 
