@@ -12,7 +12,15 @@ from pipeline.errors import UsageError
 from pipeline.executors import make_executor
 from pipeline.generators.base import Generator
 from pipeline.loop import Memory
-from pipeline.plugins import kept_files, kept_spec, load_problem, named_in_data, problem_spec
+from pipeline.plugins import (
+    check_symmetries,
+    kept_files,
+    kept_spec,
+    kept_symmetries,
+    load_problem,
+    named_in_data,
+    problem_spec,
+)
 from pipeline.problem import Problem
 from pipeline.report.best_files import BestFiles
 from pipeline.report.progress import ProgressDisplay
@@ -128,10 +136,12 @@ def _folder(store: str | Path | Run, problem: Problem, config: Config) -> tuple[
                 f"{store.path} was begun with another configuration ({'; '.join(changed)}); give "
                 "its own, or a directory for a new run"
             )
+        check_symmetries(store.path, problem, config.n)
         store.set_budget(config)
         return store, config
     named = inputs.read_files(config)
     bound, kept = inputs.bound(settled(config), named)
     own = {**kept_files(problem.plugin), **_kept_generator(bound.generator)}
+    own |= kept_symmetries(problem, bound.n)
     made = Run.create(Path(store), bound, problem.name, ["pipeline.run"], {**kept, **own})
     return made, bound

@@ -37,7 +37,7 @@ def begin(
     from pipeline.assembly import build, settled
     from pipeline.executors import make_executor
     from pipeline.plugin_check import check_first_use
-    from pipeline.plugins import kept_files
+    from pipeline.plugins import kept_files, kept_symmetries
     from pipeline.storage import inputs
     from pipeline.storage.finding import runs_root
     from pipeline.storage.run import Run
@@ -51,6 +51,7 @@ def begin(
     parts = build(plugin, config, executor, arrays=inputs.arrays(kept), spent=_spent())
     own = {**kept_files(plugin.plugin), **kept_files(config.generator, "generator")}
     files = {**(files or {}), **kept, **own}
+    files |= kept_symmetries(plugin, config.n)
     return Run.create(runs_root(runs), config, plugin.name, words(), files), parts
 
 
