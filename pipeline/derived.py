@@ -7,6 +7,8 @@ definition itself: the rule, on all sets of ``arity`` elements.
 
 import hashlib
 import inspect
+import operator
+import sys
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from itertools import combinations, islice, pairwise, permutations
@@ -105,9 +107,16 @@ class Derived:
         return (*found, np.array([n], np.int32))
 
     def key(self, problem: "Problem", n: int) -> str:
-        """Return what the forbidden sets depend on: the source of the class, convention and n."""
+        """Return what the forbidden sets depend on: the source of the class, convention and n.
+
+        Empty for a class that is not what its module has by its name: others may have the same
+        text and name.
+        """
         kind = type(problem)
-        if "<locals>" in kind.__qualname__:  # one text, and as many classes as it is run
+        try:
+            if operator.attrgetter(kind.__qualname__)(sys.modules[kind.__module__]) is not kind:
+                return ""
+        except (AttributeError, KeyError):
             return ""
         found = {}
         try:

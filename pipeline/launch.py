@@ -19,7 +19,14 @@ from pipeline.errors import UsageError
 from pipeline.executors import make_executor
 from pipeline.generators.base import Generator
 from pipeline.loop import Memory
-from pipeline.plugins import kept_files, kept_spec, load_problem, named_in_data
+from pipeline.plugins import (
+    check_symmetries,
+    kept_files,
+    kept_spec,
+    kept_symmetries,
+    load_problem,
+    named_in_data,
+)
 from pipeline.problem import Problem
 from pipeline.report.best_files import BestFiles
 from pipeline.report.progress import ProgressDisplay
@@ -72,6 +79,7 @@ def begin(
     config, kept = inputs.bound(settled(config), named)
     parts = build(problem, config, arrays=inputs.arrays(kept), **handed)
     own = {**kept_files(problem.plugin), **_kept_generator(config.generator)}
+    own |= kept_symmetries(problem, config.n)
     return Run.create(runs, config, problem.name, command, {**(files or {}), **kept, **own}), parts
 
 
@@ -122,6 +130,7 @@ def carry_out(
         elif isinstance(store, Run):
             with store.lock():
                 _check_same(store, config)
+                check_symmetries(store.path, problem, config.n)
                 store.set_budget(config)
                 parts = go_on(store, problem, **handed)
                 state = _kept_in(store, parts, display, callbacks)

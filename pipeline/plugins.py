@@ -16,9 +16,13 @@ from typing import Any
 
 from pipeline import hypergraph_file, plugin_files
 from pipeline.core.jit import Callback
+from pipeline.core.untrusted import read_json
 from pipeline.errors import PipelineError, RunError, UsageError, nearest
 from pipeline.plugin_files import one_line, run_file
 from pipeline.problem import Problem
+
+#: Where a run keeps the order of its problem's group.
+_SYMMETRIES = "symmetries.json"
 
 
 def named_in_data(
@@ -154,6 +158,34 @@ def check_unchanged(run: Path, spec: str, kind: str = "plugin") -> None:
         f"would no longer fit together; put back what the run keeps in {run}/{kind}-*.py, or start "
         "a new run"
     )
+
+
+def kept_symmetries(problem: Problem, n: int) -> dict[str, bytes]:
+    """Return what a run keeps of its problem's group: how large it is."""
+    return {_SYMMETRIES: json.dumps({"order": len(problem.ground(n).group)}).encode()}
+
+
+def check_symmetries(run: Path, problem: Problem, n: int) -> None:
+    """Refuse to go on with a run where the problem has another group, which may hang on packages.
+
+    Raises:
+        RunError: the orders and what to do, or what the run keeps is damaged.
+    """
+    path = run / _SYMMETRIES
+    if not path.exists():
+        return  # a run of an earlier release
+    try:
+        began = int(read_json(path)["order"])
+    except (PipelineError, KeyError, TypeError, ValueError) as error:
+        raise RunError(f"{path} is damaged; restore it from a copy of the run") from error
+    now = len(problem.ground(n).group)
+    if now != began:
+        nauty = isinstance(problem, hypergraph_file.Hypergraph)
+        raise RunError(
+            f"{run.name} began with a group of {began} symmetries, here {problem.name} has {now}; "
+            f"go on with the packages that it began with{', pynauty or not' if nauty else ''}, or "
+            "start a new run"
+        )
 
 
 # --------------------------------------------------------------------------- the registry

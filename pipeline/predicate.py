@@ -8,6 +8,7 @@ numbers, arrays and functions of the same kind; otherwise it stays plain Python.
 import ast
 import copy
 import functools
+import hashlib
 import inspect
 import re
 import textwrap
@@ -122,10 +123,14 @@ class Predicate:
     def written(self, text: str, name: str, names: dict[str, Any]) -> Any:
         """Return a function of a text, such as loops as deep as the arity asks.
 
+        Its name differs where what it calls does: numba keeps code by names.
+
         Args:
             names: what it calls.
         """
-        full = f"{name}_{re.sub('[^a-zA-Z0-9]', '_', self.function.__qualname__)}_{self.arity}"
+        called = [(key, getattr(names[key], "__qualname__", "")) for key in sorted(names)]
+        mark = hashlib.sha256(repr((text, called)).encode()).hexdigest()[:12]
+        full = f"{name}_{re.sub('[^a-zA-Z0-9]', '_', self.function.__qualname__)}_{mark}"
         space = {"np": np, "__name__": self.function.__module__, **names}
         text = text.replace(f"def {name}(", f"def {full}(", 1)
         exec(compile(text, self._file, "exec"), space)

@@ -187,23 +187,6 @@ def test_what_takes_long_is_kept_and_made_again_where_it_is_damaged(tmp_path, mo
     assert len(made) == 4
 
 
-# ----------------------------------------------------------------------------- as the fast lane
-
-
-@pytest.mark.parametrize(
-    ("rule", "shipped", "n"), [("Isosceles", "isosceles", 5), ("Lines", "no-3-in-line", 4)]
-)
-def test_a_rule_and_a_hook_by_hand_allow_the_same_sets(rule, shipped, n):
-    one, other = load_problem(easy("grids", rule)), load_problem(shipped)
-    assert (one.ground(n).coords == other.ground(n).coords).all()
-    cells = bitset.pack(np.random.default_rng(0).random((3000, n * n)) < 0.15)
-    assert (one.validate(cells, n) == other.validate(cells, n)).all()
-    assert {len(c.elements) for c in symmetry_classes(one.ground(n))} == {
-        len(c.elements) for c in symmetry_classes(other.ground(n))
-    }
-    assert pipeline.solve(one.plugin, n).upper == pipeline.solve(shipped, n).upper
-
-
 # --------------------------------------------------------------------------------- the rule
 
 
@@ -278,6 +261,14 @@ def test_a_class_inherits_the_rules_that_it_does_not_replace():
     assert valid.tolist() == [True, False, False, True]
 
 
+@pytest.mark.parametrize(("kind", "step"), [(Steps, 1), (LongSteps, 2)])
+def test_a_rule_that_is_replaced_is_replaced_in_compiled_code_that_is_kept(kind, step):
+    m = 14  # all sets of these are enough to be worth compiled code
+    bits = (np.arange(2**m)[:, None] >> np.arange(m) & 1).astype(np.bool_)
+    allowed = ~(bits[:, :-step] & bits[:, step:]).any(axis=1) & ~bits[:, :3].all(axis=1)
+    assert (kind().validate(bitset.pack(bits), m) == allowed).all()
+
+
 def test_the_size_of_a_ground_set_may_be_left_to_the_ground_set():
     class Unsized(Isosceles):
         ground_size = pipeline.Problem.ground_size
@@ -300,6 +291,16 @@ def test_what_is_kept_is_never_that_of_another_class_made_by_the_same_lines(step
     edges = problem.derived.some_forbidden(problem, 12, 1_000)[0]
     assert edges.tolist() == expected
     assert problem.derived.forbidden_sets(problem, 12)[0].tolist() == expected
+
+
+@pytest.mark.parametrize("base", [Steps, LongSteps])
+def test_what_is_kept_is_never_that_of_another_class_made_with_the_same_name(base):
+    own = {"elements": base.elements, "forbidden": base.forbidden_two}
+    problem = type("Made", (pipeline.Problem,), own)()
+    assert problem.derived is not None
+    step = 1 if base is Steps else 2
+    edges = problem.derived.some_forbidden(problem, 12, 1_000)[0]
+    assert edges.tolist() == [[k, k + step] for k in range(12 - step)]
 
 
 # ---------------------------------------------------------------------------------- bad input

@@ -14,7 +14,7 @@ from conftest import TINY
 import pipeline
 from pipeline.core import automorphisms, bitset, kept_arrays
 from pipeline.core.ground_set import most_listed
-from pipeline.errors import PipelineError, UsageError
+from pipeline.errors import PipelineError, RunError, UsageError
 from pipeline.hypergraph_file import parse
 from pipeline.plugins import load_problem, problem_spec
 from pipeline.testing import ProblemContract
@@ -204,6 +204,22 @@ def test_a_run_goes_on_and_is_judged_by_its_own_copy_of_the_file(begun, tmp_path
     assert made.code == 0, made.err
     check = [sys.executable, "-I", "-S", str(tmp_path / "cert" / "verify.py")]
     assert subprocess.run(check, capture_output=True).returncode == 0
+
+
+def test_a_run_with_another_group_is_not_resumed(begun, cli):
+    kept = begun / "symmetries.json"
+    order = json.loads(kept.read_text())["order"]
+    kept.write_text(json.dumps({"order": order + 6}))
+    done = cli("resume", begun, "--rounds", "+1")
+    assert (done.code, "Traceback" in done.err) == (4, False)
+    assert f"began with a group of {order + 6} symmetries" in done.error
+    assert f"has {order}; go on with the packages that it began with, pynauty" in done.error
+    with pytest.raises(RunError, match="began with a group of"):
+        pipeline.run(store=pipeline.open_run(begun), rounds=2)
+    kept.write_text("[]")
+    assert "symmetries.json is damaged" in cli("resume", begun, "--rounds", "+1").error
+    kept.unlink()  # as in an earlier release
+    assert cli("resume", begun, "--rounds", "+1").code == 0
 
 
 def test_a_certificate_of_a_set_with_an_edge_fails_however_few_elements_it_has(

@@ -145,6 +145,48 @@ def test_a_run_on_words_is_searched_learnt_shown_and_resumed(cli, tmp_path):
     assert "a position has no letter" in found.err
 
 
+def test_words_leave_and_come_back_as_words(cli, tmp_path):
+    words = tmp_path / "words.txt"
+    words.write_text("0 2 4 1 3\n02413\n\n4 2 0 3 1\n")  # letters apart, or of a character each
+    mine = ("--problem", spec("Queens"), "--n", 5)
+    assert cli("verify", words, *mine).code == 0
+    left = tmp_path / "left.txt"
+    assert cli("export", words, *mine, "--format", "words", "-o", left).code == 0
+    assert set(left.read_text().splitlines()) == {"02413", "42031"}
+    assert cli("verify", left, *mine).code == 0
+    many = TreeIndependence().letter_names(14)
+    words.write_text(" ".join(many) + "\n")
+    trees = ("--problem", "tree-independence", "--n", 14)
+    assert cli("export", words, *trees, "--format", "words").out == words.read_text()
+    sets = cli("export", "latest", "--format", "words", "--runs", _sets(tmp_path, cli))
+    assert (sets.code, "the constructions are sets" in sets.error) == (2, True)
+
+
+def _sets(tmp_path, cli):
+    limits = ("--rounds", 0, "--set", "seeding.batches=1", "--workers", 1)
+    assert cli("search", "isosceles", "--n", 4, *limits, "--runs", tmp_path / "runs").code == 0
+    return tmp_path / "runs"
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "said"),
+    [
+        ("0 2 4 1", 1, "'0 2 4 1' is no word of queens at n=5, which has 5 letters"),
+        ("0 2 4 1 5", 1, "'5' is no letter of queens at n=5; letters are '0 1 2 3 4'"),
+        ("?2413", 1, "'?' is no letter"),
+        ("02423", 3, "not valid"),
+        ("0 2 4 1 3", 2, "does not say of which size it is"),
+    ],
+)
+def test_a_word_that_is_none_is_told_of_in_a_line(text, code, said, cli, tmp_path):
+    words = tmp_path / "words.txt"
+    words.write_text(text)
+    size = () if code == 2 else ("--n", 5)
+    found = cli("verify", words, "--problem", spec("Queens"), *size)
+    assert (found.code, "Traceback" in found.err) == (code, False)
+    assert said in found.err
+
+
 def test_the_interface_of_words_is_that_of_sets():
     found = pipeline.search(spec("Queens"), n=6, rounds=1)
     assert found.score == 0

@@ -24,10 +24,10 @@ def verify(target: Target, all_rounds: bool, as_json: bool) -> None:
     """Check constructions with the independent validator.
 
     FILE is JSON ({"problem": "isosceles", "n": 8, "points": [[row, column], ...]}, 0-based; one
-    object or a list), Parquet, CSV, Python tuples, a 0/1 matrix, a board of . and O, RLE, or
-    graph6; where it does not say of which problem and size it is, --problem and --n do. RUN is a
-    path, a unique prefix, or latest, of which the last round is checked. Exit code 3, with the
-    points of a violation, when one does not hold.
+    object or a list), Parquet, CSV, Python tuples, a 0/1 matrix, a board of . and O, RLE, graph6,
+    or of a problem on words a word on each line; where it does not say of which problem and size it
+    is, --problem and --n do. RUN is a path, a unique prefix, or latest, of which the last round is
+    checked. Exit code 3, with the points of a violation, when one does not hold.
     """
     path = target.file
     if path is not None and all_rounds:

@@ -8,7 +8,8 @@ import click
 from pipeline.cli.common import Target, target_options, tell_judge, writable
 from pipeline.storage import files
 
-_LISTS, _PICTURES = ("json", "csv", "parquet", "lean-list", "graph6"), ("svg", "tikz")
+_LISTS = ("json", "csv", "parquet", "lean-list", "graph6", "words")
+_PICTURES = ("svg", "tikz")
 
 
 @click.command()
@@ -68,6 +69,7 @@ def export(
             "csv": lambda: exporting.to_csv(rows),
             "lean-list": lambda: exporting.to_lean(rows),
             "graph6": lambda: exporting.to_graph6(rows, ground),
+            "words": lambda: exporting.to_words(rows, ground),
             "svg": lambda: exporting.to_svg(rows[0], ground),
             "tikz": lambda: exporting.to_tikz(rows[0], ground),
         }

@@ -132,7 +132,7 @@ def resume(
 
     from pipeline.config import with_budget
     from pipeline.generators.registry import generator_typed
-    from pipeline.plugins import check_unchanged
+    from pipeline.plugins import check_symmetries, check_unchanged
 
     if tensorboard:
         check_installed("tensorboard", "--tensorboard", "tensorboard")
@@ -151,6 +151,7 @@ def resume(
             config = replace(config, store=replace(config.store, keep_models=keep_models))
         plugin = problem_of(opened, problem)
         check_unchanged(opened.path, plugin.plugin)
+        check_symmetries(opened.path, plugin, config.n)
         opened.set_budget(config)
         tell_processor(opened.add_session(words()))
         parts = go_on(opened, plugin, generator)

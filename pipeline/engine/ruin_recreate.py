@@ -19,6 +19,8 @@ from pipeline.engine.rng import below
 
 # Steps for which a choice that left may not return: at least, and how many more at most.
 _TENURE, _LONGER = 2, 6
+# What a question costs whatever it meets: without it, small ground sets take minutes.
+_QUESTION = 100
 # A set that is no better after the patience loses this share of its choices.
 _KICK = 2
 
@@ -289,7 +291,7 @@ def _ask(space, find, held, choices, count, size, since):
 
 @kernel
 def _find(space, find, held, count, size, since, answers):
-    held.totals[_WORK] += 1 + count * size * size // 2
+    held.totals[_WORK] += _QUESTION + count * size * size // 2
     if count > 0:
         find(
             held.elements,

@@ -1,4 +1,4 @@
-"""Constructions written down for other programs: JSON, CSV, graph6, SVG, TikZ, Lean."""
+"""Constructions written down for other programs: JSON, CSV, graph6, words, SVG, TikZ, Lean."""
 
 import csv
 import io
@@ -11,7 +11,7 @@ import numpy as np
 from pipeline.core.ground_set import GroundSet
 from pipeline.errors import UsageError
 from pipeline.report.board import is_board
-from pipeline.report.drawing import drawn_svg
+from pipeline.report.drawing import drawn_svg, word_text
 from pipeline.report.graph_drawing import graph_tikz
 from pipeline.storage import graph6
 
@@ -60,6 +60,20 @@ def to_graph6(rows: Sequence[Row], ground: GroundSet) -> str:
             "pipeline export RUN --format json"
         )
     return "".join(graph6.to_graph6(row["n"], row["points"]) + "\n" for row in rows)
+
+
+def to_words(rows: Sequence[Row], ground: GroundSet) -> str:
+    """Write a line for each word: its letters.
+
+    Raises:
+        UsageError: the constructions are no words.
+    """
+    if not ground.letters:
+        raise UsageError(
+            "--format words: the constructions are sets; write the points with: "
+            "pipeline export RUN --format json"
+        )
+    return "".join(word_text(ground, _elements(row, ground)) + "\n" for row in rows)
 
 
 def to_tikz(row: Row, ground: GroundSet) -> str:

@@ -14,6 +14,7 @@ from pipeline.errors import PipelineError, UsageError, VerificationError, short
 from pipeline.plugins import is_of, is_path, load_problem, named_in_data
 from pipeline.problem import Problem
 from pipeline.storage.construction_readers import Given, on_board, read_text
+from pipeline.words import WordProblem
 
 #: Elements of the ground sets of one file: these in any case, and so many more for each point.
 _ELEMENTS, _EACH = 262_144, 1000
@@ -120,7 +121,7 @@ def read_constructions(
         return
     sizes = _Sizes()
     problems: dict[tuple[str, str | None], Problem] = {}
-    for given in read_text(path):
+    for given in read_text(path, named is not None and isinstance(named.problem, WordProblem)):
         problem, spec = _problem_of(given, named, problems)
         yield _parse(given, problem, spec, n, sizes)
 
@@ -210,7 +211,7 @@ def _parse(given: Given, problem: Problem, spec: str, n: int | None, sizes: _Siz
         raise UsageError(f"{where} does not say of which size it is; add --n, as in --n 16")
     if not isinstance(size, int) or isinstance(size, bool) or abs(size) >= 2**31:
         raise PipelineError(f"{where}: n must be a whole number below 2**31, got {short(size)}")
-    sizes.need(problem, size, _distinct(given.points), where)
+    sizes.need(problem, size, len(given.word) or _distinct(given.points), where)
     try:
         ground = problem.ground(size)
     except UsageError as error:
@@ -221,7 +222,10 @@ def _parse(given: Given, problem: Problem, spec: str, n: int | None, sizes: _Siz
             "problem on graphs, as in --problem four-cycle-free"
         )
     points, coords = given.points, ground.coords
-    if given.rows and len(given.rows[0]) != coords.shape[1]:
+    if given.word:
+        assert isinstance(problem, WordProblem)
+        points = _pairs(given.word, problem, size, where)
+    elif given.rows and len(given.rows[0]) != coords.shape[1]:
         points = on_board(given.rows)
     elif _is_square(given.rows):
         raise UsageError(
@@ -240,6 +244,24 @@ def _parse(given: Given, problem: Problem, spec: str, n: int | None, sizes: _Siz
             f"{where}: claims the score {short(claimed)}, its points have {found.score()}"
         )
     return found
+
+
+def _pairs(word: str, problem: WordProblem, n: int, where: str) -> list[list[int]]:
+    """Return the pairs (position, letter) of a word, its letters apart, or of a character each."""
+    names, length = problem.letter_names(n), problem.length(n)
+    letters = word.split() if len(word.split()) == length else [*word]
+    if len(letters) != length:
+        raise PipelineError(
+            f"{where}: {short(word)} is no word of {problem.name} at n={n}, which has {length} "
+            "letters; set them apart by spaces"
+        )
+    lost = next((letter for letter in letters if letter not in names), None)
+    if lost is not None:
+        raise PipelineError(
+            f"{where}: {short(lost)} is no letter of {problem.name} at n={n}; letters are "
+            f"{short(' '.join(names))}"
+        )
+    return [[i, names.index(letter)] for i, letter in enumerate(letters)]
 
 
 def _distinct(given: Any) -> int:

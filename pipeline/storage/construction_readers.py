@@ -39,6 +39,7 @@ class Given:
         side: of the square board or matrix it was drawn on; None for points.
         rows: of a list of points that may be meant as a 0/1 matrix: that matrix; or empty.
         graph: whether the points are the edges of a graph.
+        word: in place of points, a word as it is written.
         said: what else the text says: "problem", "convention", "n", "score".
     """
 
@@ -47,11 +48,15 @@ class Given:
     side: int | None = None
     rows: Sequence[Sequence[int]] = ()
     graph: bool = False
+    word: str = ""
     said: Mapping[str, Any] = field(default_factory=dict)
 
 
-def read_text(path: Path) -> Iterator[Given]:
+def read_text(path: Path, words: bool = False) -> Iterator[Given]:
     """Yield the constructions of a text.
+
+    Args:
+        words: whether lines that are neither JSON nor CSV are words, one each.
 
     Raises:
         PipelineError: it cannot be read, is too large, or is in no format known here.
@@ -62,7 +67,9 @@ def read_text(path: Path) -> Iterator[Given]:
     try:
         if not lines:
             raise PipelineError(f"{path} is empty; {_KNOWN}")
-        if path.suffix == ".g6" or lines[0].startswith(HEADER) or _is_graph6(lines):
+        if words and lines[0][0] not in "[({" and "points" not in lines[0].split(","):
+            yield from (Given(None, f"{where}, word {i}", word=x) for i, x in enumerate(lines))
+        elif path.suffix == ".g6" or lines[0].startswith(HEADER) or _is_graph6(lines):
             yield from _graphs(lines, where)
         elif text.lstrip()[0] in "[({":
             yield from _of_json(text, lines, where)
