@@ -57,7 +57,8 @@ def notes(problem: Problem, n: int) -> Iterator[Note]:
 def _symmetries(problem: Problem, n: int) -> Note:
     ground = problem.ground(n)
     names = ", ".join(cls.name for cls in symmetry_classes(ground)[1:])
-    found = f"{len(ground.group)} found{f': {names}' * bool(names)}"
+    found = f"{len(ground.group)} found{f': {names}' * bool(names)}; there may be more, and what "
+    found += f"is called inequivalent is so up to {ground.up_to}"
     if isinstance(problem, Hypergraph) and not can_find():
         found = HOW_TO_FIND
     return Note("symmetries", found, {"symmetries": len(ground.group)})

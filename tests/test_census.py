@@ -135,7 +135,7 @@ def test_what_is_written_is_verified_and_counted_again(cli, tmp_path):
 
 def test_it_says_what_it_found_in_words(cli):
     out = cli("solve", "no-3-in-line", "--n", 4, "--all").out
-    assert "no-3-in-line, n=4: 11 sets of 8 points, 4 up to symmetry" in out
+    assert "no-3-in-line, n=4: 11 sets of 8 points, 4 up to the 8 symmetries that are known" in out
     lines = [line.split() for line in out.splitlines()]
     assert ["in", "all", "4", "11"] in lines
     assert ["both-diagonals", "4", "1", "2"] in lines
@@ -252,8 +252,21 @@ def test_the_pool_of_a_run_is_counted_by_score(played, cli):
         {row["score"] for row in pool}, reverse=True
     )
     told = cli("count", played).out
-    assert told.startswith("isosceles (flat-forbidden), n=6\n")
+    symmetries = "the 8 symmetries that are known"
+    assert told.startswith(f"isosceles (flat-forbidden), n=6; inequivalent: up to {symmetries}\n")
+    assert size["up_to"] == symmetries
     assert json.loads(cli("count", played, "--n", 5, "--json").out)["sizes"][0]["n"] == 5
+
+
+@pytest.mark.parametrize(
+    ("problem", "n", "words"),
+    [
+        ("cap-sets", 4, "the 16 symmetries that are known"),  # of all affine maps
+        ("girth-5", 5, "isomorphism"),
+    ],
+)
+def test_it_is_said_up_to_what_constructions_are_told_apart(problem, n, words):
+    assert load_problem(problem).ground(n).up_to == words
 
 
 def test_constructions_of_several_sizes_in_a_file_are_counted_apart(cli, tmp_path):

@@ -12,9 +12,10 @@ from pipeline.cli.common import Target, print_json, target_options
 def count(target: Target, as_json: bool) -> None:
     """Count constructions up to symmetry, by score and stabiliser.
 
-    Two are equivalent when a symmetry of the ground set maps one to the other. For a RUN (a path, a
-    unique prefix of its name, or latest) the constructions kept in its last round are counted; FILE
-    is any file that `verify` reads, such as `export` and `solve --all` write.
+    Two are equivalent when a symmetry of the ground set that is known maps one to the other; how
+    many are known is printed, and there may be more. For a RUN (a path, a unique prefix of its
+    name, or latest) the constructions kept in its last round are counted; FILE is any file that
+    `verify` reads, such as `export` and `solve --all` write.
     """
     from pipeline.core.bitset import first_of_each
     from pipeline.engine.equivalence_classes import equivalence_classes
@@ -29,7 +30,7 @@ def count(target: Target, as_json: bool) -> None:
             for score in sorted(pool.counts(), reverse=True)
         ]
         row = {"problem": plugin.name, "convention": plugin.convention, "plugin": plugin.plugin}
-        sizes.append(row | {"n": held.n, "scores": counts})
+        sizes.append(row | {"n": held.n, "up_to": ground.up_to, "scores": counts})
     if as_json:
         print_json({"where": target.word, "sizes": sizes})
         return
@@ -44,7 +45,7 @@ def _print(row: dict[str, Any], out: Any) -> None:
 
     by = f", verified by {row['plugin']}" if row["plugin"] else ""
     what = f"{row['problem']} ({row['convention']}), n={row['n']}{by}"
-    out.say(what)
+    out.say(f"{what}; inequivalent: up to {row['up_to']}")
     made = table("score>", "constructions>", "inequivalent>", "stabilisers of these")
     for line in row["scores"]:
         kinds = ", ".join(f"{k['name']} {k['inequivalent']:,}" for k in line["stabilisers"])

@@ -113,7 +113,7 @@ def print_every(plugin: Any, found: dict[str, Any], out: Any) -> None:
     among = "" if found["symmetry"] == "trivial" else f" with the symmetry {found['symmetry']}"
     convention = "" if len(plugin.conventions) == 1 else f" ({plugin.convention})"
     many = f"{found['constructions']:,} sets of {plugin.score_text(found['size'])}{among}"
-    up_to = f"{found['inequivalent']:,} up to symmetry"
+    up_to = f"{found['inequivalent']:,} up to {plugin.ground(found['n']).up_to}"
     if not found["complete"]:
         how = "at Ctrl-C" if found["interrupted"] else "when the time was up"
         many, up_to = f"at least {many}", f"{up_to} so far; stopped {how}"

@@ -87,6 +87,21 @@ class GroundSet:
         """The number of elements."""
         return len(self.coords)
 
+    @property
+    def up_to(self) -> str:
+        """Up to what two constructions are told apart, in words.
+
+        A group that is listed need not be the whole one, and so its order is named.
+        """
+        if self.graph:
+            return "isomorphism"
+        if self.forms is not None:
+            return "the canonical forms of the problem"
+        order = len(self.group)
+        if order == 1:
+            return "equality, since no symmetry is known"
+        return f"the {order:,} symmetries that are known"
+
 
 def _as_int32(name: str, array: np.ndarray) -> np.ndarray:
     """Return integers as int32.

@@ -108,6 +108,7 @@ class BySize(Part):
     convention: str
     plugin: str
     n: int
+    up_to: str  # two constructions are told apart, in words
     scores: list[ByScore]
 
 
