@@ -142,8 +142,7 @@ class Derived:
         if self.why_plain:
             raise UsageError(
                 f"{problem.name} at n={n}: its {tries:,} sets of {self.arity} elements are too "
-                f"many to list without compiled code, and numba does not compile forbidden: "
-                f"{self.why_plain}"
+                f"many to list without compiled code; {self.why_plain}"
             )
         return (np.zeros(0, np.int32),) * 3
 
@@ -244,9 +243,12 @@ class Derived:
         try:
             return rule.plain(problem, points, n)
         except Exception as error:
+            hint = ""
+            if isinstance(error, ValueError) and "truth value of an array" in str(error):
+                hint = "; points are NumPy rows: compare numbers, as a[0], or sort tuples of them"
             raise PipelineError(
                 f"{problem.name} at n={n}: {rule.function.__name__}{_shown(points)} raises "
-                f"{type(error).__name__}: {error}"
+                f"{type(error).__name__}: {error}{hint}"
             ) from error
 
     # ------------------------------------------------------------------------- the validator

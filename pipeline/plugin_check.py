@@ -24,12 +24,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pipeline.core import bitset, jit
-from pipeline.errors import PipelineError, VerificationError
+from pipeline.errors import PipelineError, UsageError, VerificationError
 from pipeline.hypergraph_file import Hypergraph
 from pipeline.plugin_files import place_in_plugin
-from pipeline.plugin_notes import notes
+from pipeline.plugin_notes import CERTIFICATE, notes
 from pipeline.plugins import digest_of, is_hypergraph, load_problem, problem_spec
-from pipeline.problem import Problem
+from pipeline.problem import Problem, check_size
 
 #: Small sets that are looked at, at all sizes together.
 _FULL, _QUICK = 60_000, 3_000
@@ -39,6 +39,8 @@ _SETS = 30
 _MANY, _RANDOM = 60, 3_000
 _BOUNDS = "bounds of the arrays"
 _RULE = "forbidden"
+#: What the process of its own may end with, by the exit code.
+_KINDS = {kind.exit_code: kind for kind in (PipelineError, UsageError, VerificationError)}
 
 
 class Check(NamedTuple):
@@ -90,7 +92,7 @@ def check_plugin(
             elif "done" in told:
                 ended = True
             elif "error" in told:
-                raise PipelineError(told["error"])
+                raise _KINDS.get(told["code"], PipelineError)(told["error"])
             elif "what" in told:
                 told["sizes"] = tuple(told["sizes"])
                 yield Check(**{key: told[key] for key in Check._fields})
@@ -155,7 +157,7 @@ def answer() -> None:
         for found in _checks(problem, int(n) if n else None, bool(quick)):
             _say(**found._asdict() | {"numbers": dict(found.numbers)})
     except PipelineError as error:
-        _say(error=str(error))
+        _say(error=str(error), code=error.exit_code)
         return
     _say(done=True)
 
@@ -168,6 +170,15 @@ def _checks(problem: Problem, n: int | None, quick: bool) -> Iterator[Check]:
     if isinstance(problem, Hypergraph):  # which holds no code to be checked
         yield from _notes(problem, problem.smallest if n is None else n)
         return
+    if n is not None:
+        at = max(n, problem.smallest)
+        wrong = _wrong(lambda: problem.ground_size(at))
+        if not wrong:
+            check_size(problem, n)  # which is the fault of who named it
+            wrong = _wrong(lambda: problem.ground(at))
+        if wrong:
+            yield Check(_RULE if problem.is_derived else "ground set", (at,), wrong)
+            return
     sizes = _sizes(problem, n, _QUICK if quick else _FULL)
     for what, check in _list(problem, sizes, quick):
         _say(at=what)
@@ -181,7 +192,9 @@ def _checks(problem: Problem, n: int | None, quick: bool) -> Iterator[Check]:
 
 
 def _notes(problem: Problem, n: int) -> Iterator[Check]:
-    return (Check(one.what, (n,), "", one.text, one.numbers) for one in notes(problem, n))
+    for one in notes(problem, n):
+        sizes = () if one.what == CERTIFICATE else (n,)
+        yield Check(one.what, sizes, "", one.text, one.numbers)
 
 
 def _wrong(check: Callable[[], None]) -> str:
@@ -257,10 +270,8 @@ def _sizes(problem: Problem, n: int | None, most: int) -> tuple[int, ...]:
     def small_sets(n: int) -> int:
         return sum(comb(problem.ground_size(n), k) for k in range(problem.arity + 1))
 
-    if n is not None:
-        problem.ground(n)
-        if small_sets(n) <= 200_000:
-            return (n,)
+    if n is not None and small_sets(n) <= 200_000:
+        return (n,)
     found = [problem.smallest]
     while small_sets(found[-1] + 1) <= most // _SIZES and len(found) < 40:
         found.append(found[-1] + 1)

@@ -14,11 +14,15 @@ from pipeline.core.symmetry import find_class, symmetry_classes
 from pipeline.derived import TRIES
 from pipeline.engine.greedy import greedy_many
 from pipeline.engine.space import make_space
+from pipeline.errors import UsageError
 from pipeline.hypergraph_file import Hypergraph
 from pipeline.problem import Problem
+from pipeline.publish.rules import rules_of
 
 #: Calls of the hook in a second below which search is slow.
 SLOW = 20_000
+#: The note that is of no size.
+CERTIFICATE = "certificate"
 _SECONDS = 0.5
 _FAST_WAY = "docs/own-problem.md#the-fast-way"
 
@@ -52,6 +56,7 @@ def notes(problem: Problem, n: int) -> Iterator[Note]:
     }
     words = f"{readable(bytes_['table_bytes'])} of tables, {readable(bytes_['group_bytes'])} of "
     yield Note("memory", f"{words}symmetries", bytes_)
+    yield Note(CERTIFICATE, _certificate(problem), {})
 
 
 def _symmetries(problem: Problem, n: int) -> Note:
@@ -71,9 +76,25 @@ def _forbidden(problem: Problem, n: int) -> str:
     derived = problem.derived
     assert derived is not None
     edges, why = derived.listed(problem, n), derived.why_plain
-    compiled = f"plain Python, slow ({why})" if why else "compiled by numba"
+    if why:  # and so they are listed
+        slow = "slow to list, search is not affected"
+        return f"{edges:,} forbidden sets, listed by plain Python: {slow} ({why})"
     where = "tried one by one" if edges is None else f"{edges:,} forbidden sets, listed"
-    return f"{compiled}; {where}"
+    return f"compiled by numba; {where}"
+
+
+def _certificate(problem: Problem) -> str:
+    """Say whether what is found can be certified, and what to do where it cannot."""
+    if problem.objective != "size":
+        return "none, since the score is no number of points: export gives JSON"
+    try:
+        rules_of(problem)
+    except UsageError as error:
+        return f"not yet: {error}"
+    copied = "elements and forbidden" if problem.definition is None else "the definition"
+    if isinstance(problem, Hypergraph):
+        copied = "the forbidden sets"
+    return f"ok, its program holds a copy of {copied}"
 
 
 def _calls_per_second(problem: Problem, n: int) -> float:

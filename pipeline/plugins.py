@@ -8,6 +8,7 @@ import importlib.util
 import inspect
 import json
 import sys
+from difflib import get_close_matches
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -266,6 +267,14 @@ def _is_a_base(kind: type[Problem]) -> bool:
     return kind.derived is None and kind.ground_set is Problem.ground_set
 
 
+def _lack(kind: type[Problem]) -> str:
+    """Say what such a class lacks, and what may have been meant by it."""
+    close = get_close_matches("forbidden", vars(kind), n=1, cutoff=0.7)
+    if close:
+        return f"lacks forbidden; it has {close[0]!r}: did you mean 'forbidden'?"
+    return "lacks forbidden and elements, or ground_set, hook and checker"
+
+
 def _check_compiled(kind: type[Problem], spec: str) -> None:
     """Refuse a class without ``forbidden`` that lacks what the fast way asks for.
 
@@ -273,7 +282,7 @@ def _check_compiled(kind: type[Problem], spec: str) -> None:
         UsageError: with what is missing.
     """
     if _is_a_base(kind):
-        raise UsageError(f"{spec} lacks forbidden and elements, or ground_set, hook and checker")
+        raise UsageError(f"{spec} {_lack(kind)}")
     for attribute, decorator in (("hook", "blocking_hook"), ("checker", "checker")):
         if not hasattr(kind, attribute):
             raise UsageError(f"{spec} lacks the attribute {attribute!r}")
@@ -352,7 +361,10 @@ def _load_file(spec: str) -> Any:
         if inspect.isclass(value) and issubclass(value, Problem) and value is not Problem
     ]
     if not attribute:
-        own = [c for c in classes if c.__module__ == loaded.__name__ and not _is_a_base(c)]
+        here = [c for c in classes if c.__module__ == loaded.__name__]
+        own = [c for c in here if not _is_a_base(c)]
+        if len(here) == 1 and not own:
+            raise UsageError(f"{path}: {here[0].__name__} {_lack(here[0])}")
         if len(own) != 1:
             names = ", ".join(value.__name__ for value in own) or "none"
             raise UsageError(f"{path} must have one class of a problem, or name it; it has {names}")

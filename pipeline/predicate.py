@@ -13,7 +13,7 @@ import inspect
 import re
 import textwrap
 import types
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,16 @@ from pipeline.plugin_files import has_neighbours
 
 #: The fewest and the most points that a rule may speak of.
 ARITIES = range(2, 9)
+_ONE_BY_ONE = "compare the numbers one by one, as a[0] != b[0]"
+#: What to write for what numba does not know, or not of a generator expression.
+_INSTEAD = {
+    "all": "write a loop that returns False",
+    "any": "write a loop that returns True",
+    "tuple": "write (a[0], a[1])",
+    "yield": "write a loop in place of the generator expression",
+    **dict.fromkeys(("set", "frozenset", "dict"), _ONE_BY_ONE),
+    **dict.fromkeys(("max", "min", "sorted", "sum"), "give it a list in brackets"),
+}
 
 
 def is_rule(name: str) -> bool:
@@ -105,8 +115,11 @@ class Predicate:
         row = numba.int64[::1]
         try:
             found.compile((*[row] * self.arity, numba.int64))
-        except numba.core.errors.NumbaError as error:
-            self.why_plain = _first_line(error)
+        except (
+            numba.core.errors.NumbaError,
+            numba.core.errors.UnsupportedBytecodeError,  # which is no NumbaError
+        ) as error:
+            self.why_plain = _why(str(error), self.source)
             return None
         return found
 
@@ -236,8 +249,25 @@ def _helper(function: types.FunctionType, seen: dict[str, Any]) -> Any:
     return seen[function.__qualname__]
 
 
-def _first_line(error: Exception) -> str:
-    """Return what numba says, in one line."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    told = [line for line in lines if not line.startswith(("Failed in", "During:", "File"))]
-    return (told or lines or [type(error).__name__])[0]
+def _why(told: str, source: ast.FunctionDef) -> str:
+    """Return in one line why numba does not compile a rule, and what to write where that is known.
+
+    Args:
+        told: what numba says.
+    """
+    found = re.search(r"Untyped global name '(\w+)'|Function\(<class '(\w+)'>\)", told)
+    word = found and (found[1] or found[2])
+    if "yield in a closure" in told:
+        word = next(_takers_of_generators(source), "yield")
+    if word in _INSTEAD:
+        return f"numba cannot compile `{word}`: {_INSTEAD[word]}"
+    lines = [line.strip() for line in told.splitlines() if line.strip()]
+    what = [line for line in lines if not line.startswith(("Failed in", "During:", "File"))]
+    return f"numba: {(what or lines or ['it fails'])[0]}"
+
+
+def _takers_of_generators(source: ast.FunctionDef) -> Iterator[str]:
+    """Yield the names of the functions that are called with a generator expression."""
+    for node in ast.walk(source):
+        if isinstance(node, ast.Call) and any(isinstance(a, ast.GeneratorExp) for a in node.args):
+            yield ast.unparse(node.func)

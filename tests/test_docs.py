@@ -20,6 +20,7 @@ from pipeline.core.population import ORIGINS
 from pipeline.engine.exact import Question, solve
 from pipeline.executors import Serial
 from pipeline.plugins import load_problem
+from pipeline.publish.certificates import verifier
 
 DOCS = ROOT / "docs"
 PAGES = {path.stem: path.read_text(encoding="utf-8") for path in sorted(DOCS.glob("*.md"))}
@@ -175,6 +176,7 @@ def test_the_short_problems_of_the_page_have_the_values_that_are_known(saved, na
     problem = load_problem(str(saved / f"{name}.py"))
     answer = solve(Question(problem.plugin, "", n), Serial())
     assert (answer.lower, answer.proved) == (size, True)
+    assert verifier(problem)  # what the page writes can be certified
 
 
 def test_the_problem_of_the_page_passes_the_contract(saved):

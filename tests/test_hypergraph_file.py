@@ -178,7 +178,7 @@ def test_check_says_what_the_file_holds(cli):
         "forbidden (n = 12): 4 of 2 elements, 4 of 3 elements, 4 of 4 elements, listed" in done.out
     )
     wrong = cli("check", "--hypergraph", FILE, "--n", 7)
-    assert (wrong.code, "n is the number of elements, which is 12" in wrong.error) == (1, True)
+    assert (wrong.code, "n is the number of elements, which is 12" in wrong.error) == (2, True)
 
 
 @pytest.fixture

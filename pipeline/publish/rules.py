@@ -19,6 +19,12 @@ from pipeline.problem import Problem
 _PLAIN = (
     "a certificate needs plain Python on tuples of whole numbers, from the standard library alone"
 )
+_WRITE = "compare the numbers of the points one by one, as in a loop over zip(a, b, c)"
+_DEFINE = (
+    "add `definition = Definition(inside, forbidden)` to the class, with `from pipeline.problem "
+    "import Definition` and two functions in plain Python, inside(point, n) and "
+    "forbidden(points, convention)"
+)
 # What calls an author's own functions.
 _WRAPPERS = """
 
@@ -74,8 +80,8 @@ def rules_of(problem: Problem) -> str:
         )
     if problem.derived is None:
         raise UsageError(
-            f"{problem.name} gives no definition in plain Python, which a certificate needs: add "
-            "`definition = Definition(inside, forbidden)` to its class"
+            f"{problem.name} gives no definition in plain Python, which a certificate needs: "
+            f"{_DEFINE}"
         )
     text = _copied(problem)
     _try(problem, text)
@@ -102,7 +108,7 @@ def _copied(problem: Problem) -> str:
         assert isinstance(tree, ast.FunctionDef)
         found = without_self(tree)
         if found is None:
-            raise UsageError(f"{problem.name}: {tree.name} uses self; {_PLAIN}")
+            raise UsageError(f"{problem.name}: {tree.name} uses self; {_PLAIN}: {_DEFINE}")
         found.name = name
         methods.append(found)
     module = ast.parse(Path(inspect.getfile(kind)).read_text(encoding="utf-8"))
@@ -167,10 +173,10 @@ def _try(problem: Problem, text: str) -> None:
     except Exception as error:
         raise UsageError(
             f"{problem.name}: {_PLAIN}, and there its forbidden fails with {type(error).__name__}: "
-            f"{error}; add `definition = Definition(inside, forbidden)` to the class"
+            f"{error}; {_WRITE}, or {_DEFINE}"
         ) from error
     if "numpy" in text or not there or not same:
         raise UsageError(
-            f"{problem.name}: {_PLAIN}, and there its forbidden says something else or needs numpy;"
-            " add `definition = Definition(inside, forbidden)` to the class"
+            f"{problem.name}: {_PLAIN}, and there its forbidden says something else or needs "
+            f"numpy; {_WRITE}, or {_DEFINE}"
         )
