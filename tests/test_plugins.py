@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from pipeline import plugin_check, plugin_notes
+from pipeline.cli import look
 from pipeline.core.ground_set import GroundSet
 from pipeline.errors import PipelineError, RunError, UsageError
 from pipeline.executors import Processes
@@ -104,7 +105,12 @@ def first_wrong(spec):
 def test_a_sound_plugin_with_numpy_s_own_integers_passes_every_check(plugin, cli):
     found = cli("check", plugin())
     assert found.code == 0, found.out
-    assert {line.split()[0] for line in found.out.splitlines()} == {"ok", "speed", "memory"}
+    assert {line.split()[0] for line in found.out.splitlines()} == {
+        "ok",
+        "speed",
+        "memory",
+        "certificate:",
+    }
     assert "tokens" in found.out
 
 
@@ -300,6 +306,30 @@ def test_a_run_keeps_its_plugin_and_goes_on_with_it_where_it_was_moved_unless_it
     refused = cli("resume", path, "--problem", f"{moved}:{CLASS}", "--rounds", 2)
     assert refused.code == 4
     assert "numbers_apart.py changed since" in refused.error
+
+
+def test_the_numbers_of_a_run_need_no_code_and_its_best_does(run, cli):
+    path, spec = run
+    sys.modules.pop("pipeline_plugin_numbers_apart")
+    for command in ("show", "hist"):
+        alone = cli(command, path)
+        assert alone.code == 0, alone.err
+        assert "seeded" in alone.out
+        assert json.loads(cli(command, path, "--json").out)
+    assert "pipeline_plugin_numbers_apart" not in sys.modules
+    told = cli("show", path)
+    assert told.out.splitlines()[-1].endswith(f"add --problem {spec}")
+    assert cli("show", path, "--rank", 1).code == 2
+    assert json.loads(cli("show", path, "--json").out)["best"] is None
+    best = cli("best", path, "--problem", spec).out
+    assert best.splitlines()[-1] == "0, 2, 4"  # there is no board of numbers
+    assert best.splitlines()[-1] == cli("show", path, "--problem", spec).out.splitlines()[-1]
+
+
+def test_of_many_points_some_are_written(monkeypatch):
+    monkeypatch.setattr(look, "_SHOWN", 2)
+    assert look._listed([[0, 1, 2, 0], [1, 1, 1, 1]]) == "(0, 1, 2, 0), (1, 1, 1, 1)"
+    assert look._listed([[7], [8], [9]]) == "7, 8, ..."
 
 
 def test_a_damaged_note_of_the_plugin_is_one_line(plugin, tmp_path):

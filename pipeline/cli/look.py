@@ -16,6 +16,9 @@ from pipeline.cli.common import (
     target_options,
 )
 
+#: Points that are written out, where there is no board.
+_SHOWN = 200
+
 
 @click.command()
 @runs_option
@@ -68,21 +71,22 @@ def show(target: Target, as_json: bool) -> None:
     """Show a run: its command, its rounds, its best construction.
 
     --rank and --id pick another construction. RUN is a path, a unique prefix of its name, or
-    latest.
+    latest. Of a problem of your own the best construction is shown with --problem FILE.py:CLASS;
+    the rounds need no code.
     """
     from pipeline.report.terminal import console
     from pipeline.storage.collection import of_run
-    from pipeline.storage.round_files import read_round
 
-    opened, plugin = target.opened()
+    opened = open_run(target.word, target.runs)
+    plugin = _problem_if_allowed(opened, target)
     best = None
-    if opened.rounds():
+    if opened.rounds() and plugin is not None:
         held = of_run(opened, plugin)
         best = held.described(target.pick(held))
     notes = [event["text"] for event in opened.events() if event.get("event") == "note"]
     notes = list(dict.fromkeys(map(str, notes)))
     if as_json:
-        rounds = [read_round(opened, plugin, k, opened.config.n)[0] for k in opened.rounds()]
+        rounds = [_stats(opened, plugin, k, opened.config.n) for k in opened.rounds()]
         info = {key: opened.info[key] for key in ("id", "problem", "n", "seed", "identity")}
         sessions = opened.info["sessions"]
         more = {"sessions": sessions, "rounds": rounds, "notes": notes, "best": best}
@@ -99,8 +103,34 @@ def show(target: Target, as_json: bool) -> None:
         out.say(note)
     if best is not None:
         print_summary(opened, plugin, best, out)
+    elif opened.rounds():
+        _print_rounds(opened, [opened.stats(k) for k in opened.rounds()], out)
+        code = opened.config.problem
+        out.say(f"as stored; its best is verified and shown by {code}: add --problem {code}")
     else:
         out.print(f"no finished round yet; run it with: pipeline resume {opened.name}")
+
+
+def _problem_if_allowed(opened: Any, target: Target) -> Any:
+    """Return the problem of a run; None where it is a file of code that was not named.
+
+    Raises:
+        UsageError: one construction is asked for, which needs that code.
+    """
+    from pipeline.plugins import is_hypergraph, is_path
+
+    spec = opened.config.problem
+    is_code = is_path(spec) and not is_hypergraph(spec)
+    if is_code and target.problem is None and not target.is_picked:
+        return None
+    return problem_of(opened, target.problem)
+
+
+def _stats(opened: Any, plugin: Any, number: int, n: int) -> dict[str, Any]:
+    """Return the statistics of a round, checked against its constructions where code may run."""
+    from pipeline.storage.round_files import read_round
+
+    return opened.stats(number) if plugin is None else read_round(opened, plugin, number, n)[0]
 
 
 @click.command()
@@ -114,12 +144,11 @@ def hist(target: Target, round_: int | None, as_json: bool) -> None:
     """
     from pipeline.errors import UsageError
     from pipeline.report.terminal import console, histogram, parts, statistics_table
-    from pipeline.storage.round_files import read_round
 
     opened = open_run(target.word, target.runs)
     number = opened.last_round() if round_ is None else round_
     size = opened.config.n if target.n is None else target.n
-    stats, _ = read_round(opened, problem_of(opened, target.problem), number, size)
+    stats = _stats(opened, _problem_if_allowed(opened, target), number, size)
     found = parts(stats, size)
     if not found:
         there = ", ".join(stats["pool"])
@@ -205,25 +234,26 @@ def _is_problem(word: str) -> bool:
 
 def print_summary(opened: Any, plugin: Any, found: dict[str, Any], out: Any) -> None:
     """Print the statistics of every round, the last histogram, and the best construction."""
-    from pipeline.report.terminal import (
-        from_generator,
-        histogram,
-        imported,
-        parts,
-        statistics_table,
-    )
+    from pipeline.report.terminal import from_generator, imported
     from pipeline.storage.round_files import read_round
 
     read = [read_round(opened, plugin, k, opened.config.n) for k in opened.rounds()]
     rounds, pool = [stats for stats, _ in read], read[-1][1]
+    _print_rounds(opened, rounds, out)
+    for line in filter(None, (from_generator(pool, rounds[-1]), imported(pool))):
+        out.say(f"{line}\n")
+    print_best(plugin, found, out)
+
+
+def _print_rounds(opened: Any, rounds: list[dict[str, Any]], out: Any) -> None:
+    """Print the statistics of every round, and the last histogram."""
+    from pipeline.report.terminal import histogram, parts, statistics_table
+
     out.print(statistics_table(rounds, opened.config.n))
     out.print()
     what, distribution = parts(rounds[-1], opened.config.n)[0]
     number = rounds[-1]["round"]
     out.print(histogram(distribution, what, f"round {number}, n={opened.config.n}", out.width))
-    for line in filter(None, (from_generator(pool, rounds[-1]), imported(pool))):
-        out.say(f"{line}\n")
-    print_best(plugin, found, out)
 
 
 def print_best(plugin: Any, found: dict[str, Any], out: Any) -> None:
@@ -237,7 +267,9 @@ def print_best(plugin: Any, found: dict[str, Any], out: Any) -> None:
     index = {tuple(row): v for v, row in enumerate(ground.coords.tolist())}
     points = np.array([index[tuple(point)] for point in found["points"]], dtype=np.int32)
     drawing = drawn_text(ground, points)
-    if drawing is not None and 2 * found["n"] - 1 <= out.width:
+    if 2 * found["n"] - 1 > out.width:
+        drawing = None
+    if drawing is not None:
         out.print(drawing)
         out.print()
     convention = "" if len(plugin.conventions) == 1 else f" ({plugin.convention})"
@@ -247,6 +279,15 @@ def print_best(plugin: Any, found: dict[str, Any], out: Any) -> None:
     )
     where = f"read from {found['file']}" if "file" in found else _origin(found)
     out.say(f"{_place(found)}; {where}")
+    if drawing is None:
+        out.say(_listed(found["points"]))
+
+
+def _listed(points: list[list[int]]) -> str:
+    """Write the coordinates of points, those of so many at most."""
+    one = "{}" if all(len(point) == 1 for point in points) else "({})"
+    shown = [one.format(", ".join(map(str, point))) for point in points[:_SHOWN]]
+    return ", ".join(shown + ["..."] * (len(points) > _SHOWN))
 
 
 def _place(found: dict[str, Any]) -> str:

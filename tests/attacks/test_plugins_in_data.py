@@ -60,7 +60,7 @@ COMMANDS = [
     ("parquet", "verify FILE"),
     ("parquet", "count FILE"),
     ("toml", "compare FILE"),
-    ("run", "show FILE"),
+    ("run", "show FILE --rank 1"),
     ("run", "best FILE"),
     ("run", "verify FILE"),
     ("run", "count FILE"),
@@ -107,7 +107,7 @@ def test_surveys_of_runs_run_no_plugin(command, data, ran, cli, tmp_path):
     assert not ran()
 
 
-@pytest.mark.parametrize("command", ["watch", "hist"])
+@pytest.mark.parametrize("command", ["watch", "hist", "show"])
 def test_looking_on_needs_no_plugin(command, data, ran, cli):
     assert "data never" not in cli(command, data["run"]).err
     assert not ran()
