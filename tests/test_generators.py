@@ -10,14 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from loops import Loop, Told, configured
 
+from pipeline.benchmarking.experiment import arms_from
 from pipeline.core.bitset import pack, width
 from pipeline.core.population import Population
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, UsageError
 from pipeline.generators.base import Generator
+from pipeline.generators.registry import generator_spec, load_generator
 from pipeline.generators.simple import Nothing
 from pipeline.loop import Memory
 from pipeline.plugins import load_problem
 from pipeline.state import State, assess
+from pipeline.storage.run import Run
 
 DATA: dict[str, Any] = {
     "problem": "isosceles",
@@ -220,6 +223,37 @@ def test_a_users_own_ends_with_the_same_bytes_after_a_kill(tmp_path: Path, cli, 
     assert set(kept) == ({"share.json"} if name == "Learning" else set())
     made, _ = Population.read(whole / "rounds" / "0003" / "samples.parquet")
     assert made.came_from("generator").all()
+
+
+def test_a_file_with_one_generator_needs_no_class(tmp_path, cli):
+    file = tmp_path / "mine.py"
+    file.write_text(LEARNING)
+    runs = ["--runs", tmp_path / "runs"]
+    found = cli("run", "isosceles", "--n", 6, *TINY, "--rounds", 0, "--generator", file, *runs)
+    assert found.code == 0, found.err
+    run = only_run(tmp_path / "runs")
+    assert Run(run).config.generator == f"{file}:Learning"
+    assert cli("resume", run, "--rounds", 1, "--generator", file).code == 0
+    assert [arm.name for arm in arms_from([str(file), "none"])] == ["Learning", "none"]
+
+
+def test_a_file_with_no_generator_or_several_says_which_it_has(tmp_path):
+    file = tmp_path / "both.py"
+    file.write_text(LEARNING + PLAIN)
+    with pytest.raises(UsageError, match="one class of a generator, or name it; it has Learning, "):
+        load_generator(str(file))
+    (tmp_path / "no.py").write_text("from pipeline import Generator\n")
+    with pytest.raises(UsageError, match="it has none"):
+        generator_spec(str(tmp_path / "no.py"))
+
+
+def test_a_generator_whose_init_asks_for_an_argument_is_one_line(tmp_path, cli):
+    file = tmp_path / "asks.py"
+    file.write_text(LEARNING.replace("share = 0.5", "def __init__(self, share): ..."))
+    runs = ["--runs", tmp_path / "runs"]
+    found = cli("run", "isosceles", "--n", 6, *TINY, "--rounds", 0, "--generator", file, *runs)
+    assert found.code == 2
+    assert "its __init__ asks for some (missing a required argument: 'share')" in found.error
 
 
 def test_a_resume_loads_the_file_that_is_named_and_not_the_one_that_the_run_names(tmp_path, cli):

@@ -64,8 +64,8 @@ def generator_settings(word: object, base: Path | None = None) -> dict[str, Any]
 
 
 def is_file_spec(word: str) -> bool:
-    """Tell whether a word names a class in a file of the user's own."""
-    return ".py:" in word
+    """Tell whether a word names a file of the user's own, or a class in it."""
+    return ".py:" in word or word.endswith(".py")
 
 
 @dataclass(frozen=True)
@@ -284,7 +284,8 @@ def arms_from(data: object, base: Path | None = None) -> tuple[Arm, ...]:
         UsageError: an unknown generator, or a wrong type.
     """
     if isinstance(data, Sequence) and not isinstance(data, str):
-        return tuple(Arm(_name(word), generator_settings(word, base)) for word in data)
+        each = [generator_settings(word, base) for word in data]
+        return tuple(Arm(arm_name(settings), settings) for settings in each)
     arms = []
     for name, value in _section(data, "arms").items():
         if not isinstance(value, Mapping):
@@ -308,9 +309,9 @@ def _generator_of(name: str, value: object, base: Path | None) -> dict[str, Any]
         raise UsageError(f"arms.{name}: {error}") from error
 
 
-def _name(word: object) -> str:
+def arm_name(settings: Mapping[str, Any]) -> str:
     """Return the name of a bare arm: the generator's word, or the class's name."""
-    return word.__name__ if isinstance(word, type) else str(word).rpartition(":")[2]
+    return str(settings[GENERATOR_KEY]).rpartition(":")[2]
 
 
 def control_of(names: Sequence[str], asked: str = "") -> str:

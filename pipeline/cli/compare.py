@@ -226,6 +226,7 @@ def _chosen(text: str, described: object) -> dict[str, Any]:
     """
     from pipeline.benchmarking.experiment import (
         GENERATORS,
+        arm_name,
         generator_settings,
         is_file_spec,
         merged,
@@ -237,7 +238,7 @@ def _chosen(text: str, described: object) -> dict[str, Any]:
         match = re.fullmatch(r"([\w.+-]+)=(.+)", word)
         name, generator = (match[1], match[2]) if match else (word, word)
         if is_file_spec(word) and not match:
-            name = word.rpartition(":")[2]
+            name = arm_name(generator_settings(word))
         if match or is_file_spec(word):
             settings = described.get(name, {})
             settings = settings if isinstance(settings, dict) else {}

@@ -67,12 +67,12 @@ def go_on(opened: Any, plugin: Any, generator: str | None = None) -> Any:
     load()
     from pipeline import launch
     from pipeline.executors import make_executor
-    from pipeline.generators.registry import generator_spec, is_own, load_generator
+    from pipeline.generators.registry import generator_spec, is_own, make_own
     from pipeline.plugins import check_unchanged
 
     made = None
     if generator and is_own(opened.config.generator):
-        made = load_generator(generator_spec(generator))()
+        made = make_own(generator_spec(generator))
         check_unchanged(opened.path, generator_spec(generator), "generator")
     executor = make_executor(opened.config.compute.workers)
     return launch.go_on(opened, plugin, executor=executor, generator=made, spent=_spent())

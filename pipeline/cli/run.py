@@ -41,7 +41,7 @@ _KEPT = "Models to keep: all, or of the last two rounds and of each new best."
 @click.option(
     "--generator",
     type=Words(GENERATORS),
-    help="What makes candidates, or FILE.py:CLASS.  [default: gpt]",
+    help="What makes candidates, FILE.py or FILE.py:CLASS.  [default: gpt]",
 )
 @click.option(
     "--weights",
@@ -194,7 +194,7 @@ def _check_generator(data: dict[str, Any], file: str | None) -> None:
         UsageError: its generator is a file.
     """
     named = data.pop("generator", "")
-    if isinstance(named, str) and ":" in named:
+    if isinstance(named, str) and (":" in named or named.endswith(".py")):
         raise UsageError(
             f"{file} names the generator {named}; data never loads code: if you trust that file, "
             f"leave the key out and add --generator {named}"

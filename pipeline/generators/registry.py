@@ -42,7 +42,28 @@ def make_generator(config: Config, mask: np.ndarray | None = None) -> Generator:
         from pipeline.generators.gpt import GPTGenerator
 
         return GPTGenerator()
-    return load_generator(name)()
+    return make_own(name)
+
+
+def make_own(spec: str) -> Generator:
+    """Return a generator of the class that a user named.
+
+    Raises:
+        UsageError: as ``load_generator``, or its ``__init__`` asks for arguments.
+        PipelineError: the file cannot be imported.
+    """
+    return _made(load_generator(spec), spec)
+
+
+def _made(kind: type[Generator], name: str) -> Generator:
+    try:
+        inspect.signature(kind).bind()
+    except TypeError as error:
+        raise UsageError(
+            f"{name} is made without arguments, and its __init__ asks for some ({error}); give "
+            "them defaults"
+        ) from error
+    return kind()
 
 
 def is_own(name: str) -> bool:
@@ -51,7 +72,12 @@ def is_own(name: str) -> bool:
 
 
 def generator_spec(name: str) -> str:
-    """Return what names a generator from any working directory (paths made absolute)."""
+    """Return what names a generator from any working directory (paths made absolute).
+
+    A file that is typed without a class is loaded, to see which it has.
+    """
+    if name.endswith(".py"):
+        return f"{Path(name).resolve()}:{load_generator(name).__name__}"
     if not is_own(name) or ":" not in name:
         return name
     path, _, attribute = name.rpartition(":")
@@ -82,19 +108,19 @@ def generator_typed(name: str, given: Any, where: str) -> None:
 
 
 def load_generator(spec: str) -> type[Generator]:
-    """Return the class that ``path/to/file.py:CLASS`` names. The file is run.
+    """Return the class that ``path/to/file.py:CLASS`` names, or the one of a file. The file is run.
 
     Raises:
         UsageError: no such file or class, or a class that is no Generator or lacks ``ask``.
         PipelineError: the file cannot be imported.
     """
-    path, _, attribute = spec.rpartition(":")
+    path, _, attribute = (spec, "", "") if spec.endswith(".py") else spec.rpartition(":")
     if not path or not path.endswith(".py"):
         raise UsageError(
             f"unknown generator {spec!r}{nearest(spec, GENERATORS)}; one of your own is named "
-            "FILE.py:CLASS"
+            "FILE.py or FILE.py:CLASS"
         )
-    if path == NO_FILE and not Path(path).is_file():
+    if attribute and path == NO_FILE and not Path(path).is_file():
         raise UsageError(
             f"the generator {attribute} was defined in a session of Python; go on from there, with "
             f"pipeline.run(store=pipeline.open_run(...), generator={attribute})"
@@ -108,6 +134,15 @@ def load_generator(spec: str) -> type[Generator]:
         raise PipelineError(
             f"{path} cannot be imported: {type(error).__name__}: {reason}"
         ) from error
+    if not attribute:
+        kinds = [kind for kind in vars(module).values() if _is_generator(kind)]
+        here = [kind for kind in kinds if kind.__module__ == module.__name__]
+        if len(here) != 1:
+            names = ", ".join(kind.__name__ for kind in here) or "none"
+            raise UsageError(
+                f"{path} must have one class of a generator, or name it; it has {names}"
+            )
+        return here[0]
     found = getattr(module, attribute, None)
     if found is None:
         classes = [key for key, value in vars(module).items() if _is_generator(value)]
@@ -125,7 +160,7 @@ def generator_of(given: Any) -> Generator | None:
     """
     if given is None or isinstance(given, str):
         return None
-    made = given() if inspect.isclass(given) else given
+    made = _made(given, given.__name__) if inspect.isclass(given) else given
     if not isinstance(made, Generator):
         raise UsageError(
             f"generator must be a name, FILE.py:CLASS or a pipeline.Generator, got {given!r}"

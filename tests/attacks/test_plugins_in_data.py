@@ -107,6 +107,19 @@ def test_surveys_of_runs_run_no_plugin(command, data, ran, cli, tmp_path):
     assert not ran()
 
 
+@pytest.mark.parametrize("named", ["evil.py", "evil.py:Mine"])
+def test_a_generator_that_only_data_names_is_never_run(named, plugin, ran, cli, tmp_path):
+    written = plugin.parent / named
+    config, spec = tmp_path / "config.toml", tmp_path / "spec.toml"
+    config.write_text(f'generator = "{written}"\n')
+    spec.write_text(f'problem = "isosceles"\nn = 4\narms = ["{written}", "none"]\n')
+    runs = ["--runs", tmp_path / "runs"]
+    for words in (["run", "isosceles", "--n", 4, "--config", config], ["compare", spec]):
+        found = cli(*words, *runs)
+        assert (found.code, "data never loads code" in found.error) == (2, True)
+    assert not ran()
+
+
 @pytest.mark.parametrize("command", ["watch", "hist", "show"])
 def test_looking_on_needs_no_plugin(command, data, ran, cli):
     assert "data never" not in cli(command, data["run"]).err
