@@ -59,7 +59,8 @@ def step(state: State, engine: Engine, generator: Generator) -> State:
     number, n, best = state.round + 1, state.n, engine.selection.best
     candidates, sampling = assess(generator.ask(state), state, generator.malformed)
     improved = engine.improve(candidates, number)
-    generator.tell(candidates, improved)
+    if not engine.runner.clock.cpu_over():  # else there is no time to learn
+        generator.tell(candidates, improved)
     pools = {**state.pools, n: best(n, state.pool, improved)}
     pool, arms = engine.explore(pools, state.arms, number)
     new = state.after(candidates, sampling, {**pools, n: pool}, arms)

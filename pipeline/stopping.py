@@ -9,6 +9,8 @@ from pipeline.callbacks import Callbacks
 from pipeline.config import BudgetConfig
 from pipeline.state import State
 
+#: The stages that search for constructions, whose finds are kept however they end.
+_SEARCHES = ("improve", "explore")
 _LEAST = 1.0  # seconds that a session has for its work, whatever loading took
 
 
@@ -102,8 +104,13 @@ class Clock:
 
     def over(self) -> bool:
         """Tell whether a limit is passed; who asks stops then, which is remembered."""
-        seconds, cpu = self._limits
-        passed = (bool(seconds) and self.seconds() > seconds) or (bool(cpu) and self.cpu() > cpu)
+        passed = self.left() < 0 or self.cpu_left() < 0
+        self.cut_short = self.cut_short or passed
+        return passed
+
+    def cpu_over(self) -> bool:
+        """Tell whether the limit of CPU seconds is passed, which is remembered likewise."""
+        passed = self.cpu_left() < 0
         self.cut_short = self.cut_short or passed
         return passed
 
@@ -118,6 +125,8 @@ class TimeLimit(Callbacks):
     A search that is cut short keeps what it has found. Under a limit of time, a round with
     candidates of a generator is kept whole or not at all: it is not begun where the longest so far
     would not fit, and it is dropped as soon as a stage of it is seen to need more than is left.
+    Under a limit of CPU time a round is dropped where that is up before its search begins: nothing
+    has been found by then. A generator that tells no progress is asked to the end.
     """
 
     #: Steps, and seconds, of a stage after which the time of the rest is estimated.
@@ -130,7 +139,7 @@ class TimeLimit(Callbacks):
             generates: whether rounds have candidates.
         """
         self._clock, self._generates = clock, generates
-        self._inside = False
+        self._inside = self._asking = False
         self._stage, self._total, self._began = "", 0, 0.0
         self._longest = 0.0
 
@@ -140,11 +149,12 @@ class TimeLimit(Callbacks):
 
     def on_round_start(self, number: int) -> None:
         """From now on a round that cannot end in time is dropped; the seeding never is."""
+        self._asking = self._generates and number > 0
         self._inside = self._generates and number > 0 and self._clock.left() < math.inf
 
     def on_round(self, state: State, seconds: float, cpu: float) -> None:
         """Remember how long a round took."""
-        self._inside = False
+        self._inside = self._asking = False
         if self._generates and state.round:
             self._longest = max(self._longest, seconds)
 
@@ -152,6 +162,7 @@ class TimeLimit(Callbacks):
         """See whether there is time left for a stage."""
         self._stage, self._total, self._began = name, total, time.monotonic()
         self._check(0)
+        self._asking = self._asking and name not in _SEARCHES
 
     def on_progress(self, done: int, best: int | None = None, loss: float | None = None) -> None:
         """See whether there is time left for the rest of a stage."""
@@ -167,6 +178,8 @@ class TimeLimit(Callbacks):
             raise TimeUp("its search did not end in time")
 
     def _check(self, done: int) -> None:
+        if self._asking and self._clock.cpu_left() < 0:
+            raise TimeUp("the CPU time is up")
         if not self._inside:
             return
         left, spent = self._clock.left(), time.monotonic() - self._began

@@ -26,6 +26,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.benchmarking import experiment, results, runner, statistics
+from pipeline.benchmarking.comparison import Comparison
 from pipeline.benchmarking.experiment import GENERATOR_KEY, Arm, Plan
 from pipeline.benchmarking.results import Result, Step
 from pipeline.benchmarking.statistics import Pairs
@@ -233,6 +234,21 @@ def test_several_sizes_have_a_verdict_together():
         (None, "ahead"),
     ]
     assert len(statistics.verdicts(summaries[:1])) == 1
+
+
+def test_a_target_that_was_reached_in_round_0_is_marked():
+    early = replace(result("gpt", 9), trace=(Step(1.0, 5, "seed"), Step(2.0, 9, "seed")))
+    later = replace(result("gpt", 9, 1), trace=(Step(1.0, 8, "seed"), Step(2.0, 9, "generator")))
+    results = [early, later, result("none", 8), result("none", 9, 1)]
+    size = statistics.summary(results, 6, ["gpt", "none"], "none", 9)
+    told = "9 was reached in round 0, before a generator was asked: gpt in 1 of 2 runs."
+    assert size.too_early == told
+    found = Comparison(
+        *("p", "", "p", ("gpt", "none"), "none", (size,), ()), cpu_seconds=1.0, planned=4
+    )
+    assert told in str(found)
+    for target in (10, None):
+        assert statistics.summary(results, 6, ["gpt", "none"], "none", target).too_early == ""
 
 
 def test_a_curve_is_the_median_and_range_of_the_best_so_far():

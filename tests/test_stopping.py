@@ -1,6 +1,13 @@
 """What a session has spent, by a clock that is told of its workers."""
 
-from pipeline.stopping import Clock
+from typing import Any
+
+import pytest
+from loops import Loop, Told, configured
+
+from pipeline.generators.base import Generator
+from pipeline.loop import Memory
+from pipeline.stopping import Clock, TimeLimit, TimeUp
 
 
 def test_workers_count_from_when_they_are_watched_and_a_start_forgets_what_was_before():
@@ -27,3 +34,87 @@ def test_watching_others_keeps_what_the_first_have_spent():
     assert 30 <= clock.cpu() < 35
     spent[0] = 90.0
     assert clock.cpu() < 35
+
+
+def test_training_and_sampling_end_with_the_cpu_seconds_and_search_keeps_what_it_found():
+    clock = Clock(cpu=50)
+    limit = TimeLimit(clock, generates=True)
+    limit.on_round_start(0)
+    limit.on_stage("seed", 9)
+    clock.add(100.0)
+    limit.on_progress(1)  # the seeding is never dropped
+    clock.start()
+    limit.on_round_start(1)
+    limit.on_stage("train", 9)
+    limit.on_progress(1)
+    limit.on_stage("improve", 9)
+    clock.add(100.0)
+    limit.on_progress(1)
+    limit.on_stage("explore", 9)
+    limit.on_round_start(2)
+    for name in ("train", "sample", "improve"):
+        with pytest.raises(TimeUp, match="the CPU time is up"):
+            limit.on_stage(name, 9)
+    with pytest.raises(TimeUp, match="the CPU time is up"):
+        limit.on_progress(2)
+
+
+class Dear(Generator):
+    """Needs many CPU seconds in ask, or leaves none for tell."""
+
+    def __init__(self, clock: list[Clock], stage: str) -> None:
+        self.clock, self.stage, self.steps, self.told = clock, stage, 0, 0
+
+    def ask(self, state: Any) -> Any:
+        if self.stage:
+            self.callbacks.on_stage(self.stage, 100)
+        for step in range(100):
+            self.clock[0].add(1000.0)
+            self.steps += 1
+            if self.stage:
+                self.callbacks.on_progress(step)
+        return state.pool.bits()[:2]
+
+    def tell(self, candidates: Any, improved: Any) -> None:
+        self.told += 1
+
+
+@pytest.mark.parametrize(("stage", "steps"), [("train", 5), ("sample", 5), ("", 100)])
+def test_a_generator_of_ones_own_is_stopped_at_the_budget_of_cpu_seconds(stage, steps):
+    """One that tells no progress is asked to the end, and its candidates are not searched."""
+    data = {
+        "problem": "isosceles",
+        "n": 4,
+        "sizes": [4],
+        "seeding": {"method": "greedy", "count": 20},
+        "search": {"improve": "repair", "batches": 0},
+        "budget": {"rounds": 3, "cpu": 4500.0},
+        "compute": {"workers": 1},
+    }
+    clock: list[Clock] = []
+    made, told = Dear(clock, stage), Told()
+    loop = Loop(configured(data), told=told, generator=made)
+    clock.append(loop.runner.clock)
+    state = loop.parts.run(Memory())
+    assert (state.round, made.steps, made.told) == (0, steps, 0)
+    assert [n["text"] for n in told.named("note")] == ["round 1 is left out: the CPU time is up"]
+
+
+def test_nothing_is_learned_once_the_cpu_seconds_are_used():
+    data = {
+        "problem": "isosceles",
+        "n": 4,
+        "sizes": [4],
+        "seeding": {"method": "greedy", "count": 20},
+        "search": {"improve": "repair", "batches": 0},
+        "compute": {"workers": 1},
+    }
+    made = Dear([Clock()], "")
+    loop = Loop(configured(data), generator=made)
+    seeded = loop.seed()
+    assert loop.next(seeded).round == made.told == 1
+    assert not loop.runner.clock.cut_short
+    loop.runner.clock = Clock(cpu=1.0)
+    loop.runner.clock.add(2.0)
+    assert loop.next(seeded).round == made.told == 1
+    assert loop.runner.clock.cut_short  # so the run is not called reproducible

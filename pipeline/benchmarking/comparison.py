@@ -62,8 +62,9 @@ class Comparison:
     measure: str = "best"
 
     def sentences(self) -> list[tuple[int | None, str]]:
-        """Return each verdict with its size, None for all sizes together."""
-        return [
+        """Return what is to be said of each size; last, with None, of all sizes together."""
+        early = [(size.n, size.too_early) for size in self.sizes if size.too_early]
+        return early + [
             (n, ("" if n else "all sizes: ") + verdict(arm, self.control, pairs))
             for n, arm, pairs in verdicts(self.sizes)
         ]

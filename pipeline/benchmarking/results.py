@@ -56,6 +56,11 @@ class Result:
         held = self.kept[-1].histogram if self.kept else {}
         return sum(number for key, number in held.items() if int(key) >= score)
 
+    def reached_at_once(self, score: float) -> bool:
+        """Tell whether a score was there in round 0, before a generator was asked."""
+        first = next((step.origin for step in self.trace if step.score >= score), "")
+        return first in ("seed", "import")
+
     def within(self, budget: float) -> "Result":
         """Return what was found by the time that CPU seconds were used; 0 if that was nothing.
 

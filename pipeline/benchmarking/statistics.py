@@ -127,6 +127,7 @@ class ArmSummary:
     arm: str
     results: tuple[Result, ...]  # by rng seed
     reached: int | None  # runs that reached the target; None where there is no target
+    reached_at_once: int  # runs that did so in round 0
     # Median CPU seconds to the control's median best; infinity where most runs never had it.
     cpu_to_control_median: float
     pairs: Pairs | None  # None for the control itself
@@ -153,6 +154,16 @@ class SizeSummary:
     control_median: int | None  # its median best (the lower one of an even number)
     arms: tuple[ArmSummary, ...]
 
+    @property
+    def too_early(self) -> str:
+        """Say in how many runs the target was reached before a generator had a part in it."""
+        early = [(each.arm, each.reached_at_once, len(each.results)) for each in self.arms]
+        found = [f"{arm} in {many} of {runs} runs" for arm, many, runs in early if many]
+        if not found:
+            return ""
+        what = f"{self.target} was reached in round 0, before a generator was asked"
+        return f"{what}: {', '.join(found)}."
+
 
 def summary(
     results: Sequence[Result],
@@ -176,6 +187,7 @@ def summary(
             arm=arm,
             results=tuple(runs),
             reached=None if target is None else sum(r.score >= target for r in runs),
+            reached_at_once=0 if target is None else sum(r.reached_at_once(target) for r in runs),
             cpu_to_control_median=math.inf
             if middle is None
             else statistics.median(r.reached(middle) for r in runs),
