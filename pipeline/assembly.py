@@ -65,7 +65,8 @@ def build(
     check_memory(problem, config)
     clock = Clock(config.budget.time, config.budget.cpu, spent)
     generates = config.generator != "none"
-    limit = TimeLimit(clock, generates)
+    aim = "the model was trained" if config.has_model else "the generator was asked"
+    limit = TimeLimit(clock, generates, aim)
     callbacks = CallbackList([limit])
     engine = Engine(problem, config, executor, clock, callbacks, arrays)
     made = generator or make_generator(config, engine.runner.mask)

@@ -9,14 +9,14 @@ from pipeline.core.population import Population
 from pipeline.engine.engine import Engine
 from pipeline.generators.base import Generator
 from pipeline.state import State, assess
-from pipeline.stopping import StoppingRule, TimeLimit, TimeUp
+from pipeline.stopping import AnyOf, TimeLimit, TimeUp
 
 
 def run(
     engine: Engine,
     generator: Generator,
     store: "Store",
-    stop: StoppingRule,
+    stop: AnyOf,
     callbacks: CallbackList,
     limit: TimeLimit,
 ) -> State:
@@ -25,7 +25,7 @@ def run(
     Args:
         limit: ends a round that cannot end in time; such a round never happened.
     """
-    state = store.load(engine, generator)
+    state = before = store.load(engine, generator)
     callbacks.on_start(state)
     if state is None or not stop(state):
         engine.warm_up()
@@ -41,6 +41,9 @@ def run(
         state = new
         store.commit(state, generator)
         callbacks.on_round(state, time.monotonic() - began, engine.runner.clock.cpu())
+    else:
+        if state is not before and (why := stop.why(state)):
+            callbacks.on_note(why)
     assert state is not None  # the seeding is never left out
     callbacks.on_end(state)
     return state

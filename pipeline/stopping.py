@@ -41,6 +41,10 @@ class Target:
     def __call__(self, state: State) -> bool:
         return len(state.pool) > 0 and state.best() >= self.score
 
+    def why(self, state: State) -> str:
+        """Say that it is reached."""
+        return f"ended: the target {self.score} is reached (by default what is proved the most)"
+
 
 class AnyOf:
     """Stop as soon as one of several rules says so."""
@@ -50,6 +54,12 @@ class AnyOf:
 
     def __call__(self, state: State) -> bool:
         return any(rule(state) for rule in self.rules)
+
+    def why(self, state: State) -> str:
+        """Return why a run has ended, where a rule has something to say of it; or nothing."""
+        rules = [rule for rule in self.rules if rule(state)]
+        told = (rule.why(state) for rule in rules if isinstance(rule, Target | TimeLimit))
+        return next(filter(None, told), "")
 
 
 class Clock:
@@ -132,13 +142,14 @@ class TimeLimit(Callbacks):
     #: Steps, and seconds, of a stage after which the time of the rest is estimated.
     _STEPS, _SECONDS = 20, 1.0
 
-    def __init__(self, clock: Clock, generates: bool) -> None:
+    def __init__(self, clock: Clock, generates: bool, aim: str = "the generator was asked") -> None:
         """Watch a clock.
 
         Args:
             generates: whether rounds have candidates.
+            aim: what comes after the seeding, for a message.
         """
-        self._clock, self._generates = clock, generates
+        self._clock, self._generates, self._aim = clock, generates, aim
         self._inside = self._asking = False
         self._stage, self._total, self._began = "", 0, 0.0
         self._longest = 0.0
@@ -146,6 +157,13 @@ class TimeLimit(Callbacks):
     def __call__(self, state: State) -> bool:
         """Tell whether a limit is passed, or the next round would pass one."""
         return self._clock.left() < self._longest or self._clock.cpu_left() < 0
+
+    def why(self, state: State) -> str:
+        """Say that the seeding took all of it, where a generator was to be asked."""
+        if state.round or not self._generates:
+            return ""
+        what = "CPU time" if self._clock.cpu_left() < 0 else "time"
+        return f"the {what} was up in round 0, before {self._aim}"
 
     def on_round_start(self, number: int) -> None:
         """From now on a round that cannot end in time is dropped; the seeding never is."""

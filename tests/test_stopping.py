@@ -118,3 +118,36 @@ def test_nothing_is_learned_once_the_cpu_seconds_are_used():
     loop.runner.clock.add(2.0)
     assert loop.next(seeded).round == made.told == 1
     assert loop.runner.clock.cut_short  # so the run is not called reproducible
+
+
+@pytest.mark.parametrize(
+    ("generator", "budget", "told"),
+    [
+        ("gpt", {"cpu": 1e-6}, ["the CPU time was up in round 0, before the model was trained"]),
+        (
+            "perturb",
+            {"cpu": 1e-6},
+            ["the CPU time was up in round 0, before the generator was asked"],
+        ),
+        ("none", {"cpu": 1e-6}, []),
+        (
+            "perturb",
+            {"target": 1},
+            ["ended: the target 1 is reached (by default what is proved the most)"],
+        ),
+        ("none", {"rounds": 0}, []),
+    ],
+)
+def test_a_run_that_ends_before_its_rounds_are_played_says_why(generator, budget, told):
+    data = {
+        "problem": "isosceles",
+        "n": 4,
+        "sizes": [4],
+        "generator": generator,
+        "seeding": {"method": "greedy", "count": 20},
+        "budget": {"rounds": 3, **budget},
+        "compute": {"workers": 1, "device": "cpu"},
+    }
+    heard = Told()
+    Loop(configured(data), told=heard).parts.run(Memory())
+    assert [note["text"] for note in heard.named("note")] == told
