@@ -197,7 +197,7 @@ def _notes(problem: Problem, n: int) -> Iterator[Check]:
         yield Check(one.what, sizes, "", one.text, one.numbers)
 
 
-def _wrong(check: Callable[[], None]) -> str:
+def _wrong(check: Callable[[], object]) -> str:
     """Return what a check finds wrong; empty for nothing."""
     try:
         check()

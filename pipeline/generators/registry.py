@@ -2,7 +2,7 @@
 
 import inspect
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -160,7 +160,7 @@ def generator_of(given: Any) -> Generator | None:
     """
     if given is None or isinstance(given, str):
         return None
-    made = _made(given, given.__name__) if inspect.isclass(given) else given
+    made = _made(given, given.__name__) if _is_generator(given) else given
     if not isinstance(made, Generator):
         raise UsageError(
             f"generator must be a name, FILE.py:CLASS or a pipeline.Generator, got {given!r}"
@@ -180,5 +180,5 @@ def name_of(given: object) -> str:
     return f"{named}:{cls.__name__}"
 
 
-def _is_generator(value: Any) -> bool:
+def _is_generator(value: Any) -> TypeGuard[type[Generator]]:
     return inspect.isclass(value) and issubclass(value, Generator) and not inspect.isabstract(value)
