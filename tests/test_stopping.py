@@ -37,18 +37,19 @@ def test_watching_others_keeps_what_the_first_have_spent():
 
 
 def test_training_and_sampling_end_with_the_cpu_seconds_and_search_keeps_what_it_found():
-    clock = Clock(cpu=50)
+    clock, spent = Clock(cpu=50), [0.0]
+    clock.watch(lambda: spent[0])
     limit = TimeLimit(clock, generates=True)
     limit.on_round_start(0)
     limit.on_stage("seed", 9)
-    clock.add(100.0)
+    spent[0] += 100.0
     limit.on_progress(1)  # the seeding is never dropped
     clock.start()
     limit.on_round_start(1)
     limit.on_stage("train", 9)
     limit.on_progress(1)
     limit.on_stage("improve", 9)
-    clock.add(100.0)
+    spent[0] += 100.0
     limit.on_progress(1)
     limit.on_stage("explore", 9)
     limit.on_round_start(2)
@@ -62,14 +63,14 @@ def test_training_and_sampling_end_with_the_cpu_seconds_and_search_keeps_what_it
 class Dear(Generator):
     """Needs many CPU seconds in ask, or leaves none for tell."""
 
-    def __init__(self, clock: list[Clock], stage: str) -> None:
-        self.clock, self.stage, self.steps, self.told = clock, stage, 0, 0
+    def __init__(self, stage: str) -> None:
+        self.stage, self.steps, self.told, self.spent = stage, 0, 0, 0.0
 
     def ask(self, state: Any) -> Any:
         if self.stage:
             self.callbacks.on_stage(self.stage, 100)
         for step in range(100):
-            self.clock[0].add(1000.0)
+            self.spent += 1000.0
             self.steps += 1
             if self.stage:
                 self.callbacks.on_progress(step)
@@ -91,10 +92,9 @@ def test_a_generator_of_ones_own_is_stopped_at_the_budget_of_cpu_seconds(stage, 
         "budget": {"rounds": 3, "cpu": 4500.0},
         "compute": {"workers": 1},
     }
-    clock: list[Clock] = []
-    made, told = Dear(clock, stage), Told()
+    made, told = Dear(stage), Told()
     loop = Loop(configured(data), told=told, generator=made)
-    clock.append(loop.runner.clock)
+    loop.runner.clock.watch(lambda: made.spent)
     state = loop.parts.run(Memory())
     assert (state.round, made.steps, made.told) == (0, steps, 0)
     assert [n["text"] for n in told.named("note")] == ["round 1 is left out: the CPU time is up"]
@@ -109,13 +109,15 @@ def test_nothing_is_learned_once_the_cpu_seconds_are_used():
         "search": {"improve": "repair", "batches": 0},
         "compute": {"workers": 1},
     }
-    made = Dear([Clock()], "")
+    made = Dear("")
     loop = Loop(configured(data), generator=made)
     seeded = loop.seed()
     assert loop.next(seeded).round == made.told == 1
     assert not loop.runner.clock.cut_short
     loop.runner.clock = Clock(cpu=1.0)
-    loop.runner.clock.add(2.0)
+    spent = [0.0]
+    loop.runner.clock.watch(lambda: spent[0])
+    spent[0] = 2.0
     assert loop.next(seeded).round == made.told == 1
     assert loop.runner.clock.cut_short  # so the run is not called reproducible
 
