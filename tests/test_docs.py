@@ -204,7 +204,7 @@ def test_the_values_it_calls_proved_are_proved_again(saved):
 # -------------------------------------------------------------------------- made from the program
 
 
-@pytest.mark.parametrize("name", ["model-isosceles", "model-no-3-in-line"])
+@pytest.mark.parametrize("name", ["model-isosceles", "model-no-3-in-line", "model-permanents"])
 def test_every_arm_of_a_comparison_that_a_page_names_has_a_configuration(name):
     assert f"benchmarks/{name}.toml" in PAGES["comparison"]
     data = tomllib.loads((ROOT / "benchmarks" / f"{name}.toml").read_text(encoding="utf-8"))
