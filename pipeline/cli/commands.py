@@ -78,7 +78,7 @@ def cli() -> None:
     """Search for extremal constructions: local search, and a GPT that learns from the best.
 
     \b
-    pipeline run isosceles --n 16      the whole loop, about a minute on two cores
+    pipeline run isosceles --n 16      the whole loop, a minute or two on two cores
     pipeline search isosceles --n 48 --time 30
     pipeline resume latest --rounds +2
     pipeline hist latest
