@@ -66,7 +66,7 @@ def main() -> None:
         shown[n] = cells[cells.any(axis=1)]
         scores = problem.evaluate(shown[n], n)
         print(f"shown of n={n}: {len(shown[n])}, mean {scores.mean():.1f}, max {scores.max()}")
-    features = next(iter(boards.values())).told
+    features = next(iter(boards.values())).feature_count
     model = Policy(PolicyConfig(features), seed=options.seed)
     began = time.process_time()
     steps = TrainConfig(steps=options.steps, evaluate_every=50)

@@ -112,7 +112,7 @@ def test_a_training_step_of_the_vision_transformer_stays_on_the_device(bias):
 def test_a_training_step_of_the_policy_stays_on_the_device():
     board = OrbitGrid(PROBLEM, 6)
     with ELSEWHERE:
-        model = Policy(PolicyConfig(board.told, 2, 16), seed=None)
+        model = Policy(PolicyConfig(board.feature_count, 2, 16), seed=None)
     shown = policy.example(board, pack(SETS), np.random.default_rng(0))
     trained(model, policy.next_loss(model, shown).mean())
 

@@ -128,7 +128,7 @@ def test_features_are_finite_and_as_many_as_told(where):
     sets = board.holding(grown(board, 4))
     features = board.features(sets, sets.free())
     assert features.dtype == np.float32
-    assert features.shape == (sets.free().sum(), board.told)
+    assert features.shape == (sets.free().sum(), board.feature_count)
     assert np.isfinite(features).all()
     assert np.abs(features).max() < 50
 
@@ -178,7 +178,7 @@ def test_an_example_shows_a_part_and_asks_for_the_rest():
 
 def test_samples_are_valid_maximal_and_the_same_for_the_same_seed():
     board, problem = board_of("isosceles"), load_problem("isosceles")
-    model = Policy(PolicyConfig(board.told, 2, 16), seed=3)
+    model = Policy(PolicyConfig(board.feature_count, 2, 16), seed=3)
     members = fill(model, board, 40, seed=1, batch=16)
     assert problem.validate(board.cells(members), 9).all()
     assert not board.free(members).any()
@@ -196,7 +196,7 @@ def test_a_policy_learns_what_good_sets_have_in_common():
         for k in (0, 3):
             row[rng.permutation(np.flatnonzero(board.places[:, 1] == k))[:2]] = True
     assert load_problem("no-3-in-line").validate(board.cells(shown), 4).all()
-    model = Policy(PolicyConfig(board.told, 2, 16), seed=0)
+    model = Policy(PolicyConfig(board.feature_count, 2, 16), seed=0)
     before = fill(model, board, 100, seed=0)[:, outer].sum()
     how = TrainConfig(steps=60, batch=16, learning_rate=1e-2, warmup=5, patience=0, holdout=0.0)
     result = train(model, {4: board}, {4: board.cells(shown)}, how, seed=0)
@@ -260,6 +260,11 @@ def test_its_samples_are_valid_and_it_asks_for_a_temperature_of_its_own():
     assert state.stats["validity"] == 1
     assert state.stats["temperature"] == 0.25
     assert loop_of(sample={"temperature": 0.7}).rounds(1)[-1].stats["temperature"] == 0.7
+
+
+def test_samples_that_may_violate_something_are_refused():
+    with pytest.raises(UsageError, match=r"leave sample\.masked at true"):
+        loop_of(sample={"masked": False})
 
 
 def test_it_learns_from_the_whole_orbits_of_sets_that_hold_more():

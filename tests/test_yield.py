@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from pipeline.benchmarking.experiment import Arm, Plan
-from pipeline.benchmarking.results import Kept, Result, Step, read_result, write_result
+from pipeline.benchmarking.results import Kept, Result, Step, _trace, read_result, write_result
 from pipeline.benchmarking.statistics import compared_by_yield, summary
 from pipeline.errors import UsageError
 from pipeline.plugins import load_problem
@@ -55,6 +55,15 @@ def test_what_a_run_kept_is_stored_with_its_result(tmp_path):
     one = result("a", 0, FEW, MANY)
     write_result(tmp_path / "one.json", one)
     assert read_result(tmp_path / "one.json") == one
+
+
+def test_the_best_of_scores_below_zero_is_followed_too():
+    scores = [-9, -4, -6, -2]
+    events = [
+        {"event": "best", "n": 6, "score": score, "cpu": float(cpu), "origin": "search"}
+        for cpu, score in enumerate(scores)
+    ]
+    assert [step.score for step in _trace(events, 6, -2)] == [-9, -4, -2]
 
 
 def plan(**changes: Any) -> Plan:

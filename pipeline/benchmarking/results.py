@@ -113,7 +113,7 @@ def _trace(events: Sequence[dict[str, Any]], n: int, score: int) -> tuple[Step, 
     bests = [e for e in events if e.get("event") == "best" and e.get("n") == n]
     steps: list[Step] = []
     for e in sorted(bests, key=lambda e: e["cpu"]):
-        if (steps[-1].score if steps else -1) < e["score"] <= score:
+        if e["score"] <= score and (not steps or steps[-1].score < e["score"]):
             steps.append(Step(round(float(e["cpu"]), 3), int(e["score"]), str(e.get("origin"))))
     return tuple(steps)
 

@@ -14,13 +14,13 @@ from pipeline.core.jit import kernel
 from pipeline.engine.set_batch import set_of
 from pipeline.engine.state import CHOICES, conflicts_added, join, leave
 
-# Offsets that are told apart, at most; and how far they reach, by the number of coordinates.
+# How far the offsets reach whose elements are counted, by the number of coordinates.
 _REACH = {1: 8, 2: 3, 3: 1}
 # Steps over which the nearness to an end of an axis falls by e.
 _NEAR = 2.0
-# Where what is larger is cut off: spreads from the mean, and elements that are counted.
+# What is larger is cut off here: spreads from the mean, and counts of elements.
 _FAR = 4
-# Coordinates of which all products of two are told.
+# With at most so many coordinates, all products of two are features.
 _FEW = 4
 
 
@@ -60,7 +60,8 @@ def describe(space, states, free, geometry, blocks, before, counts):
         states: B sets, from which nothing is taken in the end.
         free: bool ``(B, M)``.
         geometry: a ``Geometry``.
-        blocks: whether to count the first two, which costs two joins for each choice.
+        blocks: whether to count the first two, which costs two joins for each choice. Both are
+            lower bounds in a space that is not exact.
         before: int64 ``(M,)``, scratch.
     """
     at, d = 0, geometry.coords.shape[1]
@@ -142,7 +143,7 @@ def _places(geometry: Geometry, ground: GroundSet) -> np.ndarray:
     """Return float64 ``(M, P)``: where each choice lies, by its first element, and its share."""
     sizes = np.diff(geometry.start)
     share = (sizes / sizes.max())[:, None]
-    if geometry.graph:  # no vertex is like no other
+    if geometry.graph:  # all vertices are alike
         return share
     coords = geometry.coords[geometry.elements[geometry.start[:-1]]].astype(np.float64)
     low, high = geometry.coords.min(axis=0), geometry.coords.max(axis=0)

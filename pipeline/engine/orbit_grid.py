@@ -95,7 +95,7 @@ class OrbitGrid:
         return self.cells(np.minimum.reduceat(inside, space.start[:-1], axis=1))
 
     @property
-    def told(self) -> int:
+    def feature_count(self) -> int:
         """How many features a choice has, F."""
         none = np.zeros((0, counted(self.geometry)), np.int32)
         free, sizes = np.zeros((1, len(self)), np.bool_), np.zeros(1, np.int64)

@@ -8,48 +8,36 @@ import numpy as np
 from pipeline.callbacks import Callbacks
 from pipeline.config import Config
 from pipeline.core.population import Population
-from pipeline.engine.orbit_grid import OrbitGrid
 from pipeline.errors import UsageError
-from pipeline.generators.model import ModelGenerator
+from pipeline.generators.orbit_filler import OrbitFiller
 from pipeline.model import checkpoint, policy
-from pipeline.model.feedback import FeedbackResult
 from pipeline.model.policy import Policy, PolicyConfig
 from pipeline.model.train import TrainResult
 from pipeline.problem import Problem
 
 
-class PolicyGenerator(ModelGenerator):
+class PolicyGenerator(OrbitFiller):
     """A policy on features of the orbits of a symmetry class.
 
     It learns from the whole orbits of a construction, whatever else that holds.
-
-    Args:
-        mask: bool ``(m,)``, the elements that may be used at size n; None for all.
     """
 
     model: Policy
     usual_temperature = 0.25
-
-    def __init__(self, mask: np.ndarray | None = None) -> None:
-        self._mask = mask
+    on_tables = True
 
     def setup(self, problem: Problem, config: Config, callbacks: Callbacks) -> None:
-        """Lay out the orbit grids of the run.
+        """Lay out the orbit grids of the run, and find the model's shape.
 
         Raises:
-            UsageError: a symmetry class that no construction can have, a shape or a device.
+            UsageError: a symmetry class, shape or device that cannot be had, or invalid samples.
         """
         super().setup(problem, config, callbacks)
-        symmetry, table_bytes = config.symmetry or "trivial", config.search.table_bytes
-        self.boards = {
-            n: OrbitGrid(problem, n, symmetry, self._mask if n == config.n else None, table_bytes)
-            for n in self.grounds
-        }
+        if not config.sample.masked:
+            raise UsageError(
+                "the policy knows only what violates nothing; leave sample.masked at true"
+            )
         self._shape()
-
-    @property
-    def manner(self) -> str:
-        return f"as orbits of the symmetry {self.config.symmetry or 'trivial'!r}"
 
     def readable(self, cells: np.ndarray, n: int) -> np.ndarray:
         return np.asarray(self.boards[n].cores(cells).any(axis=1))
@@ -82,12 +70,9 @@ class PolicyGenerator(ModelGenerator):
         )
         return board.cells(members), np.ones(len(members), np.bool_)
 
-    def feedback(self, cells: np.ndarray, scores: np.ndarray) -> FeedbackResult:
-        raise UsageError("feedback needs the generator 'gpt'")
-
     def read(self, path: Path) -> Policy:
         return checkpoint.load_policy(path, self._shape(), self.device)
 
     def _shape(self) -> PolicyConfig:
         model, board = self.config.model, self.boards[self.config.n]
-        return PolicyConfig(board.told, model.layers, model.width)
+        return PolicyConfig(board.feature_count, model.layers, model.width)

@@ -9,48 +9,27 @@ import numpy as np
 from pipeline.callbacks import Callbacks
 from pipeline.config import Config
 from pipeline.core.population import Population
-from pipeline.engine.orbit_grid import OrbitGrid
-from pipeline.errors import UsageError
-from pipeline.generators.model import ModelGenerator
+from pipeline.generators.orbit_filler import OrbitFiller
 from pipeline.model import checkpoint, masked_decoding
 from pipeline.model.attention_bias import among
-from pipeline.model.feedback import FeedbackResult
 from pipeline.model.train import TrainResult
 from pipeline.model.vision import View, Vision, VisionConfig, view
 from pipeline.problem import Problem
 
 
-class VisionGenerator(ModelGenerator):
-    """A vision transformer on the orbits of a symmetry class.
-
-    Args:
-        mask: bool ``(m,)``, the elements that may be used at size n; None for all.
-    """
+class VisionGenerator(OrbitFiller):
+    """A vision transformer on the orbits of a symmetry class."""
 
     model: Vision
 
-    def __init__(self, mask: np.ndarray | None = None) -> None:
-        self._mask = mask
-
     def setup(self, problem: Problem, config: Config, callbacks: Callbacks) -> None:
-        """Lay out the orbit grids of the run.
+        """Lay out the orbit grids of the run, and find the model's shape.
 
         Raises:
-            UsageError: a symmetry class that no construction can have, a shape or a device.
+            UsageError: a symmetry class, shape or device that cannot be had.
         """
         super().setup(problem, config, callbacks)
-        if config.feedback.kind != "none":
-            raise UsageError("feedback needs the generator 'gpt'; set feedback.kind to 'none'")
-        symmetry = config.symmetry or "trivial"
-        self.boards = {
-            n: OrbitGrid(problem, n, symmetry, self._mask if n == config.n else None)
-            for n in self.grounds
-        }
         self._shape()
-
-    @property
-    def manner(self) -> str:
-        return f"as orbits of the symmetry {self.config.symmetry or 'trivial'!r}"
 
     def readable(self, cells: np.ndarray, n: int) -> np.ndarray:
         return self.boards[n].readable(cells)
@@ -89,9 +68,6 @@ class VisionGenerator(ModelGenerator):
             progress=self.sampled,
         )
         return self.boards[n].cells(members), np.ones(len(members), np.bool_)
-
-    def feedback(self, cells: np.ndarray, scores: np.ndarray) -> FeedbackResult:
-        raise UsageError("feedback needs the generator 'gpt'")
 
     def read(self, path: Path) -> Vision:
         return checkpoint.load_vision(path, self._shape(), self.device)
