@@ -35,9 +35,9 @@ def _needs(m: int, config: Config) -> dict[str, int]:
     needs = seeds | {f"sample.count = {count:,}": count * m}
     if not config.has_model:
         return needs
-    # Weights, their gradients and the two moments of AdamW, in float32.
+    # Weights, their gradients and the momentum of Muon, in float32.
     weights = 12 * model.layers * model.width**2
-    needs[f"model.layers = {model.layers}, model.width = {model.width:,}"] = 16 * weights
+    needs[f"model.layers = {model.layers}, model.width = {model.width:,}"] = 12 * weights
     # A construction has some sqrt(m) elements; each is a row of numbers between any two blocks.
     row = 4 * math.isqrt(m) * model.layers * model.width
     train, batch = config.train, min(config.sample.batch, count)

@@ -131,7 +131,7 @@ def test_tasks_and_an_experiment_of_the_lab_are_as_the_schemas_say(cli, monkeypa
     alone = [entry for entry in found if not entry.tasks]
     monkeypatch.setattr(registry, "entries", lambda scale: few + alone)
     monkeypatch.setattr("pipeline.lab.text._BUDGETS", {"small": budget})
-    done = cli("lab", "all", "--only", "one-2,gcd,text", "--json")
+    done = cli("lab", "all", "--only", "one-2,gcd,text", "--jobs", 1, "--json")
     assert done.code == 0, done.err
     check("lab all", json.loads(done.out))
     done = cli("lab", "run", "text", "--json")

@@ -297,15 +297,15 @@ def test_a_table_of_all_goes_on_where_it_was_stopped(cli, root, monkeypatch):
         return found
 
     monkeypatch.setattr(registry, "entries", small)
-    words = ["lab", "all", "--only", "one-2,modular-addition"]
+    words = ["lab", "all", "--only", "one-2,modular-addition", "--jobs", "1", "--seeds", "2"]
     done = cli(*words, "-o", root / "table.md")
     assert done.code == 0, done.err
     made = lab_runs(root)
-    assert len(made) == 3
+    assert len(made) == 6
     table = (root / "table.md").read_text()
     assert table.endswith(done.out)
     assert done.out.count("\n") == 5
-    assert "`pipeline lab all --only one-2,modular-addition` made this table" in table
+    assert f"`pipeline {' '.join(words)}` made this table" in table
     assert "an attention map" in table
     assert json.loads(cli(*words, "--json").out)["rows"][0]["name"] == "one-2"
     assert lab_runs(root) == made
@@ -330,8 +330,8 @@ def test_an_experiment_brings_its_own_rows(cli, root, monkeypatch):
     assert done.code == 0, done.err
     assert "small 3" in done.out
     assert "abc" in done.out
-    done = cli("lab", "all", "--only", "text", "--seed", "3")
-    assert "| **mine** | small 3 | - | - | - | none | 3 |" in done.out
+    done = cli("lab", "all", "--only", "text", "--jobs", "1")
+    assert "| **mine** | small 0 | - | - | - | none | 0 |" in done.out
     assert "has its own budget" in cli("lab", "run", "text", "--steps", "3").error
     assert "keeps no model" in cli("lab", "attention", "latest").error
 
@@ -353,6 +353,8 @@ def test_an_experiment_brings_its_own_rows(cli, root, monkeypatch):
         (["sweep", "text", "--weight-decay", "0"], "sweep over a task"),
         (["sweep", "one-2", "--weight-decay", "a"], "write numbers as"),
         (["all", "--only", "one-3"], "did you mean 'one-2'"),
+        (["all", "--seeds", "0"], "--seeds 0: give at least 1"),
+        (["all", "--only", "one-2", "--jobs", "0"], "--jobs 0: name a number from 1"),
     ],
 )
 def test_a_wrong_word_is_one_line_and_leaves_nothing(cli, root, words, said):

@@ -204,9 +204,10 @@ class ModelConfig(Section, frozen=True):
 
 
 class TrainConfig(Section, frozen=True):
-    """How the model is trained in each round: AdamW, warm-up, cosine decay, early stopping."""
+    """How the model is trained in each round: Muon and AdamW, warm-up, cosine decay, early
+    stopping."""
 
-    steps: Annotated[int, key("steps", ge=1, le=_MANY)] = 500
+    steps: Annotated[int, key("steps", ge=1, le=_MANY)] = 400
     """A round trains for at most this many optimiser steps."""
     batch: Annotated[int, key("constructions", ge=1, le=_LARGE)] = 64
     """A training step sees this many constructions."""

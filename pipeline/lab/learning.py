@@ -171,7 +171,7 @@ def learn(
         found["errors"] = {
             "unfinished": float(1 - whole.mean()),
             "other length": float((whole & ~task.fitting(written)).mean()),
-            **task.mistakes(written[whole]),
+            **(task.mistakes(written[whole]) if whole.any() else {}),
         }
         found["novel"] = _novel(train, written[good])
         texts = task.write(written[:_SHOWN])

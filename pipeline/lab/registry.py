@@ -57,11 +57,11 @@ class Entry:
 #: makemore's own default model and training, as in the lecture.
 _LECTURE = Budget(strings=100_000, layers=4, width=64, steps=15_000, learning_rate=5e-4)
 _FIVE = {
-    "1": ("s[18]=s[47]", 0.99, 2500),
-    "2": ("s[18]=s[-21]", 0.54, 2500),
-    "3": ("s[-1]=s[-2]", 0.90, 2500),
-    "4": ("s[18]=s[39],s[31]=s[44],s[4]=s[28]", 0.99, 3500),
-    "5": ("s[18]=s[39],s[31]=s[44],s[4]=s[-28]", 0.51, 3500),
+    "1": ("s[18]=s[47]", 0.99),
+    "2": ("s[18]=s[-21]", 0.54),
+    "3": ("s[-1]=s[-2]", 0.90),
+    "4": ("s[18]=s[39],s[31]=s[44],s[4]=s[28]", 0.99),
+    "5": ("s[18]=s[39],s[31]=s[44],s[4]=s[-28]", 0.51),
 }
 _ADDS = "27k parameters, an hour: vaguely like addition; 400k, a day: all shown rows right"
 #: "5" says "five" to nobody: digits and the comma under other signs, in no order.
@@ -73,7 +73,7 @@ def entries(scale: str = "small") -> list[Entry]:
     """Return all there is, in the lecture's order, with the sizes and budgets of a scale.
 
     "lecture" is as large as the lecture's own, hours each on a CPU; "small" is what one core does
-    in a minute or two: shorter trainings of smaller models, and strings of 50 to 64 for the five
+    in a minute to five: shorter trainings of smaller models, and strings of 50 to 64 for the five
     rules.
 
     Raises:
@@ -86,7 +86,7 @@ def entries(scale: str = "small") -> list[Entry]:
         return small if scale == "small" else lecture
 
     fibonacci = budget(
-        Budget(steps=2500, width=32, batch=64),
+        Budget(steps=4000, layers=3, width=64, batch=64),
         Budget(layers=8, width=64, steps=150_000, batch=128, learning_rate=1e-3),
     )
     p = 23 if scale == "small" else 97
@@ -128,7 +128,7 @@ def entries(scale: str = "small") -> list[Entry]:
                 (*"012",),
                 15,
                 chance=0.38,  # (1 - 1/n)^(n - 1): a 2 as often as in the data, at random
-                budget=budget(Budget(steps=800)),
+                budget=budget(Budget(steps=1500)),
                 counts=(1,),
                 shortest=10,
             )
@@ -141,7 +141,7 @@ def entries(scale: str = "small") -> list[Entry]:
                 (*"012",),
                 40,
                 chance=0.55,  # (1 + 1/2) / e: the number of 2s nearly Poisson's, of mean 1
-                budget=budget(Budget(steps=1500)),
+                budget=budget(Budget(steps=2500)),
                 counts=(0, 2),
                 shortest=30,
             )
@@ -179,7 +179,7 @@ def entries(scale: str = "small") -> list[Entry]:
                 28,
                 chance=0.0,
                 budget=budget(
-                    Budget(steps=2500, layers=3, width=48, batch=64),
+                    Budget(steps=4000, layers=3, width=64, batch=64),
                     Budget(layers=6, width=96, steps=150_000, batch=64, learning_rate=1e-3),
                 ),
                 terms=5,
@@ -194,7 +194,7 @@ def entries(scale: str = "small") -> list[Entry]:
                 64,
                 chance=0.0,
                 side=8,
-                budget=budget(Budget(steps=1500, width=48)),
+                budget=budget(Budget(steps=2500, width=48)),
                 squares=(16, 25),
             )
         ),
@@ -207,7 +207,7 @@ def entries(scale: str = "small") -> list[Entry]:
                 3 * len(str(most)) + 2,
                 chance=0.07,  # the commonest gcd, 12, whatever the numbers
                 budget=budget(
-                    Budget(steps=2500, width=48, batch=64),
+                    Budget(steps=4000, layers=3, width=64, batch=64),
                     Budget(layers=4, width=128, steps=150_000, batch=128, learning_rate=1e-3),
                 ),
                 terms=3,
@@ -258,7 +258,7 @@ def _alone(task: Task) -> Entry:
 
 
 def _five(rule: str, scale: str) -> Equal:
-    text, figure, steps = _FIVE[rule]
+    text, figure = _FIVE[rule]
     pairs = parse_pairs(text)
     return Equal(
         "five-rules",
@@ -268,7 +268,7 @@ def _five(rule: str, scale: str) -> Equal:
         64 if scale == "small" else 200,
         chance=0.5 ** len(pairs),
         figure=figure,
-        budget=Budget(steps=steps, batch=16) if scale == "small" else _LECTURE,
+        budget=Budget(steps=2500, batch=16) if scale == "small" else _LECTURE,
         pairs=pairs,
         shortest=50,
     )

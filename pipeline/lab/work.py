@@ -1,15 +1,17 @@
 """Lab runs from what is asked to a folder with all that came of it, and the rows of tables."""
 
 import hashlib
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
 
-from pipeline.callbacks import Callbacks
+from pipeline.callbacks import CallbackList, Callbacks
 from pipeline.errors import RunError, UsageError
 from pipeline.lab.folder import LabRun, finished
 from pipeline.lab.learning import learn
@@ -17,7 +19,9 @@ from pipeline.lab.own import Own
 from pipeline.lab.registry import Entry, find
 from pipeline.lab.task import Budget, Task
 from pipeline.model.checkpoint import load_model, save_model
+from pipeline.model.device import prepare
 from pipeline.model.gpt import GPT
+from pipeline.storage.event_log import EventLog
 
 _AVERAGED = 200  # strings that an attention map is averaged over
 _SEED = 7_000_000  # those strings are drawn apart from all that is trained and tested on
@@ -69,6 +73,7 @@ def perform(
     if before is not None:
         return before
     run = LabRun.create(root, what, command)
+    callbacks = CallbackList([EventLog(run), callbacks])
     if begun is not None:
         begun(run)
     if entry.tasks is None:
@@ -103,6 +108,26 @@ def perform(
     )
     run.finish(found | {"title": task.title, "lecture": task.lecture, "chance": task.chance})
     return run
+
+
+def carry_out(job: tuple[dict[str, Any], Path, list[str]]) -> Path:
+    """Do what is `asked` in a process of its own, if it isn't done yet; return its folder.
+
+    Args:
+        job: what is asked, the folder of the runs, the command's words.
+    """
+    what, root, command = job
+    prepare(what["device"], threads=1)
+    entry = find(what["spec"], what["scale"], tuple(what.get("lengths", (30, 40))))
+    return perform(entry, what, root, command, Callbacks(), again=False).path
+
+
+def work_of(what: dict[str, Any]) -> float:
+    """Return about how much work what is `asked` is, to begin with the longest."""
+    if "experiment" in what:
+        return math.inf
+    budget = Budget(**what["budget"])
+    return float(budget.steps * budget.batch * budget.layers * budget.width)
 
 
 def task_of(run: LabRun, file: str | None = None) -> Task:
@@ -179,6 +204,32 @@ def rows_of(run: LabRun) -> list[dict[str, Any]]:
     ]
 
 
+def merged(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return a row for each task: of several rng seeds the medians, with the spread."""
+    by_name: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        by_name.setdefault(row["name"], []).append(row)
+    found = []
+    for several in by_name.values():
+        first = several[0]
+        if len(several) == 1:
+            found.append(first)
+            continue
+        rates = [row["success"] for row in several]
+        spread = f"{percent(median(rates))} ({percent(min(rates))} - {percent(max(rates))})"
+        forced = {k: median(row["forced"][k] for row in several) for k in first["forced"]}
+        found.append(
+            {
+                **first,
+                "measured": first["measured"].replace(percent(first["success"]), spread, 1),
+                "forced": forced,
+                "cpu_seconds": median(row["cpu_seconds"] for row in several),
+                "seed": f"{min(r['seed'] for r in several)} - {max(r['seed'] for r in several)}",
+            }
+        )
+    return found
+
+
 def percent(share: float) -> str:
     """Write a share as a percentage, 100 only where it is all."""
     shown = 100 * share
@@ -188,10 +239,10 @@ def percent(share: float) -> str:
 
 
 def markdown(rows: Sequence[dict[str, Any]]) -> str:
-    """Return rows as a table in Markdown."""
+    """Return rows as a table in Markdown, those of one task as one."""
     heads = ("task", "measured", "where the rule decides", "chance", "lecture", "budget", "seed")
     lines = [f"| {' | '.join((*heads, 'CPU s'))} |", f"|{'---|' * (len(heads) + 1)}"]
-    for row in rows:
+    for row in merged(rows):
         title = f": {row['title']}" if "title" in row else ""
         forced = ", ".join(f"{k} {percent(v)}" for k, v in row.get("forced", {}).items())
         chance = "-" if row["chance"] is None else percent(row["chance"])
@@ -229,7 +280,8 @@ are answered rightly. "Where the rule decides" is asked of the model with a true
 "decided" is how often its likeliest symbol is the one that the rule leaves; "term 4" how often all
 of that term is; "end allowed" (or "2 allowed") how much of the probability that it gives to the end
 (or to a 2) falls where the rule lets one come. "Chance" is what a model reaches that knows how
-often symbols come, and no rule. The lecture's own figures are of other budgets: a small scale that
+often symbols come, and no rule. With several rng seeds each figure is their median, with the lowest
+and the highest behind it. The lecture's own figures are of other budgets: a small scale that
 falls short of one says only what so little training does.
 
 {table}"""

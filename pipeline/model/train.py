@@ -12,17 +12,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pipeline.config import TrainConfig
-from pipeline.errors import PipelineError, RunError
+from pipeline.errors import PipelineError
 from pipeline.model.device import compiled, peak_flops, pick_dtype
 from pipeline.model.gpt import GPT
+from pipeline.model.optimizer import Optimizer
 from pipeline.model.tokens import PAD, Encoder
 
 HOLDOUT_MOST = 1000  # more would only slow the evaluations down
 _EVALUATION_ROWS = 256
-_BETAS = (0.9, 0.99)
 _FINAL_RATE = 0.1  # of the learning rate, at the end of the cosine
-_BIAS_RATE = 20  # times the learning rate, for biases of attention: scores are of order 1
-_MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 
 
 @dataclass(frozen=True)
@@ -159,7 +157,7 @@ def descend(
     optimizer_state: Mapping[str, Tensor] | None = None,
     progress: Callable[[int, int, float], None] | None = None,
 ) -> TrainResult:
-    """Train a model in place: AdamW, warm-up, cosine, early stop.
+    """Train a model in place: Muon and AdamW, warm-up, cosine, early stop.
 
     Args:
         model: a module with a ``config`` that counts ``flops``.
@@ -174,7 +172,13 @@ def descend(
         RunError: an optimiser state of another model.
         PipelineError: the loss is no longer finite.
     """
-    optimizer = _optimizer(model, config, optimizer_state, decay_embeddings)
+    optimizer = Optimizer(
+        model,
+        config.learning_rate,
+        config.weight_decay,
+        decay_embeddings=decay_embeddings,
+        state=optimizer_state,
+    )
     curve: list[tuple[int, float, float | None]] = []
     best: tuple[float, int, dict[str, Tensor], dict[str, Tensor]] | None = None
     since, stopped, step = [], False, 0
@@ -183,13 +187,11 @@ def descend(
     for step, batch in enumerate(batches, 1):
         start = time.perf_counter()
         loss, positions = loss_of(batch)
-        optimizer.zero_grad(set_to_none=True)
+        optimizer.zero_grad()
         loss.backward()
         if config.clip:
             torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
-        for group in optimizer.param_groups:
-            group["lr"] = config.learning_rate * _rate(step, config) * group["times"]
-        optimizer.step()
+        optimizer.step(_rate(step, config))
         since.append(loss.item())
         seconds += time.perf_counter() - start
         seen += positions
@@ -206,7 +208,7 @@ def descend(
             since = []
             if holdout is not None:
                 if best is None or holdout < best[0]:
-                    best = (holdout, step, _weights(model), _state(model, optimizer))
+                    best = (holdout, step, _weights(model), optimizer.state())
                 lost = sum(1 for entry in curve if entry[0] > best[1])
                 stopped = 0 < config.patience <= lost and step < config.steps
         if stopped or step == config.steps:
@@ -224,7 +226,7 @@ def descend(
         holdout_loss=holdout,
         curve=curve,
         stopped_early=stopped,
-        optimizer_state=state or _state(model, optimizer),
+        optimizer_state=state or optimizer.state(),
         tokens_per_second=rate,
         utilisation=flops * rate / peak_flops(next(model.parameters()).device, dtype),
     )
@@ -319,54 +321,6 @@ def _rate(step: int, config: TrainConfig) -> float:
         return step / config.warmup
     through = (step - config.warmup) / max(1, config.steps - config.warmup)
     return _FINAL_RATE + (1 - _FINAL_RATE) * (1 + math.cos(math.pi * min(1.0, through))) / 2
-
-
-def _optimizer(
-    model: nn.Module,
-    config: TrainConfig,
-    state: Mapping[str, Tensor] | None,
-    decay_embeddings: bool,
-) -> torch.optim.AdamW:
-    named = dict(model.named_parameters())
-    kinds = () if decay_embeddings else (nn.Embedding,)
-    embeddings = tuple(f"{k}." for k, part in model.named_modules() if isinstance(part, kinds))
-    bias = {name for name, p in named.items() if name.endswith(".bias") and p.ndim > 1}
-    plain = {k for k, p in named.items() if p.ndim != 2 or k.startswith(embeddings)}
-    groups = [
-        {"params": [named[k] for k in named if k in names], "weight_decay": decay, "times": times}
-        for names, decay, times in (
-            (named.keys() - bias - plain, config.weight_decay, 1),
-            (plain, 0.0, 1),
-            (bias, 0.0, _BIAS_RATE),
-        )
-    ]
-    device = next(model.parameters()).device
-    fused = device.type in ("cpu", "cuda")
-    optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, betas=_BETAS, fused=fused)
-    if state is None:
-        return optimizer
-    if set(state) != {f"{name}.{moment}" for name in named for moment in _MOMENTS}:
-        raise RunError("the optimiser state belongs to another model; train without it")
-    for name, parameter in named.items():
-        moments = {moment: state[f"{name}.{moment}"].clone() for moment in _MOMENTS}
-        for moment in ("exp_avg", "exp_avg_sq"):
-            if moments[moment].shape != parameter.shape:
-                raise RunError(
-                    f"the optimiser state has shape {tuple(moments[moment].shape)} for {name}, "
-                    f"the model {tuple(parameter.shape)}; train without it"
-                )
-            moments[moment] = moments[moment].to(device)
-        moments["step"] = moments["step"].to(device if fused else "cpu")
-        optimizer.state[parameter] = moments
-    return optimizer
-
-
-def _state(model: nn.Module, optimizer: torch.optim.AdamW) -> dict[str, Tensor]:
-    return {
-        f"{name}.{moment}": optimizer.state[parameter][moment].detach().clone()
-        for name, parameter in model.named_parameters()
-        for moment in _MOMENTS
-    }
 
 
 def _weights(model: nn.Module) -> dict[str, Tensor]:

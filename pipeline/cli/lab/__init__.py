@@ -37,7 +37,7 @@ def scale_option(function: Any) -> Any:
         "--scale",
         type=Choice(("small", "lecture")),
         default="small",
-        help="small: a minute or two on one core; lecture: as in the lecture, hours.  "
+        help="small: a minute to five on one core; lecture: as in the lecture, hours.  "
         "[default: small]",
     )(function)
 
@@ -56,6 +56,17 @@ def training_options(function: Any) -> Any:
     device = "Device of the model.  [default: cpu; auto at lecture]"
     function = runs_option(json_option(function))
     return click.option("--device", type=Choice(DEVICES), help=device)(function)
+
+
+def jobs_option(function: Any) -> Any:
+    """Add ``--jobs``."""
+    text = "Trainings at once, each on one core.  [default: one for each core]"
+    return click.option("--jobs", type=int, help=text)(function)
+
+
+def _check_seeds(options: dict[str, Any]) -> None:
+    if options["seeds"] < 1:
+        raise UsageError(f"--seeds {options['seeds']}: give at least 1")
 
 
 @lab.command("list")
@@ -100,9 +111,9 @@ def run(task: str, **options: Any) -> None:
     """
     entry = values.find(task, options["scale"], options["lengths"])
     labels = values.labels(entry, options["rule"])
-    whats = [training.asked(task, entry, label, options) for label in labels]
+    cells = [(entry, training.asked(task, entry, label, options)) for label in labels]
     found = training.perform(
-        entry, whats, options, keep=values.steps(options["checkpoints"]), pictures=True
+        cells, options, keep=values.steps(options["checkpoints"]), pictures=True
     )
     tables.finish(found, options["as_json"])
 
@@ -114,6 +125,7 @@ def run(task: str, **options: Any) -> None:
 @click.option("--parameters", "sizes", help="Values, as 5k,27k.")
 @click.option("--seeds", default=1, help="How many rng seeds, from 0.  [default: 1]")
 @click.option("--steps", type=int, help="Optimiser steps.")
+@jobs_option
 @training_options
 def sweep(task: str, decays: str | None, rates: str | None, sizes: str | None, **options: Any):
     """Train over several values and rng seeds, and print a table.
@@ -125,8 +137,7 @@ def sweep(task: str, decays: str | None, rates: str | None, sizes: str | None, *
     entry = values.find(task, options["scale"], options["lengths"])
     if entry.tasks is None:
         raise UsageError(f"{entry.name} is an experiment of its own; sweep over a task")
-    if options["seeds"] < 1:
-        raise UsageError(f"--seeds {options['seeds']}: give at least 1")
+    _check_seeds(options)
     axes: dict[str, Sequence[Any]] = {"weight_decay": values.numbers("--weight-decay", decays)}
     axes["learning_rate"] = values.numbers("--learning-rate", rates)
     axes["parameters"] = sizes.split(",") if sizes else []
@@ -138,7 +149,7 @@ def sweep(task: str, decays: str | None, rates: str | None, sizes: str | None, *
             for seed in range(options["seeds"]):
                 asked = training.asked(task, entry, label, {**options, **setting, "seed": seed})
                 cells.append(({"task": values.name_of(entry, label), **setting}, asked))
-    runs = training.perform(entry, [what for _, what in cells], options, again=False)
+    runs = training.perform_missing([(entry, what) for _, what in cells], options)
     table: dict[tuple, list[Any]] = {}
     for (place, _), made in zip(cells, runs, strict=True):
         table.setdefault(tuple(place.items()), []).append(made)
@@ -151,7 +162,8 @@ def sweep(task: str, decays: str | None, rates: str | None, sizes: str | None, *
 
 @lab.command("all")
 @scale_option
-@click.option("--seed", default=0, help="The rng seed.  [default: 0]")
+@click.option("--seeds", default=3, help="How many rng seeds, from 0.  [default: 3]")
+@jobs_option
 @click.option("--only", help="Only these tasks, as equal-13-22,gcd.")
 @click.option(
     "-o", "out", metavar="FILE", help="Also write the table to FILE, with how it was made."
@@ -160,13 +172,14 @@ def sweep(task: str, decays: str | None, rates: str | None, sizes: str | None, *
 def all_(out: str | None, only: str | None, **options: Any) -> None:
     """Run every task, and print the results beside the lecture's.
 
-    Finished runs are not repeated, so a stopped table continues. It is printed as Markdown, with
-    --json as JSON.
+    Each task is trained with several rng seeds; an experiment has its own. Finished runs are not
+    repeated, so a stopped table continues. It is printed as Markdown, with --json as JSON.
     """
     from pipeline.errors import nearest
     from pipeline.lab.registry import entries
     from pipeline.storage.files import write_file
 
+    _check_seeds(options)
     file = writable("-o", Path(out)) if out else None
     chosen = entries(options["scale"])
     if only:
@@ -175,13 +188,13 @@ def all_(out: str | None, only: str | None, **options: Any) -> None:
             if name not in known:
                 raise UsageError(f"--only {name}: no task{nearest(name, known)}")
         chosen = [known[name] for name in only.split(",")]
-    runs = []
-    for entry in chosen:
-        whats = [
-            training.asked(entry.name, entry, label, options)
-            for label in values.labels(entry, None)
-        ]
-        runs += training.perform(entry, whats, options, again=False)
+    cells = [
+        (entry, training.asked(entry.name, entry, label, {**options, "seed": seed}))
+        for entry in chosen
+        for label in values.labels(entry, None)
+        for seed in range(options["seeds"] if entry.tasks else 1)
+    ]
+    runs = training.perform_missing(cells, options)
     from pipeline.lab.work import document, markdown, rows_of
 
     rows = [row for made in runs for row in rows_of(made)]

@@ -53,67 +53,111 @@ def asked(spec: str, entry: Any, label: str, options: dict[str, Any]) -> dict[st
 
 
 def perform(
-    entry: Any,
-    whats: Sequence[dict[str, Any]],
+    cells: Sequence[tuple[Any, dict[str, Any]]],
     options: dict[str, Any],
     *,
     keep: Sequence[int] = (),
     pictures: bool = False,
     again: bool = True,
 ) -> list[Any]:
-    """Do what is asked, watched; Ctrl-C leaves what is finished."""
-    from pipeline.callbacks import CallbackList
+    """Train on entries as they are `asked`, watched; Ctrl-C leaves what is finished.
+
+    Args:
+        keep: the steps whose models are kept, beside the last.
+        pictures: draw what each head attends to.
+        again: False gives finished runs of the same back.
+    """
     from pipeline.cli.live import Interrupted, Live
     from pipeline.lab import work
     from pipeline.lab.looking import draw
-    from pipeline.lab.page import page
     from pipeline.model.device import prepare
     from pipeline.report.terminal import console
-    from pipeline.storage.event_log import EventLog
-    from pipeline.storage.files import write_file
     from pipeline.storage.finding import runs_root
 
     err, root, made = console(stderr=True), runs_root(options["runs"]), []
-    for what in whats:
+    for entry, what in cells:
         prepare(what["device"], threads=1)
         steps = what.get("budget", {}).get("steps", 0)
         early = keep or ((steps // 10,) if pictures else ())
-        late, name = _Late(), values.name_of(entry, what.get("label", ""))
+        name, begun = values.name_of(entry, what.get("label", "")), []
 
-        def begun(run: Any, what: Any = what, late: Any = late, name: str = name) -> None:
-            late.log = run
+        def begin(run: Any, what: Any = what, begun: Any = begun, name: str = name) -> None:
+            begun.append(run)
             if not options["as_json"]:
                 echo(str(run.path), err=True)
-            err.print(
-                f"{values.name_of(entry, what.get('label', ''))}, scale {what['scale']}, seed "
-                f"{what['seed']}, {what['device']}",
-            )
+            err.print(f"{name}, scale {what['scale']}, seed {what['seed']}, {what['device']}")
 
         try:
             with Live(err) as live:
                 live.begin(name)
-                listeners = CallbackList([EventLog(late), live])
                 run = work.perform(
-                    entry, what, root, words(), listeners, keep=early, begun=begun, again=again
+                    entry, what, root, words(), live, keep=early, begun=begin, again=again
                 )
                 if pictures and entry.tasks is not None:
-                    draw(run, listeners)
+                    draw(run, live)
         except (Interrupted, KeyboardInterrupt):
-            where = f"; {late.log.path} holds what there was" if late.log is not None else ""
+            where = f"; {begun[0].path} holds what there was" if begun else ""
             err.say(f"stopped{where}. Finished runs are kept.")
             sys.exit(130)
-        if not (run.path / "page.html").exists() or pictures:
-            write_file(run.path / "page.html", page(run).encode())
-        made.append(run)
+        made.append(_with_page(run, anew=pictures))
     return made
 
 
-class _Late:
-    """A log whose run is made once it is known that there is something to do."""
+def perform_missing(
+    cells: Sequence[tuple[Any, dict[str, Any]]], options: dict[str, Any]
+) -> list[Any]:
+    """Return the runs of all that is asked, after training ``--jobs`` at once on what has none."""
+    from pipeline.executors import cores
 
-    log: Any = None
+    jobs = options["jobs"] if options["jobs"] is not None else cores()
+    if jobs < 1:
+        raise UsageError(f"--jobs {jobs}: name a number from 1")
+    from pipeline.lab.folder import finished
+    from pipeline.storage.finding import runs_root
 
-    def event(self, kind: str, **particulars: Any) -> None:
-        """Append a line, if there is a run yet."""
-        if self.log is not None:
-            self.log.event(kind, **particulars)
+    root = runs_root(options["runs"])
+    if jobs > 1:
+        missing = [(entry, what) for entry, what in cells if finished(root, what) is None]
+        _at_once(missing, root, jobs)
+    return perform(cells, options, again=False)
+
+
+def _at_once(cells: Sequence[tuple[Any, dict[str, Any]]], root: Any, jobs: int) -> None:
+    """Train on several entries at once, each in a process of its own, the longest first."""
+    from pipeline.cli.live import Interrupted, Live
+    from pipeline.executors import Processes
+    from pipeline.lab.folder import LabRun
+    from pipeline.lab.work import carry_out, rows_of, work_of
+    from pipeline.report.terminal import console
+
+    cells = sorted(cells, key=lambda cell: -work_of(cell[1]))
+    if not cells:
+        return
+    err, executor = console(stderr=True), Processes(jobs)
+    try:
+        with Live(err) as live:
+            live.begin("the lab")
+            live.on_stage("lab", len(cells))
+            tasks = [(what, root, words()) for _, what in cells]
+            found = executor.map(carry_out, tasks, lambda: live.stopping)
+            for done, path in enumerate(found, start=1):
+                for row in rows_of(LabRun(path)):
+                    live.on_note(f"{row['name']}, seed {row['seed']}: {row['measured']}")
+                live.on_progress(done)
+            live.on_progress(len(cells))
+    except (Interrupted, KeyboardInterrupt):
+        executor.kill()
+        err.say("stopped. Finished runs are kept; the same command goes on.")
+        sys.exit(130)
+    finally:
+        executor.close()
+
+
+def _with_page(run: Any, anew: bool) -> Any:
+    """Return a finished run, after writing its page."""
+    from pipeline.lab.page import page
+    from pipeline.storage.files import write_file
+
+    if anew or not (run.path / "page.html").exists():
+        write_file(run.path / "page.html", page(run).encode())
+    return run
