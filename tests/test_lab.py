@@ -24,6 +24,7 @@ from pipeline.lab.learning import (
     write,
 )
 from pipeline.lab.registry import entries, find
+from pipeline.lab.sharpening import decides, sharpening
 from pipeline.lab.task import END, Budget
 from pipeline.lab.text import Averaging, Bigram, sonnets
 from pipeline.lab.work import markdown, model_of, percent
@@ -312,6 +313,84 @@ def test_a_table_of_all_goes_on_where_it_was_stopped(cli, root, monkeypatch):
     again = finished(root, LabRun(made[0]).info["asked"])
     assert again is not None
     assert again.path == made[0]
+
+
+@pytest.mark.parametrize(
+    ("spec", "string", "wanted"),
+    [
+        ("s[2]=s[4]", "01011", {(3, 2)}),  # writing position 4 looks at position 2
+        ("zero-or-two-2s", "02102", {(t, 2) for t in (2, 3, 4, 5)} | {(5, 5)}),
+        ("one-2", "0120", {(3, 3), (4, 3)}),
+    ],
+)
+def test_what_decides_is_where_the_rule_looks(spec, string, wanted):
+    task = task_of(spec, lengths=(4, 6))
+    found = decides(task, task.read([string])[0])
+    assert {(int(t), int(c)) for t, c in np.argwhere(found)} == wanted
+
+
+def test_on_a_board_what_decides_are_the_ones_that_block():
+    task: Any = task_of("no-distance-4-5")
+    string = task.generate(1, np.random.default_rng(0))[0]
+    found = decides(task, string)
+    for cell in range(64):
+        for other in range(64):
+            (r, c), (i, j) = divmod(cell, 8), divmod(other, 8)
+            near = (r - i) ** 2 + (c - j) ** 2 in (16, 25)
+            assert found[cell, other + 1] == (other < cell and near and string[other] == 1)
+    assert not found[64].any()
+    assert not found[:, 0].any()
+
+
+def test_a_table_of_all_has_a_figure_of_attention_early_and_late(cli, root, monkeypatch):
+    pytest.importorskip("matplotlib", reason="needs matplotlib: pip install -e '.[test]'")
+    from pipeline.lab import registry
+
+    real, few = registry.entries, replace(TINY, steps=20, samples=5)
+
+    def small(scale="small"):
+        found = real(scale)
+        return [
+            replace(e, tasks={k: replace(t, budget=few) for k, t in (e.tasks or {}).items()})
+            for e in found
+        ]
+
+    monkeypatch.setattr(registry, "entries", small)
+    words = ["--only", "equal-13-22,no-distance-4-5", "--jobs", "1", "--seeds", "1"]
+    assert cli("lab", "all", *words, "-o", root / "t.md").code == 0
+    table = (root / "t.md").read_text()
+    assert "(t-attention.png)" in table
+    assert "equal-13-22: 0." in table
+    assert "after 2 steps" in table
+    assert (root / "t-attention.png").read_bytes().startswith(b"\x89PNG")
+    shown = sharpening(LabRun(lab_runs(root)[0]))
+    assert (shown.early.step, shown.late.step) == (2, 20)
+    assert 0 < shown.late.weight <= 1
+    assert shown.late.map[21].sum() == pytest.approx(1)
+
+
+def test_several_trainings_at_once_give_what_one_after_the_other_gives(cli, root, tmp_path):
+    words = ["lab", "sweep", "s[1]=s[3]", "--lengths", "4:5", "--seeds", "2", "--steps", "4"]
+    rates = []
+    for jobs, folder in (("1", tmp_path / "one"), ("2", tmp_path / "two")):
+        done = cli(*words, "--jobs", jobs, "--runs", folder, "--json")
+        assert done.code == 0, done.err
+        (row,) = json.loads(done.out)["rows"]
+        assert row["seeds"] == 2
+        found = [LabRun(path).found or {} for path in lab_runs(folder)]
+        rates.append(sorted((one["success"], one["curve"][-1]["loss"]) for one in found))
+    assert rates[0] == rates[1]
+
+
+def test_rng_seeds_of_one_task_are_one_line_with_their_spread():
+    base = {"name": "a", "chance": 0.5, "lecture": "", "budget": "", "forced": {"decided": 1.0}}
+    rows = [
+        {**base, "seed": k, "success": s, "measured": f"{percent(s)} of 9", "cpu_seconds": 2.0 + k}
+        for k, s in enumerate([0.25, 0.5, 0.125])
+    ]
+    (line,) = markdown(rows).splitlines()[2:]
+    assert "| 25.0 % (12.5 % - 50.0 %) of 9 |" in line
+    assert line.endswith("| 0 - 2 | 3 |")
 
 
 def test_an_experiment_brings_its_own_rows(cli, root, monkeypatch):

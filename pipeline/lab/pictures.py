@@ -1,11 +1,15 @@
 """Attention maps as pictures: a grid of layers and heads, the change over steps, boards."""
 
 import io
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pipeline.errors import check_installed
+
+if TYPE_CHECKING:
+    from pipeline.lab.sharpening import Sharpening
 
 _MANY = 30  # labels an axis takes; from there on every few
 
@@ -98,23 +102,12 @@ def board_png(
     for i, (step, layer) in enumerate(lines):
         for head in range(heads):
             panel = panels[i, head]
-            shown = np.full(side * side, np.nan)
-            shown[:cell] = by_step[step][layer, head, cell, 1 : cell + 1]
-            top = max(np.nanmax(shown, initial=0.0), 1e-9) if cell else 1.0
-            board = shown.reshape(side, side) / top
-            image = panel.imshow(board, cmap="magma_r", vmin=0, vmax=1)
-            panel.set_facecolor("#d8d8d8")
-            for place in np.flatnonzero(blocking[:cell]).tolist():
-                _outline(panel, place, side, "#0072b2", 1.4)
-            _outline(panel, cell, side, "#009e73", 2.4)
-            if ones is not None:
-                for place in np.flatnonzero(ones[:cell]).tolist():
-                    panel.plot(place % side, place // side, "o", color="#0072b2", markersize=3)
+            row = by_step[step][layer, head, cell]
+            top = max(float(row[1 : cell + 1].max(initial=0.0)), 1e-9)
+            image = _board(panel, row, side, cell, blocking, ones, top)
             panel.set_title(
                 f"step {step:,}, layer {layer + 1}, head {head + 1}\nlargest {top:.2f}", fontsize=7
             )
-            panel.set_xticks(range(side), range(1, side + 1), fontsize=6)
-            panel.set_yticks(range(side), range(1, side + 1), fontsize=6)
     figure.colorbar(image, ax=panels, shrink=0.5, label="weight, as a share of the panel's largest")
     figure.suptitle(
         f"what cell {cell // side + 1},{cell % side + 1} (green) looks at; outlined: a 1 there "
@@ -122,6 +115,57 @@ def board_png(
         fontsize=9,
     )
     return _png(figure)
+
+
+def sharpening_png(shown: Sequence["Sharpening"]) -> bytes:
+    """Draw what a head looks at early and late in training, a line of panels for each experiment.
+
+    Rows are the positions written and columns those looked at, or the cells of a board.
+    """
+    figure = _figure(2 * 3.6 + 0.8, 3.7 * len(shown))
+    panels = figure.subplots(len(shown), 2, squeeze=False)
+    image = None
+    for line, one in zip(panels, shown, strict=True):
+        for panel, stage in zip(line, (one.early, one.late), strict=True):
+            if one.board is None:
+                image = panel.imshow(stage.map, cmap="magma_r", vmin=0, vmax=1)
+                _label(panel, len(stage.map), one.symbols, first=True, last=True)
+            else:
+                side, cell, blocking = one.board
+                ones = np.array([symbol == "1" for symbol in one.symbols])
+                image = _board(panel, stage.map[cell], side, cell, blocking, ones, top=1.0)
+            panel.set_title(
+                f"{one.name}, step {stage.step:,}\nlayer {one.layer + 1}, head {one.head + 1}: "
+                f"{stage.weight:.2f} on what decides",
+                fontsize=8,
+            )
+    figure.colorbar(image, ax=panels, shrink=0.4, label="attention weight")
+    return _png(figure)
+
+
+def _board(
+    panel: Any,
+    row: np.ndarray,
+    side: int,
+    cell: int,
+    blocking: np.ndarray,
+    ones: np.ndarray | None,
+    top: float,
+) -> Any:
+    """Draw on a board what the writing of a cell looks at, ``(cell + 1,)`` or more; see above."""
+    shown = np.full(side * side, np.nan)
+    shown[:cell] = row[1 : cell + 1]
+    image = panel.imshow(shown.reshape(side, side) / top, cmap="magma_r", vmin=0, vmax=1)
+    panel.set_facecolor("#d8d8d8")
+    for place in np.flatnonzero(blocking[:cell]).tolist():
+        _outline(panel, place, side, "#0072b2", 1.4)
+    _outline(panel, cell, side, "#009e73", 2.4)
+    if ones is not None:
+        for place in np.flatnonzero(ones[:cell]).tolist():
+            panel.plot(place % side, place // side, "o", color="#0072b2", markersize=3)
+    panel.set_xticks(range(side), range(1, side + 1), fontsize=6)
+    panel.set_yticks(range(side), range(1, side + 1), fontsize=6)
+    return image
 
 
 def _label(panel: Any, T: int, symbols: list[str] | None, first: bool, last: bool) -> None:

@@ -119,7 +119,13 @@ def carry_out(job: tuple[dict[str, Any], Path, list[str]]) -> Path:
     what, root, command = job
     prepare(what["device"], threads=1)
     entry = find(what["spec"], what["scale"], tuple(what.get("lengths", (30, 40))))
-    return perform(entry, what, root, command, Callbacks(), again=False).path
+    keep = early_steps(what)
+    return perform(entry, what, root, command, Callbacks(), keep=keep, again=False).path
+
+
+def early_steps(what: dict[str, Any]) -> tuple[int, ...]:
+    """Return the step whose model is kept beside the last, to see what changed."""
+    return (what["budget"]["steps"] // 10,) if "budget" in what else ()
 
 
 def work_of(what: dict[str, Any]) -> float:
@@ -253,8 +259,17 @@ def markdown(rows: Sequence[dict[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def document(rows: Sequence[dict[str, Any]], command: Sequence[str], runs: Sequence[LabRun]) -> str:
-    """Return the table in Markdown below how it was made, and how to read it."""
+def document(
+    rows: Sequence[dict[str, Any]],
+    command: Sequence[str],
+    runs: Sequence[LabRun],
+    figure: str = "",
+) -> str:
+    """Return the table in Markdown below how it was made, and how to read it.
+
+    Args:
+        figure: in Markdown, what stands below it.
+    """
     seconds = sum((run.found or {}).get("cpu_seconds", 0.0) for run in runs)
     kept = [word for word in command if not word.startswith(("--json", "-o"))]
     files = {command[i + 1] for i, word in enumerate(command[:-1]) if word == "-o"}
@@ -266,7 +281,7 @@ def document(rows: Sequence[dict[str, Any]], command: Sequence[str], runs: Seque
         device=runs[-1].info["asked"]["device"],
         minutes=seconds / 60,
         table=markdown(rows),
-    )
+    ) + (f"\n{figure}\n" if figure else "")
 
 
 _DOCUMENT = """# The lecture's experiments, measured

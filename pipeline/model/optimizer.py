@@ -33,6 +33,9 @@ class Optimizer:
         RunError: a state of another model.
     """
 
+    #: Which weights are Muon's, by how their names begin, as far as they are matrices.
+    inner = "blocks."
+
     def __init__(
         self,
         model: nn.Module,
@@ -48,7 +51,7 @@ class Optimizer:
         embeddings = tuple(f"{k}." for k, part in model.named_modules() if isinstance(part, kinds))
         bias = {name for name, p in named.items() if name.endswith(".bias") and p.ndim > 1}
         plain = {k for k, p in named.items() if p.ndim != 2 or k.startswith(embeddings)}
-        inner = {k for k in named if k.startswith("blocks.")} - plain - bias
+        inner = {k for k in named if k.startswith(self.inner)} - plain - bias
         groups = [
             self._group([k for k in named if k in names], decay, times)
             for names, decay, times in (

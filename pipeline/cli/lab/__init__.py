@@ -166,7 +166,10 @@ def sweep(task: str, decays: str | None, rates: str | None, sizes: str | None, *
 @jobs_option
 @click.option("--only", help="Only these tasks, as equal-13-22,gcd.")
 @click.option(
-    "-o", "out", metavar="FILE", help="Also write the table to FILE, with how it was made."
+    "-o",
+    "out",
+    metavar="FILE",
+    help="Also write the table to FILE, with how it was made, and a figure of attention beside it.",
 )
 @training_options
 def all_(out: str | None, only: str | None, **options: Any) -> None:
@@ -200,7 +203,10 @@ def all_(out: str | None, only: str | None, **options: Any) -> None:
     rows = [row for made in runs for row in rows_of(made)]
     table = markdown(rows)
     if file is not None:
-        write_file(file, document(rows, words(), runs).encode())
+        from pipeline.lab.sharpening import write_figure
+
+        figure = write_figure(runs, file.with_name(f"{file.stem}-attention.png"))
+        write_file(file, document(rows, words(), runs, figure).encode())
     if options["as_json"]:
         print_json({"scale": options["scale"], "rows": rows})
     else:

@@ -77,8 +77,7 @@ def perform(
     err, root, made = console(stderr=True), runs_root(options["runs"]), []
     for entry, what in cells:
         prepare(what["device"], threads=1)
-        steps = what.get("budget", {}).get("steps", 0)
-        early = keep or ((steps // 10,) if pictures else ())
+        early = keep or work.early_steps(what)
         name, begun = values.name_of(entry, what.get("label", "")), []
 
         def begin(run: Any, what: Any = what, begun: Any = begun, name: str = name) -> None:
