@@ -62,10 +62,10 @@ class Attempts:
 
 #: What is shown.
 ATTEMPTS = (
-    Attempts("trivial", 0.3, lacking=6),
-    Attempts("diagonal", 0.1),
-    Attempts("both-mirrors", 0.3, lacking=1),
-    Attempts("both-diagonals", 0.3, lacking=1),
+    Attempts("trivial", 0.4, lacking=6),
+    Attempts("diagonal", 0.3),
+    Attempts("both-mirrors", 0.15, lacking=1),
+    Attempts("both-diagonals", 0.15, lacking=1),
 )
 #: So many times as many attempts are made as are shown: some are equivalent, some too good.
 _SPARE = 2
