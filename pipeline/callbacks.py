@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pipeline.state import State
 
-#: The stages of a round, and of the lab, and how they are called where people look.
+#: The stages of a round, and how they are called where people look.
 STAGES = {
     "warm-up": "loading search",
     "seed": "local search",
@@ -16,7 +16,6 @@ STAGES = {
     "sample": "sampling",
     "improve": "repair and search",
     "feedback": "feedback",
-    "lab": "trainings of the lab",
 }
 
 

@@ -16,7 +16,6 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 def with_gradients(model, steps, optimizer, first=0):
     for step in range(first, first + steps):
         generator = torch.Generator().manual_seed(step)
-        optimizer.zero_grad()
         for parameter in model.parameters():
             parameter.grad = torch.randn(parameter.shape, generator=generator)
         optimizer.step(1 / (1 + step))

@@ -75,9 +75,10 @@ class GPTGenerator(ModelGenerator):
             optimizer_state=self.optimizer,
             precision=self.config.compute.precision,
             progress=self.stepped,
+            note=self.callbacks.on_note,
         )
 
-    def sample(self, pools: Mapping[int, Population]) -> tuple[np.ndarray, np.ndarray]:
+    def sample(self, pools: Mapping[int, Population], batch: int) -> tuple[np.ndarray, np.ndarray]:
         config, n = self.config.sample, self.config.n
         prefix = self.encoder.prefix(n)
         longest = max(int(popcounts(p.cells).max(initial=0)) for p in pools.values())
@@ -99,7 +100,7 @@ class GPTGenerator(ModelGenerator):
             top_p=config.top_p,
             seed=self.seed("sample"),
             precision=self.config.compute.precision,
-            batch=config.batch,
+            batch=batch,
             guide_factory=guide if config.masked else None,
             progress=self.sampled,
         )

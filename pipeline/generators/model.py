@@ -21,6 +21,7 @@ from pipeline.errors import PipelineError, RunError, UsageError
 from pipeline.generators.base import Generator
 from pipeline.model import checkpoint
 from pipeline.model.device import prepare
+from pipeline.model.device_memory import in_halves
 from pipeline.model.feedback import FeedbackResult
 from pipeline.model.train import TrainResult
 from pipeline.problem import Problem
@@ -73,7 +74,11 @@ class ModelGenerator(Generator):
             self.temperature = self._adapted(state.sampling.repeats)
         self._train(state)
         self.callbacks.on_stage("sample", self.config.sample.count)
-        cells, well_formed = self.sample(state.pools)
+        cells, well_formed = in_halves(
+            lambda batch: self.sample(state.pools, batch),
+            self.config.sample.batch,
+            self.callbacks.on_note,
+        )
         self.malformed = int((~well_formed).sum())
         self.stats["temperature"] = self.temperature
         m = self.grounds[state.n].m
@@ -194,8 +199,8 @@ class ModelGenerator(Generator):
         """Train the model in place on packed cells by size, all readable."""
 
     @abstractmethod
-    def sample(self, pools: Mapping[int, Population]) -> tuple[np.ndarray, np.ndarray]:
-        """Sample ``sample.count`` constructions of size n.
+    def sample(self, pools: Mapping[int, Population], batch: int) -> tuple[np.ndarray, np.ndarray]:
+        """Sample ``sample.count`` constructions of size n, ``batch`` at a time.
 
         Args:
             pools: the best constructions of each size.

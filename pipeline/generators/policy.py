@@ -54,9 +54,10 @@ class PolicyGenerator(OrbitFiller):
             seed=self.seed("train"),
             optimizer_state=self.optimizer,
             progress=self.stepped,
+            note=self.callbacks.on_note,
         )
 
-    def sample(self, pools: Mapping[int, Population]) -> tuple[np.ndarray, np.ndarray]:
+    def sample(self, pools: Mapping[int, Population], batch: int) -> tuple[np.ndarray, np.ndarray]:
         config, board = self.config.sample, self.boards[self.config.n]
         members = policy.fill(
             self.model,
@@ -65,7 +66,7 @@ class PolicyGenerator(OrbitFiller):
             temperature=self.temperature,
             top_p=config.top_p,
             seed=self.seed("sample"),
-            batch=config.batch,
+            batch=batch,
             progress=self.sampled,
         )
         return board.cells(members), np.ones(len(members), np.bool_)

@@ -49,9 +49,10 @@ class VisionGenerator(OrbitFiller):
             precision=self.config.compute.precision,
             optimizer_state=self.optimizer,
             progress=self.stepped,
+            note=self.callbacks.on_note,
         )
 
-    def sample(self, pools: Mapping[int, Population]) -> tuple[np.ndarray, np.ndarray]:
+    def sample(self, pools: Mapping[int, Population], batch: int) -> tuple[np.ndarray, np.ndarray]:
         config, n = self.config.sample, self.config.n
         members = masked_decoding.fill(
             self.model,
@@ -63,7 +64,7 @@ class VisionGenerator(OrbitFiller):
             temperature=self.temperature,
             top_p=config.top_p,
             seed=self.seed("sample"),
-            batch=config.batch,
+            batch=batch,
             precision=self.config.compute.precision,
             progress=self.sampled,
         )

@@ -124,6 +124,7 @@ def train(
     precision: str = "auto",
     optimizer_state: Mapping[str, Tensor] | None = None,
     progress: Callable[[int, int, float], None] | None = None,
+    note: Callable[[str], None] = print,
 ) -> TrainResult:
     """Train a model in place on packed constructions ``{n: (B, bytes)}``; losses per choice.
 
@@ -145,9 +146,9 @@ def train(
         whole = _stack(made)
         return [whole.take(rows_) for rows_ in alike(whole.lengths, _most(seen))]
 
-    def loss(batch: list[Shown]) -> tuple[Tensor, int]:
+    def loss(batch: list[Shown]) -> tuple[Tensor, int, int]:
         losses = torch.cat([next_loss(model, seen, part, dtype) for part in batch])
-        return losses.mean(), sum(int(part.lengths.sum()) for part in batch)
+        return losses.mean(), len(losses), sum(int(part.lengths.sum()) for part in batch)
 
     return train_on_parts(
         model,
@@ -159,6 +160,7 @@ def train(
         dtype=dtype,
         optimizer_state=optimizer_state,
         progress=progress,
+        note=note,
     )
 
 

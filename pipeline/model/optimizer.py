@@ -81,11 +81,6 @@ class Optimizer:
         if state is not None:
             self._restore(state)
 
-    def zero_grad(self) -> None:
-        """Forget the gradients."""
-        for optimizer in self._parts:
-            optimizer.zero_grad(set_to_none=True)
-
     def step(self, share: float) -> None:
         """Take a step at this share of the peak learning rate."""
         for optimizer in self._parts:

@@ -83,12 +83,13 @@ def train_on_parts(
     constructions: Mapping[int, np.ndarray],
     config: TrainConfig,
     examples: Callable[[Mapping[int, np.ndarray], np.random.Generator], Any],
-    loss: Callable[[Any], tuple[Tensor, int]],
+    loss: Callable[[Any], tuple[Tensor, int, int]],
     *,
     seed: int,
     dtype: torch.dtype,
     optimizer_state: Mapping[str, Tensor] | None = None,
     progress: Callable[[int, int, float], None] | None = None,
+    note: Callable[[str], None] = print,
 ) -> TrainResult:
     """Train a model in place on parts of packed constructions ``{n: (B, bytes)}``.
 
@@ -96,7 +97,7 @@ def train_on_parts(
 
     Args:
         examples: reveals parts of some constructions.
-        loss: returns the mean loss of these, and how many positions they show.
+        loss: returns the mean loss of these, of how many losses, and how many positions they show.
         dtype: of the products.
     """
     sizes, rows = locate(constructions)
@@ -133,6 +134,7 @@ def train_on_parts(
         dtype=dtype,
         optimizer_state=optimizer_state,
         progress=progress,
+        note=note,
     )
 
 

@@ -160,6 +160,7 @@ def train(
     seed: int,
     optimizer_state: Mapping[str, Tensor] | None = None,
     progress: Callable[[int, int, float], None] | None = None,
+    note: Callable[[str], None] = print,
 ) -> TrainResult:
     """Train a policy in place on packed constructions ``{n: (B, bytes)}``; losses per choice.
 
@@ -169,8 +170,9 @@ def train(
     def examples(chosen: Mapping[int, np.ndarray], rng: np.random.Generator) -> Example:
         return joined([example(boards[n], cells, rng) for n, cells in chosen.items()])
 
-    def loss(shown: Example) -> tuple[Tensor, int]:
-        return next_loss(model, shown).mean(), len(shown.rows)
+    def loss(shown: Example) -> tuple[Tensor, int, int]:
+        losses = next_loss(model, shown)
+        return losses.mean(), len(losses), len(shown.rows)
 
     return train_on_parts(
         model,
@@ -182,6 +184,7 @@ def train(
         dtype=torch.float32,
         optimizer_state=optimizer_state,
         progress=progress,
+        note=note,
     )
 
 

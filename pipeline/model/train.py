@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from pipeline.config import TrainConfig
 from pipeline.errors import PipelineError
 from pipeline.model.device import compiled, peak_flops, pick_dtype
+from pipeline.model.device_memory import Gradients
 from pipeline.model.gpt import GPT
 from pipeline.model.optimizer import Optimizer
 from pipeline.model.tokens import PAD, Encoder
@@ -61,6 +62,7 @@ def train(
     precision: str = "auto",
     optimizer_state: Mapping[str, Tensor] | None = None,
     progress: Callable[[int, int, float], None] | None = None,
+    note: Callable[[str], None] = print,
 ) -> TrainResult:
     """Train a model in place on packed constructions ``{n: (B, bytes)}``.
 
@@ -73,6 +75,7 @@ def train(
         optimizer_state: a former result's; its moments go on, the schedule starts anew.
         progress: called as (step, steps, loss) after every step. It may raise, KeyboardInterrupt
             say; the model is then left half trained.
+        note: is told where a batch was too large for the device's memory.
 
     Raises:
         ValueError: no constructions at all, or one that the encoder cannot encode.
@@ -98,6 +101,7 @@ def train(
         precision=precision,
         optimizer_state=optimizer_state,
         progress=progress,
+        note=note,
     )
 
 
@@ -112,6 +116,7 @@ def fit(
     precision: str = "auto",
     optimizer_state: Mapping[str, Tensor] | None = None,
     progress: Callable[[int, int, float], None] | None = None,
+    note: Callable[[str], None] = print,
 ) -> TrainResult:
     """Train a model in place on tokens int64 ``(total, T)``, with no notion of what they mean.
 
@@ -128,9 +133,9 @@ def fit(
     dtype = pick_dtype(precision, device, model.config.width)
     run = compiled(model)
 
-    def loss(tokens: np.ndarray) -> tuple[Tensor, int]:
+    def loss(tokens: np.ndarray) -> tuple[Tensor, int, int]:
         total, count = token_loss(run, torch.from_numpy(tokens).to(device), ignored, dtype)
-        return total / count, int((tokens[:, :-1] != PAD).sum())
+        return total / count, int(count), int((tokens[:, :-1] != PAD).sum())
 
     return descend(
         model,
@@ -142,6 +147,7 @@ def fit(
         decay_embeddings=decay_embeddings,
         optimizer_state=optimizer_state,
         progress=progress,
+        note=note,
     )
 
 
@@ -149,24 +155,26 @@ def descend(
     model: Any,
     config: TrainConfig,
     batches: Iterator[Any],
-    loss_of: Callable[[Any], tuple[Tensor, int]],
+    loss_of: Callable[[Any], tuple[Tensor, int, int]],
     evaluate: Callable[[], float] | None,
     *,
     dtype: torch.dtype,
     decay_embeddings: bool = False,
     optimizer_state: Mapping[str, Tensor] | None = None,
     progress: Callable[[int, int, float], None] | None = None,
+    note: Callable[[str], None] = print,
 ) -> TrainResult:
     """Train a model in place: Muon and AdamW, warm-up, cosine, early stop.
 
     Args:
         model: a module with a ``config`` that counts ``flops``.
         batches: as many as there are steps, of ``config.batch`` constructions each.
-        loss_of: returns a batch's mean loss, and how many positions it shows the model.
+        loss_of: returns a batch's mean loss, of how many losses, and how many positions it shows
+            the model.
         evaluate: returns the loss on what is held out; None where nothing is.
         dtype: of the products, for `TrainResult.utilisation`.
         decay_embeddings: let weight decay pull on the embeddings too.
-        optimizer_state, progress: as for `train`.
+        optimizer_state, progress, note: as for `train`.
 
     Raises:
         RunError: an optimiser state of another model.
@@ -183,16 +191,15 @@ def descend(
     best: tuple[float, int, dict[str, Tensor], dict[str, Tensor]] | None = None
     since, stopped, step = [], False, 0
     seen, seconds = 0, 0.0
+    gradients = Gradients(loss_of, model.parameters(), note)
     model.train()
     for step, batch in enumerate(batches, 1):
         start = time.perf_counter()
-        loss, positions = loss_of(batch)
-        optimizer.zero_grad()
-        loss.backward()
+        loss, positions = gradients.of(batch)
         if config.clip:
             torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
         optimizer.step(_rate(step, config))
-        since.append(loss.item())
+        since.append(loss)
         seconds += time.perf_counter() - start
         seen += positions
         if not math.isfinite(since[-1]):

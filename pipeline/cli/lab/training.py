@@ -136,7 +136,7 @@ def _at_once(cells: Sequence[tuple[Any, dict[str, Any]]], root: Any, jobs: int) 
     try:
         with Live(err) as live:
             live.begin("the lab")
-            live.on_stage("lab", len(cells))
+            live.on_stage("train", len(cells))
             tasks = [(what, root, words()) for _, what in cells]
             found = executor.map(carry_out, tasks, lambda: live.stopping)
             for done, path in enumerate(found, start=1):
