@@ -101,15 +101,21 @@ def test_without_a_best_known_value_a_yield_needs_a_target():
 
 
 def test_a_comparison_by_yield_is_run_and_shown(tmp_path, cli):
-    asked = ["isosceles", "--n", 5, "--arms", "restart,none", "--seeds", 1, "--measure", "yield"]
-    asked += ["--budget-cpu-seconds", 3, "--target", 6, "--jobs", 1, "--runs", tmp_path]
+    asked = ["isosceles", "--n", 5, "--arms", "gpt,none", "--seeds", 1, "--measure", "yield"]
+    asked += ["--budget-cpu-seconds", 6, "--target", 6, "--jobs", 1, "--runs", tmp_path]
     asked += ["--set", "search.batches=1", "--set", "seeding.batches=1"]
+    asked += ["--set", "train.steps=20", "--set", "sample.count=20", "--set", "model.width=8"]
     told = json.loads(cli("compare", *asked, "--json").out)
     assert told["measure"] == "yield"
     for arm in told["sizes"][0]["arms"]:
         (count,) = arm["counts"]
         # Of sets of six points or more in the 5 x 5 grid there are some; seven is the most.
         assert 1 <= count <= 2000
+    training = {arm["arm"]: arm["runs"][0]["training"] for arm in told["sizes"][0]["arms"]}
+    used = {arm["arm"]: arm["runs"][0]["cpu"] for arm in told["sizes"][0]["arms"]}
+    assert 0 < training["gpt"] < used["gpt"]
+    assert training["none"] == 0
     shown = cli("compare", *asked).out
     assert "6 or more: median" in shown
+    assert "without training" in shown
     assert "each 100 CPU s" in shown

@@ -26,7 +26,8 @@ _AHEAD = {
     "best": "the higher best is ahead; of the same best, the one reached in less than 0.8 of the "
     "CPU time",
     "yield": "ahead is what has more constructions of the score counted, no two equal up to "
-    "symmetry, if the other has less than 0.8 of them; all CPU seconds count, training among them",
+    "symmetry, if the other has less than 0.8 of them; all CPU seconds count, except in the column "
+    "without training",
 }
 
 
@@ -259,6 +260,7 @@ def _arm_json(each: ArmSummary) -> dict[str, Any]:
                 "seed": result.seed,
                 "score": result.score,
                 "cpu": result.cpu,
+                "training": result.training,
                 "trace": [step._asdict() for step in result.trace],
                 "run": result.run,
                 "revision": result.revision,

@@ -1,5 +1,6 @@
 """What single runs found, and when: the material of a comparison."""
 
+import itertools
 import json
 import math
 from collections.abc import Sequence
@@ -46,6 +47,7 @@ class Result:
     run: str
     revision: str | None = None  # of the program that made it
     kept: tuple[Kept, ...] = ()  # after each round
+    training: float = 0.0  # of its CPU seconds, those that a model was trained for
 
     def reached(self, score: float) -> float:
         """Return the CPU seconds after which a score was there; infinity if it never was."""
@@ -91,7 +93,18 @@ def result_of(run: Run, problem: Problem, arm: str) -> Result:
     revision = run.info["sessions"][-1].get("revision")
     config = run.config
     what = (arm, config.n, config.seed, best["score"], cpu, trace, str(run.path), revision)
-    return Result(*what, _kept(run))
+    return Result(*what, _kept(run), _training(run))
+
+
+def _training(run: Run) -> float:
+    """Return the CPU seconds that a model was trained for, feedback among them."""
+    stages = [e for e in run.events() if e.get("event") == "stage" and "own" in e]
+    spent = [
+        float(after["own"]) - float(stage["own"])
+        for stage, after in itertools.pairwise(stages)
+        if stage.get("name") in ("train", "feedback")
+    ]
+    return round(sum(max(seconds, 0.0) for seconds in spent), 3)  # less than 0: another session
 
 
 def _kept(run: Run) -> tuple[Kept, ...]:

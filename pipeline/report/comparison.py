@@ -75,7 +75,12 @@ def _title(comparison: Comparison, size: SizeSummary) -> str:
 def _headers(size: SizeSummary) -> list[str]:
     reached = "reached" if size.target is None else f"reached {size.target}"
     if size.arms[0].counts is not None:
-        counted = [f"{size.target} or more: median", "min-max", "each 100 CPU s"]
+        counted = [
+            f"{size.target} or more: median",
+            "min-max",
+            "each 100 CPU s",
+            "without training",
+        ]
         return ["arm", "best", *counted, "ahead", "tied", "behind"]
     cpu = "CPU s" if size.control_median is None else f"CPU s to {size.control_median}"
     return ["arm", "best", "median", "min-max", reached, cpu, "ahead", "tied", "behind"]
@@ -88,10 +93,12 @@ def _row(each: ArmSummary) -> list[str]:
         versus = [str(number) for number in (pairs.ahead, pairs.tied, pairs.behind)]
     if each.counts is not None:
         used = sum(result.cpu for result in each.results)
+        trained = sum(result.training for result in each.results)
         numbers = [
             f"{statistics.median(each.counts):g}",
             f"{min(each.counts)}-{max(each.counts)}",
             f"{100 * sum(each.counts) / used:.1f}",
+            f"{100 * sum(each.counts) / max(used - trained, 1e-9):.1f}",
         ]
         return [each.arm, str(max(scores)), *numbers, *versus]
     return [

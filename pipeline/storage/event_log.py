@@ -33,7 +33,10 @@ class EventLog(Callbacks):
         self._logged = time.monotonic()
         size = {} if n is None else {"n": n}
         title = STAGES.get(name, name)
-        self._log.event("stage", name=name, title=title, total=total, where=self._where, **size)
+        own = round(time.process_time(), 3)  # CPU seconds of this process, which does the training
+        self._log.event(
+            "stage", name=name, title=title, total=total, where=self._where, own=own, **size
+        )
 
     def on_progress(self, done: int, best: int | None = None, loss: float | None = None) -> None:
         now = time.monotonic()

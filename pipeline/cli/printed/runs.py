@@ -131,6 +131,7 @@ class ArmRun(Part):
     seed: Count
     score: int
     cpu: float
+    training: float  # of these CPU seconds, those that a model was trained for
     trace: list[dict[str, Any]]
     run: str
     revision: str | None
