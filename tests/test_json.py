@@ -38,6 +38,7 @@ FEW = ["--steps", 2, "--parameters", "1k"]
 CALLS = [
     ("run", "isosceles", "--n", 4, "--sizes", 4, *TINY, "--seeding", "anneal"),
     ("resume", "RUN"),
+    ("merge", "RUN", "COPY"),
     ("search", "isosceles", "--n", 4, *TINY),
     ("search", "isosceles", "--n", "4:5", *TINY),
     ("solve", "isosceles", "--n", 4, "--workers", 1),
@@ -92,7 +93,9 @@ def check(name, data):
 
 @pytest.mark.parametrize("call", CALLS, ids=lambda call: " ".join(map(str, call[:4])))
 def test_what_a_command_prints_is_as_its_schema_says(call, played, cli):
-    named_by = {"RUN": played, "FILE": played / "best" / "n6.json"}
+    named_by = {"RUN": played, "FILE": played / "best" / "n6.json", "COPY": played.parent / "copy"}
+    if "COPY" in call:
+        shutil.copytree(played, named_by["COPY"])
     done = cli(*[named_by.get(word, word) for word in call], "--json")
     assert done.code == 0, done.err
     # export writes a list, an object to a line; watch an object a line.

@@ -42,6 +42,7 @@ _SECTIONS = {
     "Search": {
         "run": "run",
         "resume": "run",
+        "merge": "merge",
         "search": "search",
         "solve": "solve",
         "compare": "compare",

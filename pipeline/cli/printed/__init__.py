@@ -30,6 +30,7 @@ PRINTED: dict[str, tuple[Any, ...]] = {
     "lab run": (lab.LabRun,),
     "lab sweep": (lab.LabSweep,),
     "ls": (runs.Ls,),
+    "merge": (runs.Merge,),
     "plot": (others.Plot, others.PlotOfFile),
     "problems": (others.Problems,),
     "prune": (runs.Prune,),

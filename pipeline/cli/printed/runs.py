@@ -23,6 +23,22 @@ class RunOfSeveral(Run):
     seconds: float
 
 
+class MergedSize(Part):
+    """What became of the constructions of one size, in a merge of runs."""
+
+    n: int
+    given: Count
+    kept: Count
+    best: int
+
+
+class Merge(Part):
+    """A run made of the pools of others."""
+
+    run: str
+    sizes: Annotated[list[MergedSize], Meta(min_length=1)]
+
+
 class Search(Part):
     """What came of a search over several sizes, or with --table."""
 
