@@ -77,7 +77,7 @@ WRONG_FORMAT = -10
 class Scale:
     """How much is done."""
 
-    greedy: int  # constructions at n
+    greedy: int  # attempts at n
     steps: int  # of training, for each of the two models
     samples: int
     shape: Mapping[str, Any]  # of the models
@@ -85,7 +85,7 @@ class Scale:
 
 SCALES: Mapping[str, Scale] = {
     "tiny": Scale(300, 20, 60, {"width": 16, "heads": 2, "layers": 1}),
-    "small": Scale(20_000, 1_000, 1_000, {"width": 64, "layers": 2}),
+    "small": Scale(20_000, 2_000, 1_000, {"width": 128, "layers": 3}),
     "lecture": Scale(100_000, 30_000, 10_000, {"width": 128, "layers": 4}),
 }
 #: Of each smaller size the best are shown, no more than so many for one construction at n.
@@ -96,7 +96,7 @@ def run(scale: str, seed: int, callbacks: Callbacks, n: int = N) -> list[dict[st
     """Play the experiment once; return its three rows.
 
     Args:
-        scale: a name of ``SCALES``; "small" takes two cores about three minutes.
+        scale: a name of ``SCALES``; "small" takes a core about seven minutes.
         seed: the rng seed.
         callbacks: told the progress.
 
@@ -134,7 +134,7 @@ def experiment(scale: str, seed: int, callbacks: Callbacks) -> list[dict[str, An
     how = SCALES[scale]
     shape = ", ".join(f"{key} {value}" for key, value in how.shape.items())
     budget = (
-        f"{how.greedy:,} greedy sets, {how.steps:,} steps, {shape}, {how.samples:,} samples, "
+        f"{how.greedy:,} attempts, {how.steps:,} steps, {shape}, {how.samples:,} samples, "
         f"rng seeds {seeds[0]} to {seeds[-1]}"
     )
     made = []
