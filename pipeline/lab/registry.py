@@ -222,7 +222,7 @@ def entries(scale: str = "small") -> list[Entry]:
         ),
         Entry(
             "isosceles-16",
-            "greedy sets without isosceles triangles at n = 16, and what a model makes of them",
+            "greedy attempts at n = 16 without isosceles triangles, and what a model makes of them",
             "a few hundred samples beat the input: max 24, with smaller sizes 25, of 23",
             run="pipeline.lab.isosceles:experiment",
         ),
