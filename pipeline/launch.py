@@ -119,7 +119,8 @@ def carry_out(
 ) -> Result:
     """Run in memory, in a new folder or in one that is there."""
     began = clock_time.monotonic()
-    executor = make_executor(config.compute.workers)
+    compute = config.compute
+    executor = make_executor(compute.workers, compute.executor, compute.address)
     handed: dict[str, Any] = {"executor": executor, "generator": generator, "stop": stop}
     display = ProgressDisplay(rounds=config.budget.rounds, quiet=progress is False)
     try:

@@ -107,6 +107,8 @@ OTHER: dict[str, Any] = {
     "feedback.fraction": 0.5,
     "compute.device": "cpu",
     "compute.workers": 3,
+    "compute.executor": "ray",
+    "compute.address": "auto",
     "compute.threads": 2,
     "compute.precision": "fp32",
     "store.keep_models": "all",
@@ -155,7 +157,8 @@ def test_every_key_goes_to_toml_and_back(key):
 @pytest.mark.parametrize("key", OTHER)
 def test_every_key_but_budget_workers_and_store_is_part_of_the_identity(key):
     changed = config_from({"problem": "isosceles", "n": 6} | nested(key, OTHER[key]), "x")
-    free = key.startswith(("budget.", "store.")) or key == "compute.workers"
+    where = ("compute.workers", "compute.executor", "compute.address")
+    free = key.startswith(("budget.", "store.")) or key in where
     assert (changed.identity == BASE.identity) == free
     assert any(line.split()[0] == key for line in differences(BASE, changed)) != free
 

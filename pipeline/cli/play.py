@@ -41,7 +41,8 @@ def begin(
 
     check_first_use(plugin)
     tell_symmetries(plugin)
-    executor = make_executor(config.compute.workers)
+    compute = config.compute
+    executor = make_executor(compute.workers, compute.executor, compute.address)
     handed = {"executor": executor, "spent": _spent(), "files": files}
     return launch.begin(plugin, config, runs_root(runs), words(), **handed)
 
@@ -74,7 +75,8 @@ def go_on(opened: Any, plugin: Any, generator: str | None = None) -> Any:
     if generator and is_own(opened.config.generator):
         made = make_own(generator_spec(generator))
         check_unchanged(opened.path, generator_spec(generator), "generator")
-    executor = make_executor(opened.config.compute.workers)
+    compute = opened.config.compute
+    executor = make_executor(compute.workers, compute.executor, compute.address)
     return launch.go_on(opened, plugin, executor=executor, generator=made, spent=_spent())
 
 

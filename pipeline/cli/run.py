@@ -20,7 +20,7 @@ from pipeline.cli.common import (
 )
 from pipeline.cli.help import CLASSES, WEIGHTS, Choice, Words
 from pipeline.cli.play import begin, finish, go_on, play, tell_processor, words
-from pipeline.config import DEVICES, FEEDBACKS, GENERATORS, SEEDINGS, TOKENS
+from pipeline.config import DEVICES, EXECUTORS, FEEDBACKS, GENERATORS, SEEDINGS, TOKENS
 from pipeline.errors import UsageError, check_installed
 
 _STOP = "[default: none]"
@@ -61,6 +61,8 @@ _KEPT = "Models to keep: all, or of the last two rounds and of each new best."
 @click.option("--feedback", type=Choice(FEEDBACKS), help="After search.  [default: none]")
 @click.option("--device", type=Choice(DEVICES), help="Of the model.  [default: auto]")
 @click.option("--workers", type=int, help="Search processes.  [default: one for each core]")
+@click.option("--executor", type=Choice(EXECUTORS), help="Of search.  [default: processes]")
+@click.option("--address", help="A Ray cluster to join: auto or HOST:PORT.")
 @click.option("--config", "file", metavar="FILE", help="A TOML file; the options go over it.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any key of a config.")
 @click.option("--tensorboard", is_flag=True, help="Write each round for TensorBoard, too.")
@@ -101,6 +103,8 @@ def run(problem: str, file: str | None, settings: tuple[str, ...], **options: An
 @click.option("--time", "time_", help="A new limit, for this session.")
 @click.option("--target", type=int, help="A new target; 0 for none.")
 @click.option("--workers", type=int, help="Search processes; the results are the same.")
+@click.option("--executor", type=Choice(EXECUTORS), help="Of search; the results are the same.")
+@click.option("--address", help="A Ray cluster to join: auto or HOST:PORT.")
 @click.option("--tensorboard", is_flag=True, help="Write each round for TensorBoard, too.")
 @problem_option
 @click.option(
@@ -116,6 +120,8 @@ def resume(
     time_: str | None,
     target: int | None,
     workers: int | None,
+    executor: str | None,
+    address: str | None,
     tensorboard: bool,
     problem: str | None,
     generator: str | None,
@@ -145,8 +151,9 @@ def resume(
             time=parse_time(time_) if time_ else None,
             target=target,
         )
-        if workers is not None:
-            config = replace(config, compute=replace(config.compute, workers=workers))
+        where = {"workers": workers, "executor": executor, "address": address}
+        where = {key: value for key, value in where.items() if value is not None}
+        config = replace(config, compute=replace(config.compute, **where))
         if keep_models is not None:
             config = replace(config, store=replace(config.store, keep_models=keep_models))
         plugin = problem_of(opened, problem)
@@ -233,6 +240,8 @@ def _overlay(data: dict[str, Any], options: dict[str, Any]) -> None:
         "device": ("compute", "device"),
         "feedback": ("feedback", "kind"),
         "workers": ("compute", "workers"),
+        "executor": ("compute", "executor"),
+        "address": ("compute", "address"),
         "keep_models": ("store", "keep_models"),
         "keep": ("select", "keep"),
         "weights": ("search", "weights"),

@@ -17,9 +17,10 @@ from pipeline.cli.common import (
     runs_option,
     size_of,
 )
-from pipeline.cli.help import CLASSES, METHODS, WEIGHTS, Words
+from pipeline.cli.help import CLASSES, METHODS, WEIGHTS, Choice, Words
 from pipeline.cli.play import begin, finish, play
 from pipeline.cli.run import configure
+from pipeline.config import EXECUTORS
 from pipeline.errors import UsageError
 
 #: Rounds of a search that the clock or the target ends.
@@ -52,6 +53,8 @@ _TIME = "60"
 @click.option("--seed", type=int, help="The rng seed.  [default: 0]")
 @click.option("--convention", help="A convention of the problem; see `pipeline problems`.")
 @click.option("--workers", type=int, help="Search processes.  [default: one for each core]")
+@click.option("--executor", type=Choice(EXECUTORS), help="Of search.  [default: processes]")
+@click.option("--address", help="A Ray cluster to join: auto or HOST:PORT.")
 @click.option("--table", is_flag=True, help="Print a table beside the best known, no boards.")
 @click.option("--config", "file", metavar="FILE", help="A TOML file; the options go over it.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any key of a config.")

@@ -14,6 +14,7 @@ from pipeline.config.files import (
 )
 from pipeline.config.sections import (
     DEVICES,
+    EXECUTORS,
     FEEDBACKS,
     GENERATORS,
     MEASURES,
@@ -31,6 +32,7 @@ from pipeline.errors import short
 
 __all__ = [
     "DEVICES",
+    "EXECUTORS",
     "FEEDBACKS",
     "GENERATORS",
     "MEASURES",

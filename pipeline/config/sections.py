@@ -24,9 +24,11 @@ Seeding = Literal["portfolio", "anneal", "greedy"]
 Improve = Literal["tabu", "neighbourhood", "anneal", "repair"]
 Feedback = Literal["none", "prefer", "policy"]
 Device = Literal["auto", "cuda", "mps", "cpu"]
+Kind = Literal["processes", "ray"]
 SEEDINGS: tuple[str, ...] = get_args(Seeding)
 FEEDBACKS: tuple[str, ...] = get_args(Feedback)
 DEVICES: tuple[str, ...] = get_args(Device)
+EXECUTORS: tuple[str, ...] = get_args(Kind)
 
 #: The default of search.table_bytes.
 TABLE_BYTES = 400_000_000
@@ -272,12 +274,17 @@ class FeedbackConfig(Section, frozen=True):
 
 
 class ComputeConfig(Section, frozen=True):
-    """Where a run computes. The number of workers never changes a result."""
+    """Where a run computes. Neither the executor nor the number of workers changes a result."""
 
     device: Device = "auto"
     """The model is trained and sampled on this device."""
     workers: Annotated[int, key("processes", ge=0, le=1024)] = 0
     """Search uses this many processes; 0 means one for each core."""
+    executor: Kind = "processes"
+    """Search runs in processes of this machine, or as tasks of a Ray cluster."""
+    address: Annotated[str, expert()] = ""
+    """Search joins the Ray cluster at this address, auto or HOST:PORT; empty means a cluster of its
+    own on this machine."""
     threads: Annotated[int, key("threads", ge=0, le=1024)] = 0
     """The model uses this many threads on a CPU; 0 means half the cores, from 1 to 4."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
@@ -377,13 +384,15 @@ class Config(Section, frozen=True):
 
 
 def deciding(config: Config) -> dict[str, Any]:
-    """Return the nested keys that decide the results of a run: no budget, workers or store.
+    """Return the nested keys that decide the results of a run: no budget, executor or store.
 
     Nor, with a generator of ours that has no model, the settings of one. A generator of the
     user's own may read them, so there they count.
     """
     data = msgspec.to_builtins(config)
-    del data["budget"], data["compute"]["workers"], data["store"]
+    del data["budget"], data["store"]
+    for name in ("workers", "executor", "address"):
+        del data["compute"][name]
     if config.generator in GENERATORS and not config.has_model:
         del data["model"], data["train"], data["feedback"]
         data["sample"] = {"count": config.sample.count}

@@ -7,7 +7,19 @@ from pipeline.executors.serial import Serial
 __all__ = ["ENDING", "Executor", "Over", "Processes", "Serial", "cores", "make_executor", "never"]
 
 
-def make_executor(workers: int) -> Executor:
-    """Return an executor for that many processes; 0 takes one for each core."""
+def make_executor(workers: int, kind: str = "processes", address: str = "") -> Executor:
+    """Return an executor for that many processes; 0 takes one for each core.
+
+    Args:
+        kind: processes, or ray.
+        address: of a Ray cluster that is there; empty for one of its own.
+
+    Raises:
+        PipelineError: Ray is not installed.
+    """
+    if kind == "ray":
+        from pipeline.executors.ray import Ray
+
+        return Ray(workers, address)
     workers = workers or cores()
     return Serial() if workers == 1 else Processes(workers)

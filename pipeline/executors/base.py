@@ -1,7 +1,9 @@
 """What an executor is, and what those of this machine share."""
 
+import contextlib
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
@@ -20,6 +22,20 @@ ENDING = [s for s in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, s)]
 GRACE = 0.8
 # Seconds between two questions whether to stop.
 _LOOK = 0.05
+
+
+@contextlib.contextmanager
+def handlers_kept() -> Iterator[None]:
+    """Put the handlers of signals back that a library sets as it starts."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    kept = {name: signal.getsignal(getattr(signal, name)) for name in ENDING}
+    try:
+        yield
+    finally:
+        for name, handler in kept.items():
+            signal.signal(getattr(signal, name), handler or signal.SIG_DFL)
 
 
 def never() -> bool:
