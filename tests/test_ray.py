@@ -7,6 +7,7 @@ import socket
 import sys
 import threading
 import time
+from typing import Any
 
 import numpy as np
 import pytest
@@ -83,6 +84,14 @@ def test_it_stops_when_it_is_over(on_cluster):
     assert found == [k * k for k in range(len(found))]
     assert len(found) < 20
     assert time.monotonic() - began < 10
+
+
+def test_leaving_the_cluster_in_the_midst_of_tasks_is_quiet(cluster):
+    executor = Ray(0, cluster.address)
+    found: Any = executor.map(slow, range(6))
+    assert next(found) == 0
+    executor.kill()
+    found.close()  # a generator that is closed later than its cluster
 
 
 def test_a_plugin_that_a_node_lacks_is_sent_along(on_cluster, tmp_path, monkeypatch):

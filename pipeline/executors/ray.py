@@ -77,8 +77,9 @@ class Ray:
                         return
                 yield self._result(under_way.pop(0))
         finally:
-            for reference in under_way:
-                ray.cancel(reference, force=True)
+            if self._ray is not None:  # else it was left meanwhile, and all its tasks with it
+                for reference in under_way:
+                    ray.cancel(reference, force=True)
 
     def cpu(self) -> float:
         """Return the CPU seconds of all tasks that have ended; those under way are not counted."""
