@@ -24,7 +24,7 @@ class Progress(Observer):
         self._asked = False
 
     def __enter__(self) -> "Progress":
-        """Take over Ctrl-C, SIGTERM and SIGHUP."""
+        """Take over Ctrl-C, SIGTERM and the like."""
         self._signals.__enter__()
         self._bar.__enter__()
         return self

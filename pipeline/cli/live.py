@@ -23,7 +23,7 @@ _BREAK_IN, _END = 0.7, 1.2
 
 @contextlib.contextmanager
 def on_signals(handler: Callable[[int, Any], None]) -> Generator[None, None, None]:
-    """Have Ctrl-C, SIGTERM and SIGHUP handled for a while; one that is ignored stays so."""
+    """Have Ctrl-C, SIGTERM and the like handled for a while; one that is ignored stays so."""
     numbers = [getattr(signal, name) for name in ENDING]
     numbers = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
     before = {number: signal.signal(number, handler) for number in numbers}
@@ -55,7 +55,7 @@ class Live(ProgressDisplay):
         return self._asked > 0
 
     def __enter__(self) -> "Live":
-        """Take over Ctrl-C, SIGTERM and SIGHUP."""
+        """Take over Ctrl-C, SIGTERM and the like."""
         self._signals.__enter__()
         super().__enter__()
         return self

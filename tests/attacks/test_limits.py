@@ -55,7 +55,12 @@ def searching(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], Path]]:
 
 @pytest.mark.skipif(os.name != "posix", reason="process groups as POSIX has them")
 @pytest.mark.parametrize(
-    "name", ["SIGTERM", *(pytest.param(n, marks=pytest.mark.slow) for n in ("SIGINT", "SIGHUP"))]
+    "name",
+    [
+        "SIGTERM",
+        "SIGUSR1",
+        *(pytest.param(n, marks=pytest.mark.slow) for n in ("SIGINT", "SIGHUP")),
+    ],
 )
 def test_a_signal_to_the_whole_group_ends_a_search_in_the_midst_of_its_tasks(searching, name):
     process, root = searching

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 SIGNALS = int(os.environ.get("ATTACK_SIGNALS", "60"))
-ENDING = ("SIGINT", "SIGTERM", "SIGHUP")
+ENDING = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="signals as POSIX has them")
 #: Sends a signal at an audit event: the first of a name, or the one of a number. Counted are those
 #: after the command line has begun to load; before that there is only Python.
@@ -44,7 +44,7 @@ if os.environ.get("AT") or os.environ.get("COUNT"):
 MOMENTS = {  # of the imports and of what follows them, in the order in which they come
     "pipeline.cli.commands": "SIGTERM",
     "click": "SIGHUP",
-    "numba": "SIGTERM",
+    "numba": "SIGUSR1",
     "torch": "SIGINT",
     "os.mkdir": "SIGTERM",
     "os.rename": "SIGHUP",
