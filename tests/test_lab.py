@@ -79,6 +79,24 @@ def test_given_questions_are_answered_and_not_learnt():
     assert found["samples"][0][0].count(" ") == 2
 
 
+def test_an_end_in_place_of_an_answer_is_a_wrong_answer(monkeypatch):
+    from pipeline.lab import learning
+
+    task = task_of("modular-addition", "decay-0")
+    real = learning.predict
+
+    def with_ends(model, strings):
+        chances = real(model, strings)
+        chances[::2, 2, -1] = 2.0
+        return chances
+
+    monkeypatch.setattr(learning, "predict", with_ends)
+    found = learn(task, replace(task.budget, steps=1, looks=1), seed=0, callbacks=Callbacks())
+    assert found["success"] < 0.6
+    assert any(text.count(" ") == 1 for text, _ in found["samples"])  # two numbers, no answer
+    assert 0 <= found["errors"]["wrong answers: one off (mod p)"] <= 1
+
+
 @pytest.mark.parametrize("name", ["one-2", "fibonacci", "no-distance-4-5", "five-rules 5"])
 def test_who_always_knows_the_next_symbol_is_right_wherever_the_rule_decides(name):
     task = task_of(*name.split())

@@ -211,7 +211,8 @@ class ModularAddition(Task):
         return strings[:cut], strings[cut:]
 
     def answers(self, truth: np.ndarray, written: np.ndarray) -> dict[str, float]:
-        gap = (written[:, 2].astype(int) - truth[:, 2]) % self.p
+        said = written[:, 2] != END  # else the end, in place of an answer
+        gap = (written[said, 2].astype(int) - truth[said, 2]) % self.p
         gap = np.minimum(gap, self.p - gap)[gap != 0]
         near = float((gap == 1).mean()) if len(gap) else 0.0
         return {"wrong answers: one off (mod p)": near}

@@ -178,7 +178,8 @@ def learn(
         found["samples"] = [[t, bool(ok)] for t, ok in zip(texts, good[:_SHOWN], strict=True)]
     else:
         answered = test.copy()
-        answered[:, task.given] = logits[:, task.given].argmax(axis=1)
+        likeliest = logits[:, task.given].argmax(axis=1)
+        answered[:, task.given] = np.where(likeliest < len(task.alphabet), likeliest, END)
         found["errors"] = task.answers(test, answered)
         texts = task.write(answered[:_SHOWN])
         good = task.check(answered)
