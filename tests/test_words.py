@@ -188,7 +188,8 @@ def test_a_word_that_is_none_is_told_of_in_a_line(text, code, said, cli, tmp_pat
 
 
 def test_the_interface_of_words_is_that_of_sets():
-    found = pipeline.search(spec("Queens"), n=6, rounds=1)
+    small = {"search": {"score_moves": 50}, "seeding": {"batches": 1}}
+    found = pipeline.search(spec("Queens"), n=6, rounds=1, config=small)
     assert found.score == 0
     drawn = drawn_text(found.problem.ground(6), found.best().elements)
     assert drawn is not None

@@ -22,7 +22,7 @@ from pipeline.cli.play import words
 def merge(
     runs_named: tuple[str, ...], problem: str | None, runs: str | None, as_json: bool
 ) -> None:
-    """Put the pools of runs together, as the first round of a new run.
+    """Put the pools of runs together as a new run.
 
     \b
     pipeline merge isosceles-n16-a isosceles-n16-b

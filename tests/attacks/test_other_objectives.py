@@ -98,8 +98,21 @@ def loop_of(spec, target=0):
     return Loop(configured({"problem": spec, "n": 6, "sizes": [6]}, budget={"target": target}))
 
 
+#: A round of few and short tasks.
+FEW = (
+    "--rounds",
+    0,
+    "--workers",
+    1,
+    "--set",
+    "seeding.batches=1",
+    "--set",
+    "search.score_moves=50",
+)
+
+
 def test_the_report_calls_scores_scores(cli, tmp_path):
-    found = cli("search", SPEC, "--n", 6, "--rounds", 0, "--workers", 1, "--runs", tmp_path)
+    found = cli("search", SPEC, "--n", 6, *FEW, "--runs", tmp_path)
     assert found.code == 0
     run = only_run(tmp_path)
     assert cli("report", run, "--problem", SPEC).code == 0
@@ -109,7 +122,7 @@ def test_the_report_calls_scores_scores(cli, tmp_path):
 
 
 def test_no_certificate_claims_a_number_of_points_for_it(cli, tmp_path):
-    found = cli("search", SPEC, "--n", 2, "--rounds", 0, "--workers", 1, "--runs", tmp_path)
+    found = cli("search", SPEC, "--n", 2, *FEW, "--runs", tmp_path)
     assert found.code == 0
     folder = tmp_path / "certificates"
     refused = cli("certificate", only_run(tmp_path), "--problem", SPEC, "-o", folder)
