@@ -209,7 +209,7 @@ class TrainConfig(Section, frozen=True):
     """How the model is trained in each round: Muon and AdamW, warm-up, cosine decay, early
     stopping."""
 
-    steps: Annotated[int, key("steps", ge=1, le=_MANY)] = 400
+    steps: Annotated[int, key("steps", ge=1, le=_MANY)] = 350
     """A round trains for at most this many optimiser steps."""
     batch: Annotated[int, key("constructions", ge=1, le=_LARGE)] = 64
     """A training step sees this many constructions."""
