@@ -88,7 +88,7 @@ def played(n: int, number: int, steps: int, names: list[str]) -> dict[str, tuple
                 generator.config = structs.replace(config, sample=sampling)
                 generator.temperature = sampling.temperature
                 began = time.process_time()
-                cells, well_formed = generator.sample(state.pools)
+                cells, well_formed = generator.sample(state.pools, sampling.batch)
                 took += time.process_time() - began
                 generator.malformed = int((~well_formed).sum())
                 samples = Population.build(n, samples.m, cells[well_formed], 0)

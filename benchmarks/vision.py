@@ -117,7 +117,7 @@ def steps_within(case: Any, model: Any, seed: int, shown: Any, seconds: float) -
     generator.train({n: pool.cells for n, pool in shown.items()})
     each = float(np.median(np.diff(moments.seconds[2:])))  # the first ones compile
     start = time.process_time()
-    generator.sample(shown)
+    generator.sample(shown, generator.config.sample.batch)
     asked = (time.process_time() - start) * SAMPLES / _TRIED
     return max(1, round((seconds - min(asked, seconds / 2)) / each))
 
@@ -186,7 +186,7 @@ def main() -> None:
                 began = time.process_time()
                 generator.train({n: pool.cells for n, pool in shown.items()})
                 trained = time.process_time()
-                cells, formed = generator.sample(shown)
+                cells, formed = generator.sample(shown, generator.config.sample.batch)
                 sampled = time.process_time()
                 cells = cells[formed]
                 score, after = PROBLEM.score(cells, config.n), climbed(config, cells, 1)
