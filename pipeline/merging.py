@@ -92,11 +92,9 @@ def merge(
         for listener in (EventLog(made), BestFiles(made, problem)):
             listener.on_round(state, time.monotonic() - began, 0.0)
         made.end_session("done", time.monotonic() - began)
-    merged = [
-        MergedSize(n, len(scores[n]), len(pool), int(pool.score.max(initial=0)))
-        for n, pool in pools.items()
+    return made, [
+        MergedSize(n, len(scores[n]), len(pool), state.best(n)) for n, pool in pools.items()
     ]
-    return made, merged
 
 
 def _check(runs: Sequence[Run]) -> None:

@@ -100,7 +100,7 @@ def test_a_plugin_that_a_node_lacks_is_sent_along(on_cluster, tmp_path, monkeypa
     source = shutil.copy("tests/plugins/four_cycle_free.py", tmp_path / "mine.py")
     spec = f"{source}:FourCycleFree"
     expected = list(Serial().map(run_task, tasks(2, spec, n=6)))
-    files = on_ray.sources(tmp_path / "mine.py")
+    files = on_ray.sources_of(spec)
     (tmp_path / "mine.py").rename(tmp_path / "gone.py")
     there = on_ray._at_home(tasks(1, spec, n=6)[0], files)
     assert there.problem != spec
@@ -168,6 +168,13 @@ def test_an_address_where_nothing_answers_is_one_line(cli, tmp_path):
     assert "nothing answers there within 10 s" in done.error
     done = cli(*words, "--address", "127.0.0.1:x", "--runs", tmp_path)
     assert "write it as HOST:PORT" in done.error
+
+
+def test_an_address_without_the_executor_is_refused_and_makes_nothing(cli, tmp_path):
+    done = cli("search", "isosceles", "--n", 5, "--address", "auto", "--runs", tmp_path)
+    assert done.code == 2
+    assert "add --executor ray" in done.error
+    assert not list(tmp_path.iterdir())
 
 
 def test_without_ray_the_extra_is_named(monkeypatch):

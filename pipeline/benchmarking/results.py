@@ -98,9 +98,9 @@ def result_of(run: Run, problem: Problem, arm: str) -> Result:
 
 def _training(run: Run) -> float:
     """Return the CPU seconds that a model was trained for, feedback among them."""
-    stages = [e for e in run.events() if e.get("event") == "stage" and "own" in e]
+    stages = [e for e in run.events() if e.get("event") == "stage" and "process_cpu" in e]
     spent = [
-        float(after["own"]) - float(stage["own"])
+        float(after["process_cpu"]) - float(stage["process_cpu"])
         for stage, after in itertools.pairwise(stages)
         if stage.get("name") in ("train", "feedback")
     ]

@@ -1,5 +1,6 @@
 """Where tasks run: in this process or in several; the results are the same."""
 
+from pipeline.errors import UsageError
 from pipeline.executors.base import ENDING, Executor, Over, cores, never
 from pipeline.executors.processes import Processes
 from pipeline.executors.serial import Serial
@@ -15,8 +16,11 @@ def make_executor(workers: int, kind: str = "processes", address: str = "") -> E
         address: of a Ray cluster that is there; empty for one of its own.
 
     Raises:
+        UsageError: an address, and no Ray to look for it.
         PipelineError: Ray is not installed.
     """
+    if address and kind != "ray":
+        raise UsageError(f"--address {address} is of a Ray cluster; add --executor ray")
     if kind == "ray":
         from pipeline.executors.ray import Ray
 

@@ -17,7 +17,7 @@ from pipeline import __version__
 from pipeline.core import stop_flag
 from pipeline.errors import PipelineError, check_installed
 from pipeline.executors.base import Over, R, T, cores, handlers_kept, never
-from pipeline.plugin_files import sources
+from pipeline.plugins import sources_of
 
 _ANSWER = 10.0  # seconds that a cluster is given to answer
 _LOOK = 0.05  # seconds between two questions whether to stop
@@ -167,10 +167,9 @@ class Ray:
     def _shipped(self, task: Any) -> Any:
         """Return a reference to the files of a task's plugin, for a node that has none of them."""
         spec = getattr(task, "problem", "")
-        if not (isinstance(spec, str) and ":" in spec):
-            return None
         if spec not in self._plugins:
-            self._plugins[spec] = self._ray.put(sources(Path(spec.rpartition(":")[0])))
+            files = sources_of(spec)
+            self._plugins[spec] = self._ray.put(files) if files else None
         return self._plugins[spec]
 
 
@@ -225,7 +224,7 @@ def _digest() -> str:
     root = Path(sys.modules["pipeline"].__path__[0])
     seen = hashlib.sha256()
     for path in sorted(root.rglob("*.py")):
-        seen.update(path.relative_to(root).as_posix().encode() + b"\\0" + path.read_bytes())
+        seen.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
     return seen.hexdigest()
 
 
@@ -234,7 +233,7 @@ def _at_home(task: Any, files: Mapping[str, bytes] | None) -> Any:
     if files is None or not is_dataclass(task) or "problem" not in {f.name for f in fields(task)}:
         return task
     path, _, name = task.problem.rpartition(":")  # type: ignore[attr-defined]
-    if Path(path).is_file() and sources(Path(path)) == dict(files):
+    if Path(path).is_file() and sources_of(task.problem) == dict(files):  # type: ignore[attr-defined]
         return task
     text = repr(sorted(files.items())).encode()
     folder = _written(hashlib.sha256(text).hexdigest(), tuple(files.items()))

@@ -152,6 +152,7 @@ def learn(
         decay_embeddings=True,
         precision=precision,
         progress=progress,
+        note=callbacks.on_note,
     )
     found: dict[str, Any] = {"parameters": parameters(config), "curve": curve}
     logits = predict(model, test)

@@ -145,6 +145,7 @@ def _train(
         training,
         epoch=epoch,
         progress=lambda step, _, loss: callbacks.on_progress(step, loss=loss),
+        note=callbacks.on_note,
     )
     tokens = torch.from_numpy(_pieces(held, np.arange(0, len(held) - length + 1, length), length))
     total = count = 0.0

@@ -2,8 +2,8 @@
 
 Muon (K. Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/) steps along the orthogonal
 matrix next to the momentum, so that a direction in which gradients are small is learnt as fast as
-any other. What a model must find in the dark, as that one digit decides another far away, it finds
-in a fraction of AdamW's steps (benchmarks/RESULTS.md, "Optimisers").
+any other. Some tasks, such as a digit that decides another far away, are learnt from far fewer
+steps than by AdamW, others from as many (benchmarks/RESULTS.md, "Optimisers").
 """
 
 from collections.abc import Mapping

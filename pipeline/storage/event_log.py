@@ -33,9 +33,9 @@ class EventLog(Callbacks):
         self._logged = time.monotonic()
         size = {} if n is None else {"n": n}
         title = STAGES.get(name, name)
-        own = round(time.process_time(), 3)  # CPU seconds of this process, which does the training
+        used = {"process_cpu": round(time.process_time(), 3)}  # of this process, which trains
         self._log.event(
-            "stage", name=name, title=title, total=total, where=self._where, own=own, **size
+            "stage", name=name, title=title, total=total, where=self._where, **used, **size
         )
 
     def on_progress(self, done: int, best: int | None = None, loss: float | None = None) -> None:
