@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 #: Few steps of a task of the portfolio.
 FEW_STEPS = shlex.split(
-    "--set search.tabu_steps=2000 --set search.enumerate_nodes=2000 --set search.cover_nodes=40000 "
+    "--set search.tabu_steps=2000 --set search.enumerate_nodes=2000 --set search.cover_nodes=4000 "
     "--set search.score_moves=20"
 )
 #: Budgets for a test; what the commands mean stays as it is.
@@ -26,10 +26,10 @@ SMALL_RUN = [*SMALL_LOOP, "--workers", "1", "--rounds", "1"]
 SMALL_SEARCH = FEW_STEPS + shlex.split(
     "--rounds 0 --set seeding.batches=1 --symmetry both-mirrors --workers 1"
 )
-SMALL_COMPARE = ["--n", "9", "--seeds", "1", "--budget-cpu-seconds", "1", *SMALL_LOOP]
+SMALL_COMPARE = ["--n", "9", "--seeds", "1", "--budget-cpu-seconds", "0.5", *SMALL_LOOP]
 SMALL_LAB = {
     "run": shlex.split("--steps 12 --samples 20 --strings 40 --parameters 1k"),
-    "sweep": shlex.split("--steps 3 --parameters 1k --seeds 1"),
+    "sweep": shlex.split("--steps 3 --parameters 1k --seeds 1 --jobs 1"),
 }
 SMALL = {"run": SMALL_RUN, "search": SMALL_SEARCH, "compare": SMALL_COMPARE}
 
@@ -84,6 +84,7 @@ def small(command: str) -> list[str]:
         # The clock would end these; here a number of rounds does.
         at = words.index("--time")
         words[at : at + 2] = []
+        words = [re.sub(r"^(\d+):\d+$", r"\1", word) for word in words]  # the first of its sizes
     if words[0] == "resume":
         words = [word.replace("+2", "+1") for word in words]
     more = SMALL_LAB.get(words[1], []) if words[0] == "lab" else SMALL.get(words[0], [])

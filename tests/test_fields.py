@@ -605,20 +605,20 @@ def test_smaller_sizes_go_without_the_mask_and_the_field_of_the_largest():
 
 
 def test_a_size_that_a_field_is_learnt_from_is_only_glanced_at():
-    def explorer(problem: str, **changes: Any) -> Explorer:
-        data = {"problem": problem, "n": 64, "sizes": [8, 16, 38, 64], "generator": "none"}
+    def explorer(problem: str, *sizes: int, **changes: Any) -> Explorer:
+        data = {"problem": problem, "n": sizes[-1], "sizes": sizes, "generator": "none"}
         return Loop(configured(data, search={"weights": "learned"}, **changes)).engine.explorer
 
     def ways(explorer: Explorer, n: int) -> list[Arm]:
         return explorer.arms(n, explorer.weights(n, {}))
 
-    learns = explorer("isosceles")
+    learns = explorer("isosceles", 8, 38, 64)
     assert {arm.method for arm in ways(learns, 38)} == {"tabu", "enumerate"}
     assert {arm.symmetry for arm in ways(learns, 38)} == {"both-mirrors", "both-diagonals"}
     assert {arm.symmetry for arm in ways(learns, 8)} > {"trivial", "mirror"}
     assert {arm.weights for arm in ways(learns, 38)} == {""}
     assert {arm.weights for arm in ways(learns, 64)} == {"learned"}
-    assert "cover" in {arm.method for arm in ways(explorer("no-3-in-line"), 16)}
+    assert "cover" in {arm.method for arm in ways(explorer("no-3-in-line", 16, 24), 16)}
     # The model is to learn from what is found there.
-    modelled = ways(explorer("isosceles", generator="gpt"), 38)
+    modelled = ways(explorer("isosceles", 38, 64, generator="gpt"), 38)
     assert {"anneal", "tabu"} < {arm.method for arm in modelled}
