@@ -34,7 +34,7 @@ _BASELINE_UPTO = 60
 
 
 class Row(NamedTuple):
-    """One search: its problem and size, the score it must reach, and within how many CPU seconds."""
+    """One search: a problem and a size, the score to reach, within how many CPU seconds."""
 
     problem: str
     n: int
