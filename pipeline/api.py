@@ -247,7 +247,7 @@ def compare(
     """
     from pipeline.benchmarking.comparison import run_plan
     from pipeline.benchmarking.experiment import Plan, arms_from
-    from pipeline.executors import cores
+    from pipeline.jobs import Processes
     from pipeline.storage.finding import runs_root
 
     made = problem_from(problem)
@@ -263,7 +263,7 @@ def compare(
         measure=measure,
     )
     folder = runs_root(None if runs is None else str(runs)) / plan.folder(made.name)
-    return run_plan(plan, made, folder, jobs or cores())
+    return run_plan(plan, made, folder, Processes(jobs))
 
 
 class Verdict(NamedTuple):

@@ -30,13 +30,14 @@ from pipeline.benchmarking.comparison import Comparison
 from pipeline.benchmarking.experiment import GENERATOR_KEY, Arm, Plan
 from pipeline.benchmarking.results import Result, Step
 from pipeline.benchmarking.statistics import Pairs
-from pipeline.cli.compare import _chosen
+from pipeline.cli.compare import chosen_arms
 from pipeline.config import Config, config_from, with_setting
 from pipeline.core.bitset import pack
 from pipeline.core.population import Population
 from pipeline.errors import RunError, UsageError
 from pipeline.plugins import load_problem
 from pipeline.report.curves import Chart, Line, curves_svg
+from pipeline.jobs import Processes, job
 from pipeline.storage import lock
 from pipeline.storage.round_files import metadata_of
 from pipeline.storage.run import Run
@@ -70,6 +71,7 @@ def make_run(
     for at, score in steps:
         run.event("best", n=n, score=score, cpu=at, origin="search")
     run.event("cpu", cpu=cpu)
+    run.end_session("done", 1.0)
     return run
 
 
@@ -114,7 +116,7 @@ def run_by_stand_in(
     """Have trials run by the stand-in; call it for the GENERATOR N SEED it was asked for."""
     log = tmp_path / "asked.txt"
     monkeypatch.setattr(
-        runner,
+        job,
         "PROGRAM",
         (sys.executable, "-S", "-c", STAND_IN.replace("GENERATOR", GENERATOR_KEY)),
     )
@@ -478,7 +480,7 @@ def test_the_option_names_generators_files_and_arms_of_the_spec(
     tmp_path, monkeypatch, arms, expected
 ):
     monkeypatch.chdir(tmp_path)
-    found = _chosen(arms, {"tuned": {"select": {"keep": 9}}})
+    found = chosen_arms(arms, {"tuned": {"select": {"keep": 9}}})
     assert json.dumps(found, sort_keys=True) == json.dumps(expected, sort_keys=True).replace(
         "HERE", str(tmp_path)
     )
@@ -590,7 +592,7 @@ def test_ctrl_c_ends_the_children_and_the_same_command_goes_on(
 ):
     monkeypatch.setenv("SLOW_FROM", "1")
     words = ["compare", *BASE, "--seeds", "2", "--arms", "gpt,none"]
-    code = f"from pipeline.benchmarking import runner; runner.PROGRAM = {runner.PROGRAM!r}; "
+    code = f"from pipeline.jobs import job; job.PROGRAM = {job.PROGRAM!r}; "
     code += "from pipeline.cli import main; main()"
     process = subprocess.Popen(
         [sys.executable, "-c", code, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -669,7 +671,7 @@ def test_when_every_run_fails_there_is_no_table(run_by_stand_in, cli, monkeypatc
 
 def test_a_second_comparison_in_the_same_folder_waits_its_turn(tmp_path):
     with lock.holding(tmp_path), pytest.raises(RunError, match="in use by process"):
-        runner.carry_out([], tmp_path, load_problem("isosceles"), 1)
+        runner.carry_out([], tmp_path, load_problem("isosceles"), Processes(1))
 
 
 # ---------------------------------------------------------------------------- what is shown

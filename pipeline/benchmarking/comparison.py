@@ -19,6 +19,7 @@ from pipeline.benchmarking.statistics import (
     verdicts,
 )
 from pipeline.errors import UsageError
+from pipeline.jobs import Place
 from pipeline.problem import Problem
 from pipeline.storage.run import Run
 
@@ -128,14 +129,14 @@ def run_plan(
     plan: Plan,
     problem: Problem,
     folder: Path,
-    jobs: int,
+    place: Place,
     observer: Observer | None = None,
     stopped: Callable[[], bool] = lambda: False,
 ) -> Comparison:
     """Carry a plan out in a folder, or go on with it, and compare its arms.
 
     Args:
-        jobs: runs at once, each on one core.
+        place: where the runs are carried out, each on one core.
         stopped: asked many times a second; once true, what is running is dropped.
 
     Raises:
@@ -143,7 +144,7 @@ def run_plan(
         RunError: another process carries out a plan in this folder.
     """
     trials = plan.trials(problem)
-    results, failures = carry_out(trials, folder, problem, jobs, observer, stopped)
+    results, failures = carry_out(trials, folder, problem, place, observer, stopped)
     cut, _, warnings = at_equal_compute(results, [plan.cpu_seconds for _ in results])
     if plan.settings.get("compute", {}).get("device", "cpu") != "cpu":
         warnings.append("not at equal compute: what a GPU does costs no CPU seconds")

@@ -19,6 +19,7 @@ from pipeline.config.files import flat
 from pipeline.config.values import WORDS
 from pipeline.errors import UsageError, nearest
 from pipeline.generators.registry import NO_FILE, generator_spec, name_of
+from pipeline.jobs import Job
 from pipeline.plugins import problem_spec
 from pipeline.problem import Problem
 from pipeline.storage import files, inputs
@@ -152,9 +153,7 @@ class Plan:
         that what has been run counts for all of them.
         """
         same: list[Any] = [self.problem, self.cpu_seconds, self.settings]
-        path = Path(self.problem.rpartition(":")[0])
-        if path.is_file():  # a problem of the user's own, which may change
-            same.append(hashlib.sha256(path.read_bytes()).hexdigest())
+        same += filter(None, [file_mark(self.problem)])  # of the user's own, which may change
         text = json.dumps(same, sort_keys=True)
         return f"compare-{files.slug(label)}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"
 
@@ -192,16 +191,16 @@ class Plan:
         config = config_from(whole, f"arm {arm.name}")
         config, _ = inputs.bound(config, inputs.read_files(config))
         name = f"n{n}-{arm.name}-seed{seed}-{config.identity[:8]}"
-        name += _file_mark(str(settings.get(GENERATOR_KEY, "")))
+        name += file_mark(str(settings.get(GENERATOR_KEY, "")))
         name += f"-to{end}" if self.stop_at_target else ""
         name += "-yield" if counts else ""
         return Trial(arm.name, n, seed, name, self.problem, settings)
 
 
-def _file_mark(generator: str) -> str:
-    """Return a mark of the content of the file that a generator is defined in, if it is in one."""
-    path = Path(generator.rpartition(":")[0])
-    if not is_file_spec(generator) or not path.is_file():
+def file_mark(spec: str) -> str:
+    """Return a mark of the content of the file that a spec names, if it names one."""
+    path = Path(spec.rpartition(":")[0])
+    if not is_file_spec(spec) or not path.is_file():
         return ""
     return f"-{hashlib.sha256(path.read_bytes()).hexdigest()[:8]}"
 
@@ -221,10 +220,27 @@ class Trial:
         """Say which it is."""
         return f"{self.arm}, n={self.n}, rng seed {self.seed}"
 
-    def arguments(self, runs: Path) -> list[str]:
-        """Return the words of the command that runs it in a directory of runs."""
+    seconds: float = 0.0  # of all sessions of a run that is gone on with; 0: it is begun anew
+    threads: int = 1
+
+    def job(self, runs: Path) -> Job:
+        """Return it as a command to carry out in a folder of its own."""
+        again: list[str] | None = None
+        named = dict(flat(self.settings)).get(GENERATOR_KEY, "")
+        if self.seconds:
+            again = ["--problem", self.problem] if ":" in self.problem else []
+            again += [f"--{GENERATOR_KEY}", str(named)] if is_file_spec(str(named)) else []
+        return Job(
+            name=self.name,
+            folder=runs.absolute() / self.name,
+            begin=tuple(self._words()),
+            again=None if again is None else tuple(again),
+            seconds=self.seconds,
+            threads=self.threads,
+        )
+
+    def _words(self) -> list[str]:
         words = ["run", self.problem, "--n", str(self.n), "--seed", str(self.seed)]
-        words += ["--json", "--runs", str(runs)]
         for key, value in flat(self.settings):
             if key == GENERATOR_KEY:  # whose file may only run where it is named as an option
                 words += [f"--{GENERATOR_KEY}", str(value)]

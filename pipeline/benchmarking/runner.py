@@ -1,15 +1,9 @@
-"""Carrying a plan out: each trial in a process of its own, its result kept, resumable.
+"""Trials carried out as jobs, each result kept as soon as it is there, resumable.
 
 results/NAME.json   what a finished trial found
-runs/NAME/          its run, with what its command printed
+runs/NAME/          its run, with its log
 """
 
-import contextlib
-import os
-import shutil
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,35 +11,34 @@ from typing import NamedTuple
 
 from pipeline.benchmarking.experiment import Trial
 from pipeline.benchmarking.results import Result, read_result, result_of, write_result
-from pipeline.core.untrusted import read_json
 from pipeline.errors import PipelineError
+from pipeline.jobs import Job, Place
 from pipeline.problem import Problem
 from pipeline.storage import files, lock
-from pipeline.storage.run import Run
 
-#: What a trial is run by.
-PROGRAM = (sys.executable, "-m", "pipeline")
-_POLL = 0.1  # seconds between two looks at the processes
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+_POLL = 0.1  # seconds between two looks at the jobs
 
 
 class Observer:
-    """Follows a plan as it is carried out; override the methods that are of interest."""
+    """Follows trials as they are carried out; override the methods that are of interest."""
 
-    def on_start(self, done: int, total: int) -> None:
-        """Take how many trials have a result already, of how many."""
+    def on_start(self, results: Sequence[Result], total: int) -> None:
+        """Take the results that are there already, and of how many trials."""
 
     def on_begin(self, trial: Trial) -> None:
         """Take a trial that begins."""
 
     def on_done(self, trial: Trial, result: Result, seconds: float) -> None:
-        """Take what a trial found, and how long it took."""
+        """Take what a trial found, and how long it took from when it was handed over."""
 
     def on_failed(self, trial: Trial, error: str, seconds: float) -> None:
         """Take why a trial came to nothing, and how long it took."""
 
     def on_tick(self, waiting: int, running: Sequence[float]) -> None:
         """Take how many trials wait, and for how many seconds each of the others has run."""
+
+    def on_leave(self, text: str) -> None:
+        """Take what becomes of the trials that were under way when they were left."""
 
 
 class Failure(NamedTuple):
@@ -55,116 +48,123 @@ class Failure(NamedTuple):
     error: str
 
 
+#: Returns the trial that is worth carrying out next, by the results and those under way; or none.
+Next = Callable[[Sequence[Result], Sequence[Trial]], Trial | None]
+
+
 def carry_out(
     trials: Sequence[Trial],
     folder: Path,
     problem: Problem,
-    jobs: int,
+    place: Place,
     observer: Observer | None = None,
     stopped: Callable[[], bool] = lambda: False,
+    next_: Next = lambda results, under_way: None,
 ) -> tuple[list[Result], list[Failure]]:
-    """Run the trials that have no result yet, ``jobs`` at once, each in a process of its own.
+    """Carry out the trials that have no result yet, then those that are worth it.
 
     Args:
         folder: where results and runs are kept.
-        stopped: asked many times a second; once true, what is running is dropped.
+        place: where the trials run.
+        stopped: asked many times a second; once true, the place is left.
+        next_: asked for further trials once none of ``trials`` waits.
 
     Raises:
         RunError: another process carries out a plan in this folder, or something in it leads out.
-        PipelineError: a result cannot be kept.
+        PipelineError: a result cannot be kept, or the place takes no jobs.
     """
-    observer = observer or Observer()
-    failures: list[Failure] = []
     with files.writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         for name in ("results", "runs"):
             lock.refuse(folder / name, files.obstacle(folder / name).removeprefix("a folder"))
             (folder / name).mkdir(exist_ok=True)
-    places = {trial: folder / "results" / f"{trial.name}.json" for trial in trials}
-    with lock.holding(folder), contextlib.ExitStack() as children:
-        stored = {trial: read_result(place) for trial, place in places.items()}
-        results = [result for result in stored.values() if result is not None]
+    with lock.holding(folder):
+        return _Work(folder, problem, place, observer or Observer(), next_).go(trials, stopped)
+
+
+class _Work:
+    """Trials that wait and that are under way, and what has come of the others."""
+
+    def __init__(
+        self, folder: Path, problem: Problem, place: Place, observer: Observer, next_: Next
+    ) -> None:
+        self._folder, self._problem, self._place = folder, problem, place
+        self._observer, self._next = observer, next_
+        self._results: list[Result] = []
+        self._failures: list[Failure] = []
+        self._under_way: dict[Job, tuple[Trial, float]] = {}
+
+    def go(
+        self, trials: Sequence[Trial], stopped: Callable[[], bool]
+    ) -> tuple[list[Result], list[Failure]]:
+        """Carry the trials out until all is done or the work is stopped."""
+        stored = {trial: read_result(self._kept(trial)) for trial in trials}
+        self._results = [result for result in stored.values() if result is not None]
         waiting = [trial for trial, result in stored.items() if result is None]
-        running: list[_Process] = []
-        children.callback(lambda: [process.kill() for process in running])
-        observer.on_start(len(results), len(trials))
-        while (waiting or running) and not stopped():
-            while waiting and len(running) < jobs:
-                running.append(_Process(waiting.pop(0), folder))
-                observer.on_begin(running[-1].trial)
-            time.sleep(_POLL)
-            for process in [one for one in running if one.has_ended()]:
-                running.remove(process)
-                trial = process.trial
-                try:
-                    found = process.result(problem)
-                except PipelineError as error:
-                    failures.append(Failure(trial, str(error)))
-                    observer.on_failed(trial, str(error), process.seconds)
-                else:
-                    write_result(places[trial], found)
-                    results.append(found)
-                    observer.on_done(trial, found, process.seconds)
-            observer.on_tick(len(waiting), [process.seconds for process in running])
-    return results, failures
+        self._observer.on_start(self._results, len(trials))
+        jobs = {trial.job(self._folder / "runs"): trial for trial in waiting}
+        for job in self._place.resumed(list(jobs)):
+            self._under_way[job] = jobs[job], time.monotonic()
+            waiting.remove(jobs[job])
+        try:
+            while not stopped():
+                self._fill(waiting)
+                if not self._under_way:
+                    break
+                self._collect()
+                self._observer.on_tick(len(waiting), self._place.running())
+                time.sleep(_POLL)
+        finally:
+            self._observer.on_leave(self._place.leave())
+        return self._results, self._failures
 
+    def _kept(self, trial: Trial) -> Path:
+        return self._folder / "results" / f"{trial.name}.json"
 
-class _Process:
-    """A trial that is running, from the beginning: what an earlier try left is deleted."""
-
-    def __init__(self, trial: Trial, folder: Path) -> None:
-        self.trial = trial
-        self._folder = folder / "runs" / trial.name
-        self._began = time.monotonic()
-        with files.writing(self._folder):
-            shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder.mkdir()
-            with (
-                open(self._folder / "out.json", "wb") as out,
-                open(self._folder / "log", "wb") as log,
-            ):
-                # A session of its own, so that Ctrl-C reaches us alone.
-                self._process = subprocess.Popen(
-                    [*PROGRAM, *trial.arguments(self._folder)],
-                    stdin=subprocess.DEVNULL,
-                    stdout=out,
-                    stderr=log,
-                    start_new_session=True,
-                    env=os.environ | dict.fromkeys(_THREADS, "1"),
-                )
-
-    @property
-    def seconds(self) -> float:
-        """How long it has taken so far."""
-        return time.monotonic() - self._began
-
-    def has_ended(self) -> bool:
-        """Tell whether the process has ended."""
-        return self._process.poll() is not None
-
-    def result(self, problem: Problem) -> Result:
-        """Return what a process that has ended found.
-
-        Raises:
-            PipelineError: it failed, or its best is not what it claims.
-        """
-        if self._process.returncode:
-            raise PipelineError(self._error())
-        out = read_json(self._folder / "out.json")
-        if not isinstance(out, dict) or not isinstance(out.get("run"), str):
-            raise PipelineError(f"{self._folder / 'out.json'} names no run")
-        return result_of(Run(Path(out["run"])), problem, self.trial.arm)
-
-    def _error(self) -> str:
-        text = (self._folder / "log").read_text(encoding="utf-8", errors="replace")
-        last = (text.strip().splitlines() or [f"exit code {self._process.returncode}"])[-1]
-        return last.removeprefix("pipeline: ")
-
-    def kill(self) -> None:
-        """End the process and its workers at once."""
-        with contextlib.suppress(ProcessLookupError):
-            if hasattr(os, "killpg"):
-                os.killpg(self._process.pid, signal.SIGKILL)
+    def _fill(self, waiting: list[Trial]) -> None:
+        """Hand over as many trials as there is room for."""
+        free = self._place.room - len(self._under_way)
+        chosen = [waiting.pop(0) for _ in range(min(free, len(waiting)))]
+        while len(chosen) < free:
+            under_way = [trial for trial, _ in self._under_way.values()] + chosen
+            trial = self._next(self._results, under_way)
+            if trial is None:
+                break
+            if (found := read_result(self._kept(trial))) is not None:
+                self._results.append(found)  # of an earlier time
             else:
-                self._process.kill()
-        self._process.wait()
+                chosen.append(trial)
+        if not chosen:
+            return
+        jobs = {trial.job(self._folder / "runs"): trial for trial in chosen}
+        self._place.submit(list(jobs))
+        for job, trial in jobs.items():
+            self._under_way[job] = trial, time.monotonic()
+            self._observer.on_begin(trial)
+
+    def _collect(self) -> None:
+        """Take up what has ended."""
+        for job in self._place.ended():
+            trial, began = self._under_way.pop(job)
+            seconds = time.monotonic() - began
+            try:
+                found = _result(job, trial, self._problem)
+            except PipelineError as error:
+                self._failures.append(Failure(trial, str(error)))
+                self._observer.on_failed(trial, str(error), seconds)
+            else:
+                write_result(self._kept(trial), found)
+                self._results.append(found)
+                self._observer.on_done(trial, found, seconds)
+
+
+def _result(job: Job, trial: Trial, problem: Problem) -> Result:
+    """Return what a job that has ended found.
+
+    Raises:
+        PipelineError: it did not come to its end, or its best is not what it claims.
+    """
+    run = job.run()
+    if run is None or (not job.is_done() and job.words()):
+        raise PipelineError(job.error())
+    return result_of(run, problem, trial.arm)

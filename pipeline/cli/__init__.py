@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 #: Signals that end a command, as Ctrl-C does; schedulers send the last before the time is up.
-_NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")
+_NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")
 _ENDING = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
 #: Seconds that a command has to end after a signal, where it does not handle signals itself.
 _PATIENCE = 10.0

@@ -46,6 +46,7 @@ _SECTIONS = {
         "search": "search",
         "solve": "solve",
         "compare": "compare",
+        "campaign": "campaign",
     },
     "Look": {
         "ls": "look",

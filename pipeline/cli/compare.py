@@ -162,10 +162,12 @@ def _of_plan(word: str, options: dict[str, Any]) -> "Comparison":
     if not options["as_json"]:
         echo(str(folder))
     from pipeline.benchmarking.comparison import run_plan
-    from pipeline.cli.compare_progress import Progress
+    from pipeline.cli.trials import Progress
+    from pipeline.jobs import Processes
 
-    with Progress(progress_console(), plan.cpu_seconds, jobs) as progress:
-        return run_plan(plan, plugin, folder, jobs, progress, progress.stopping)
+    budget = f"{plan.cpu_seconds:g} CPU seconds"
+    with Progress(progress_console(), budget, jobs, plan.cpu_seconds) as progress:
+        return run_plan(plan, plugin, folder, Processes(jobs), progress, progress.stopping)
 
 
 def _plan(word: str, options: dict[str, Any]) -> Any:
@@ -189,7 +191,7 @@ def _plan(word: str, options: dict[str, Any]) -> Any:
         if options[key] is not None:
             data[key] = options[key]
     if options["arms"] is not None:
-        data["arms"] = _chosen(options["arms"], data.get("arms"))
+        data["arms"] = chosen_arms(options["arms"], data.get("arms"))
     if options["convention"] is not None:
         options["settings"] += (f"convention={options['convention']}",)
     for setting in options["settings"]:
@@ -218,7 +220,7 @@ def _check_no_file(data: Mapping[str, Any], spec: str) -> None:
             )
 
 
-def _chosen(text: str, described: object) -> dict[str, Any]:
+def chosen_arms(text: str, described: object) -> dict[str, Any]:
     """Return the arms that ``--arms`` names, with what a SPEC says of them.
 
     Raises:

@@ -17,7 +17,11 @@ R = TypeVar("R")
 Over = Callable[[], bool]
 
 #: Signals that end a session; a worker leaves them to the process that started it.
-ENDING = [s for s in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal, s)]
+ENDING = [
+    name
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")  # SLURM and submitit send
+    if hasattr(signal, name)
+]
 #: Seconds that a task is given to come back once told to stop.
 GRACE = 0.8
 # Seconds between two questions whether to stop.

@@ -22,6 +22,7 @@ from pipeline.plugins import sources_of
 _ANSWER = 10.0  # seconds that a cluster is given to answer
 _LOOK = 0.05  # seconds between two questions whether to stop
 _ROOM = 3  # tasks under way for each core of the cluster
+_CLEAN = 30.0  # seconds that tasks are given to end once broken into
 _RETRIES = 5  # of a task whose worker or node was lost
 _PORT = 6379
 
@@ -80,6 +81,37 @@ class Ray:
             if self._ray is not None:  # else it was left meanwhile, and all its tasks with it
                 for reference in under_way:
                     ray.cancel(reference, force=True)
+
+    def cores(self) -> int:
+        """Return how many cores the cluster has now.
+
+        Raises:
+            PipelineError: no cluster answers.
+        """
+        return int(self._started().cluster_resources().get("CPU", 1))
+
+    def submit(self, function: Callable[[Any], Any], task: Any, cpus: int) -> Any:
+        """Hand one task over, and return what it is asked after by.
+
+        Raises:
+            PipelineError: no cluster answers.
+        """
+        remote = self._started().remote(num_cpus=cpus, max_retries=_RETRIES)(function)
+        return remote.remote(task)
+
+    def ready(self, references: Sequence[Any]) -> list[Any]:
+        """Return those of some tasks that have ended, or were lost again and again."""
+        if not references:
+            return []
+        return self._started().wait(list(references), num_returns=len(references), timeout=0)[0]
+
+    def cancel(self, references: Sequence[Any]) -> None:
+        """Break into tasks, and wait a while until they have ended."""
+        if not references:
+            return
+        for reference in references:
+            self._started().cancel(reference, force=False)
+        self._started().wait(list(references), num_returns=len(references), timeout=_CLEAN)
 
     def cpu(self) -> float:
         """Return the CPU seconds of all tasks that have ended; those under way are not counted."""

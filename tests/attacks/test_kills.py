@@ -22,7 +22,7 @@ from conftest import TINY, contents, only_run
 DRIVER = Path(__file__).with_name("fault_driver.py")
 KILLS = int(os.environ.get("ATTACK_KILLS", "200"))
 FAILURES = ("ENOSPC", "EIO", "EACCES")
-ENDING = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")
+ENDING = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")
 DEATHS = ("kill", "after", "torn", "exit")
 pytestmark = pytest.mark.skipif(
     not hasattr(signal, "sigtimedwait"), reason="needs fork and sigtimedwait"

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 SIGNALS = int(os.environ.get("ATTACK_SIGNALS", "60"))
-ENDING = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")
+ENDING = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="signals as POSIX has them")
 #: Sends a signal at an audit event: the first of a name, or the one of a number. Counted are those
 #: after the command line has begun to load; before that there is only Python.

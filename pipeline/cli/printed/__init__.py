@@ -17,6 +17,7 @@ JSON_SCHEMA = 1
 #: What each command prints: one of these.
 PRINTED: dict[str, tuple[Any, ...]] = {
     "best": (constructions.BestOfRun, constructions.BestOfFile, constructions.BestOfProblem),
+    "campaign": (runs.Campaign,),
     "certificate": (constructions.Certificate, constructions.CertificateOfFile),
     "check": (others.CheckPlugin,),
     "compare": (runs.Compare,),

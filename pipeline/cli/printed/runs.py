@@ -204,6 +204,36 @@ class Compare(Part):
     interrupted: bool
 
 
+class CampaignRow(Part):
+    """What the runs of one size and arm have found, beside the best known value on record."""
+
+    n: int
+    arm: str
+    best_known: int | None
+    proved: bool
+    best: int | None
+    median: float | None
+    runs: Count
+    reached: Count
+    beaten: Count
+    cpu: float
+    run: str
+
+
+class Campaign(Part):
+    """Sizes, arms and rng seeds as runs of so many seconds each."""
+
+    command: str
+    folder: str
+    problem: str
+    convention: str
+    seconds: float
+    planned: Count
+    rows: list[CampaignRow]
+    failed: list[Failed]
+    interrupted: bool
+
+
 class Removed(Part):
     """A run that was deleted, and what it took on the disk."""
 

@@ -1,4 +1,4 @@
-"""How a comparison goes on: a bar with an ETA in a terminal, a line for each run elsewhere."""
+"""How trials go on: a bar with an ETA in a terminal, a line for each that ends."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,10 +15,10 @@ _START = 8.0  # seconds that a run is guessed to need beside its budget
 class Progress(Observer):
     """Shows what is running and what was found; Ctrl-C asks to stop."""
 
-    def __init__(self, console: Any, cpu_seconds: float, jobs: int) -> None:
-        """Take the budget of a run, and how many run at once."""
+    def __init__(self, console: Any, budget: str, jobs: int, seconds: float = 0.0) -> None:
+        """Take what a run may use, how many run at once, and about how many seconds each lasts."""
         self._bar, self._signals = Bar(console), on_signals(self._on_signal)
-        self._budget, self._jobs = cpu_seconds, jobs
+        self._budget, self._jobs, self._seconds = budget, jobs, seconds + _START
         self._lasted: list[float] = []
         self._done, self._total, self._note = 0, 0, ""
         self._asked = False
@@ -41,12 +41,12 @@ class Progress(Observer):
         """Tell whether the user has asked to stop."""
         return self._asked
 
-    def on_start(self, done: int, total: int) -> None:
+    def on_start(self, results: Sequence[Result], total: int) -> None:
         """Say what is there already."""
-        self._done, self._total = done, total
-        if done:
-            self._bar.say(f"{done} of {total} runs are there already")
-        self._bar.begin(f"runs of {self._budget:g} CPU seconds", total)
+        self._done, self._total = len(results), total
+        if results:
+            self._bar.say(f"{len(results)} of {total} runs are there already")
+        self._bar.begin(f"runs of {self._budget}", total)
 
     def on_begin(self, trial: Trial) -> None:
         """Show what begins."""
@@ -64,13 +64,19 @@ class Progress(Observer):
         text = f"{self._done}/{self._total} {trial} failed: {error}"
         self._bar.say(text)
 
+    def on_leave(self, text: str) -> None:
+        """Say what becomes of those that were left."""
+        if text:
+            self._bar.say(text)
+
     def _ended(self, seconds: float) -> None:
         self._done += 1
+        self._total = max(self._total, self._done)
         self._lasted.append(seconds)
 
     def on_tick(self, waiting: int, running: Sequence[float]) -> None:
         """Show how much is done, and guess when all is."""
-        guess = max([self._budget + _START, *running])
+        guess = max([self._seconds, *running])
         lasts = sum(self._lasted) / len(self._lasted) if self._lasted else guess
         left = waiting * lasts + sum(max(lasts - seconds, 0.0) for seconds in running)
         if waiting or running:
