@@ -31,7 +31,13 @@ SMALL_LAB = {
     "run": shlex.split("--steps 12 --samples 20 --strings 40 --parameters 1k"),
     "sweep": shlex.split("--steps 3 --parameters 1k --seeds 1 --jobs 1"),
 }
-SMALL = {"run": SMALL_RUN, "search": SMALL_SEARCH, "compare": SMALL_COMPARE}
+SMALL_CAMPAIGN = ["--n", "8,9", "--seeds", "1", *SMALL_LOOP]
+SMALL = {
+    "run": SMALL_RUN,
+    "search": SMALL_SEARCH,
+    "compare": SMALL_COMPARE,
+    "campaign": SMALL_CAMPAIGN,
+}
 
 
 def commands(page: str) -> list[str]:

@@ -51,10 +51,11 @@ def look_after(job: str) -> None:
     more |= dict.fromkeys(("SLURM_NODEID", "SLURM_PROCID", "SLURM_LOCALID"), "0")
     more |= dict.fromkeys(("SLURM_NTASKS", "SLURM_JOB_NUM_NODES"), "1")
     more |= {"SLURM_JOB_ID": number, "SLURM_JOB_NODELIST": "here"}
-    again = True
+    code, again = 0, True
     while again:
         process = subprocess.Popen(
-            ["bash", str(HERE / f"{number}.sbatch")],
+            # SLURM's signals before the end go to the steps of a job, not to its shell.
+            ["bash", "-c", f"trap : USR2; . {HERE / number}.sbatch"],
             env=os.environ | more,
             start_new_session=True,
             cwd=HERE,

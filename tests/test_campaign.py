@@ -33,6 +33,12 @@ def result(n, score, seed=0, arm="none"):
     return Result(arm, n, seed, score, 3600.0, (), f"runs/{arm}-n{n}-{seed}")
 
 
+def best_known(problem, n):
+    known = problem.known(n)
+    assert known is not None
+    return known.value
+
+
 def runs_of(root):
     return {path.parent.parent.name: Run(path.parent) for path in root.glob("*/runs/*/*/run.json")}
 
@@ -58,15 +64,14 @@ def test_every_size_and_arm_is_run_with_every_rng_seed():
     ]
     assert len({trial.name for trial in trials}) == 8
     words = trials[0].job(Path("/r")).begin
-    assert "budget.time=30" in words
+    assert "budget.time=30.0" in words
     assert "budget.target=9" in words  # proved
 
 
 def test_further_runs_go_where_the_best_known_value_is_beaten_and_not_where_the_mean_is_high():
-    problem = load_problem("no-3-in-line")  # 2 n is the most; 2 n of n = 50 is no proved maximum
     plan = Campaign("isosceles", (40, 41, 44), arms_from(["none"]), seeds=4, more=8)
     isosceles = load_problem("isosceles")
-    known = {n: isosceles.known(n).value for n in plan.sizes}
+    known = {n: best_known(isosceles, n) for n in plan.sizes}
     found = [result(40, known[40], seed) for seed in range(4)]  # all reach it, none beats it
     found += [result(41, known[41] - 9, seed) for seed in range(3)] + [result(41, known[41] + 1, 3)]
     found += [result(44, known[44] - 1, seed) for seed in range(4)]
@@ -84,14 +89,14 @@ def test_further_runs_go_where_the_best_known_value_is_beaten_and_not_where_the_
     assert counts[41] > 0
     assert counts[40] > 0
     assert counts[44] == 0
-    assert problem.known(10).proved
+    lines = load_problem("no-3-in-line")
     proved = Campaign("no-3-in-line", (10,), arms_from(["none"]), seeds=1, more=3)
-    assert proved.next_trial(problem, [result(10, 20)], []) is None  # there is no more
+    assert proved.next_trial(lines, [result(10, 20)], []) is None  # there is no more
 
 
 def test_a_row_tells_how_many_reached_and_beat_the_best_known():
     problem = load_problem("isosceles")
-    known = problem.known(40).value
+    known = best_known(problem, 40)
     scores = [known - 2, known, known + 1, known]
     (row,) = campaign([40]).rows(problem, [result(40, s, k) for k, s in enumerate(scores)])
     assert (row.best, row.median, row.runs) == (known + 1, known, 4)
@@ -145,7 +150,7 @@ def test_a_run_that_is_cut_short_is_gone_on_with(cli, tmp_path):
         assert process.poll() is None, process.communicate()
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert "Go on with the same command" in err
     assert "Traceback" not in err
@@ -163,11 +168,14 @@ def test_a_run_that_fails_says_why_and_the_others_go_on(cli, tmp_path):
     words = ["campaign", "isosceles", "--n", 6, "--seeds", 2, "--time", 20, "--runs", tmp_path]
     (folder,) = [tmp_path / campaign([6], seconds=20).folder("isosceles")]
     first = campaign([6], seconds=20).trials(load_problem("isosceles"))[0]
-    (folder / "runs").mkdir(parents=True)
-    (folder / "runs" / first.name).write_text("in the way")
+    damaged = folder / "runs" / first.name / "isosceles-n6"
+    damaged.mkdir(parents=True)
+    (damaged / "run.json").write_text("[")
     done = cli(*words)
     assert done.code == 1
     assert "rng seed 0 failed: " in done.err
+    assert "run.json" in done.err
+    assert "rng seed 1: best 9" in done.err
     assert "1 of 2 runs failed; the same command goes on with them" in done.err
     assert "Traceback" not in done.err
 
@@ -227,7 +235,7 @@ def test_a_preempted_job_is_queued_again_and_goes_on(slurm, tmp_path):
     assert "2 jobs go on in SLURM; the same command looks after them again" in err
     os.killpg(int((slurm / "100_0.pid").read_text()), signal.SIGUSR2)
     again = started(words)
-    out, err = again.communicate(timeout=120)
+    _, err = again.communicate(timeout=120)
     assert again.returncode == 0, err
     assert "2/2" in err
     text = (slurm / "100.sbatch").read_text()

@@ -35,9 +35,9 @@ from pipeline.config import Config, config_from, with_setting
 from pipeline.core.bitset import pack
 from pipeline.core.population import Population
 from pipeline.errors import RunError, UsageError
+from pipeline.jobs import Processes, job
 from pipeline.plugins import load_problem
 from pipeline.report.curves import Chart, Line, curves_svg
-from pipeline.jobs import Processes, job
 from pipeline.storage import lock
 from pipeline.storage.round_files import metadata_of
 from pipeline.storage.run import Run
@@ -331,7 +331,7 @@ def test_trials_come_rng_seed_by_rng_seed():
 
 def test_a_trial_is_an_ordinary_command_on_one_core(tmp_path):
     trial = plan(settings={"model": {"tokens": "dense"}}).trials(load_problem("isosceles"))[0]
-    words = trial.arguments(tmp_path)
+    words = list(trial.job(tmp_path).words())
     assert words[:6] == ["run", "isosceles", "--n", "6", "--seed", "0"]
     assert words[words.index(f"--{GENERATOR_KEY}") + 1] == "gpt"
     settings: dict[str, Any] = {}
@@ -397,7 +397,7 @@ def test_files_of_an_arm_go_by_the_folder_of_the_spec_and_by_their_content(tmp_p
 
     numbers, problem = iter((1, 2)), load_problem("isosceles")
     first, second = trial(), trial()
-    assert f'search.weights="{tmp_path}/pull.npy"' in first.arguments(tmp_path)
+    assert f'search.weights="{tmp_path}/pull.npy"' in first.job(tmp_path).begin
     assert first.name != second.name
 
 
@@ -456,7 +456,7 @@ def test_a_trial_names_its_file_as_an_option_and_is_another_one_when_the_file_ch
     def trial() -> experiment.Trial:
         return plan(arms=arms, sizes=(6,)).trials(load_problem("isosceles"))[0]
 
-    words = trial().arguments(tmp_path)
+    words = list(trial().job(tmp_path).words())
     assert words[words.index(f"--{GENERATOR_KEY}") + 1] == f"{file}:Mine"
     assert "sizes" not in trial().settings  # it may learn from smaller ones
     before = trial().name

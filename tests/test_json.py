@@ -115,6 +115,12 @@ def test_arms_compared_are_as_the_schema_says(cli):
     check("compare", json.loads(done.out))
 
 
+def test_a_campaign_is_as_the_schema_says(cli):
+    done = cli("campaign", "isosceles", "--n", 5, "--seeds", 1, "--time", 9, "--jobs", 1, "--json")
+    assert done.code == 0, done.err
+    check("campaign", json.loads(done.out))
+
+
 def test_attention_looked_at_is_as_the_schema_says(cli):
     pytest.importorskip("matplotlib", reason="needs matplotlib: pip install -e '.[test]'")
     assert cli("lab", "run", "one-2", *FEW, "--samples", 4, "--strings", 20).code == 0
@@ -168,7 +174,8 @@ def takes_json(command: click.Command) -> bool:
 def test_every_command_takes_json_and_has_a_schema_a_row_and_a_call_here():
     read = {name for name, command in COMMANDS.items() if takes_json(command)}
     assert set(COMMANDS) - read == {"completion"}
-    called = {named(call) for call in CALLS} | {"compare", "lab attention", "lab all"}
+    called = {named(call) for call in CALLS}
+    called |= {"campaign", "compare", "lab attention", "lab all"}
     assert set(SCHEMAS) == set(PRINTED) == read == called
     for name in SCHEMAS:
         assert f"`{name}`" in PAGE

@@ -89,7 +89,7 @@ class Campaign:
 
         Campaigns that differ in their sizes, arms and numbers of runs alone share one.
         """
-        same: list[Any] = [self.problem, self.seconds, self.cores, self.settings]
+        same: list[Any] = [self.problem, float(self.seconds), self.cores, self.settings]
         same += filter(None, [file_mark(self.problem)])  # of the user's own, which may change
         text = json.dumps(same, sort_keys=True)
         return f"campaign-{files.slug(label)}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"
@@ -153,7 +153,7 @@ class Campaign:
             {
                 "budget": {
                     "rounds": _ROUNDS,
-                    "time": self.seconds,
+                    "time": float(self.seconds),
                     "target": known.value if known is not None and known.proved else 0,
                 },
                 "compute": {"workers": self.cores},

@@ -29,7 +29,7 @@ _ON = ("processes", "slurm", "ray")
 @click.command()
 @click.argument("problem")
 @click.option("--n", required=True, help="The sizes, as 40,48 or 48:64.")
-@click.option("--seeds", type=int, help="Runs of each size and arm, rng seeds from 0.  [default: 5]")
+@click.option("--seeds", type=int, help="Runs of each size and arm.  [default: 5]")
 @click.option("--time", "time_", help=f"Of each run, as 90, 2m or 1h.  [default: {_TIME}]")
 @click.option(
     "--arms",

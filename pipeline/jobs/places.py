@@ -8,18 +8,22 @@ import time
 from collections.abc import Sequence
 from typing import Protocol
 
+from pipeline.errors import RunError
 from pipeline.executors import cores
 from pipeline.jobs.job import Job, start, stop
 
 
 class Place(Protocol):
-    """Runs jobs.
+    """Runs jobs."""
 
-    Attributes:
-        room: how many jobs it takes at once.
-    """
+    @property
+    def room(self) -> int:
+        """How many jobs it takes at once.
 
-    room: int
+        Raises:
+            PipelineError: a cluster does not answer.
+        """
+        ...
 
     def submit(self, jobs: Sequence[Job]) -> None:
         """Take jobs; they begin when there is room for them.
@@ -57,11 +61,15 @@ class Processes:
         """Take how many run at once, and how many cores each has; 0 jobs for all the cores."""
         self.room = jobs or max(cores() // threads, 1)
         self._processes: dict[Job, tuple[float, subprocess.Popen[bytes]]] = {}
+        self._damaged: list[Job] = []
 
     def submit(self, jobs: Sequence[Job]) -> None:
-        """Start them all."""
+        """Start them all; one whose run is damaged has ended before it began."""
         for job in jobs:
-            self._processes[job] = time.monotonic(), start(job)
+            try:
+                self._processes[job] = time.monotonic(), start(job)
+            except RunError:
+                self._damaged.append(job)
 
     def resumed(self, jobs: Sequence[Job]) -> list[Job]:
         """Return none: processes end with what started them."""
@@ -72,6 +80,8 @@ class Processes:
         found = [job for job, (_, one) in self._processes.items() if one.poll() is not None]
         for job in found:
             del self._processes[job]
+        found += self._damaged
+        self._damaged = []
         return found
 
     def running(self) -> list[float]:
