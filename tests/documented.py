@@ -24,7 +24,8 @@ SMALL_LOOP = FEW_STEPS + shlex.split(
 )
 SMALL_RUN = [*SMALL_LOOP, "--workers", "1", "--rounds", "1"]
 SMALL_SEARCH = FEW_STEPS + shlex.split(
-    "--rounds 0 --set seeding.batches=1 --symmetry both-mirrors --workers 1"
+    "--rounds 0 --set seeding.batches=1 --set seeding.moves=2000 --workers 1 "
+    "--symmetry both-mirrors"
 )
 SMALL_COMPARE = ["--n", "9", "--seeds", "1", "--budget-cpu-seconds", "0.5", *SMALL_LOOP]
 SMALL_LAB = {

@@ -181,7 +181,7 @@ def test_verify_shows_a_violation_and_refuses_what_is_no_element():
 
 
 def test_compare_runs_each_arm_with_each_seed(tmp_path):
-    settings = {**SMALL, "seeding": {"batches": 1}, "compute": {"threads": 1}}
+    settings = {**SMALL, "seeding": {"batches": 1, "moves": 2000}, "compute": {"threads": 1}}
     arms = {"halves": Halves, "none": "none"}
     found = pipeline.compare(
         "isosceles", 6, arms, seeds=1, cpu_seconds=0.5, config=settings, runs=tmp_path

@@ -22,7 +22,14 @@ from pipeline.plugins import load_problem
 from pipeline.storage import lock
 from pipeline.storage.run import Run
 
-SMALL = ["--set", "search.tabu_steps=2000", "--set", "seeding.batches=1"]
+SMALL = [
+    "--set",
+    "search.tabu_steps=2000",
+    "--set",
+    "seeding.batches=1",
+    "--set",
+    "seeding.moves=2000",
+]
 
 
 def campaign(sizes=(6, 7), arms="none", **changes):
@@ -143,7 +150,7 @@ def test_a_campaign_is_a_table_that_more_runs_are_added_to(cli, tmp_path):
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
 def test_a_run_that_is_cut_short_is_gone_on_with(cli, tmp_path):
-    words = ["campaign", "isosceles", "--n", 27, "--seeds", 1, "--time", 9, "--runs", tmp_path]
+    words = ["campaign", "isosceles", "--n", 27, "--seeds", 1, "--time", 6, "--runs", tmp_path]
     words += ["--set", "search.tabu_steps=2000"]
     process = started(words)
     while not list(tmp_path.glob("*/runs/*/*/rounds/0000")):
@@ -158,10 +165,14 @@ def test_a_run_that_is_cut_short_is_gone_on_with(cli, tmp_path):
     assert run.info["sessions"][-1]["ended"] == "stopped"
     done = cli(*words)
     assert done.code == 0, done.err
+    (result_file,) = tmp_path.glob("*/results/*.json")
+    result_file.unlink()
+    assert cli(*words).code == 0  # it had ended; nothing is run again
+    assert result_file.exists()
     (run,) = runs_of(tmp_path).values()
     assert [session["ended"] for session in run.info["sessions"]] == ["stopped", "done"]
     seconds = sum(session["seconds"] for session in run.info["sessions"])
-    assert seconds < 9 + 4
+    assert seconds < 6 + 4
 
 
 def test_a_run_that_fails_says_why_and_the_others_go_on(cli, tmp_path):

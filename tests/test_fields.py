@@ -426,7 +426,7 @@ def test_a_file_that_is_no_good_is_one_line_before_there_is_a_run(tmp_path, cli,
 # ------------------------------------------------------------------------------ pipeline search
 
 SEARCH = ["--workers", 1, "--rounds", 0, "--set", "seeding.moves=2000"]
-SEARCH += ["--set", "search.batches=1", "--set", "seeding.batches=1"]
+SEARCH += ["--set", "search.batches=1", "--set", "seeding.batches=1", "--set", "seeding.moves=2000"]
 SEARCH += ["--set", "search.tabu_steps=4000", "--set", "search.enumerate_nodes=4000"]
 
 

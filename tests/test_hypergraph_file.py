@@ -163,7 +163,16 @@ def test_without_pynauty_there_are_no_symmetries(monkeypatch):
 
 def test_search_and_solve_take_a_file_and_need_no_size(tmp_path, cli):
     given = ("--hypergraph", FILE, "--workers", 1, "--json")
-    limits = ("--rounds", 0, "--set", "seeding.batches=1", "--runs", tmp_path)
+    limits = (
+        "--rounds",
+        0,
+        "--set",
+        "seeding.batches=1",
+        "--set",
+        "seeding.moves=2000",
+        "--runs",
+        tmp_path,
+    )
     found = cli("search", *given, *limits)
     assert found.code == 0, found.err
     assert json.loads(found.out)["best"]["score"] == largest()
@@ -274,7 +283,9 @@ def test_bad_input_is_one_line(words, message, cli, tmp_path, monkeypatch):
 
 
 def test_a_file_is_a_problem_of_the_python_interface_too():
-    found = pipeline.search(SPEC, 12, rounds=0, workers=1, config={"seeding": {"batches": 1}})
+    found = pipeline.search(
+        SPEC, 12, rounds=0, workers=1, config={"seeding": {"batches": 1, "moves": 2000}}
+    )
     assert found.best().score == largest()
     assert pipeline.verify(SPEC, [(0,), (1,)], 12).valid
     assert not pipeline.verify(SPEC, [(0,), (3,)], 12).valid

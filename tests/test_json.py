@@ -26,7 +26,16 @@ SCHEMAS = {
 COMMANDS = every_command(program)
 PAGE = (ROOT / "docs" / "json.md").read_text(encoding="utf-8")
 TINY = [
-    *("--rounds", "0", "--workers", "1", "--set", "seeding.batches=1"),
+    *(
+        "--rounds",
+        "0",
+        "--workers",
+        "1",
+        "--set",
+        "seeding.batches=1",
+        "--set",
+        "seeding.moves=2000",
+    ),
     *("--set", "seeding.count=20", "--set", "seeding.moves=500", "--symmetry", "mirror"),
     *("--set", "search.tabu_steps=200", "--set", "search.enumerate_nodes=200"),
     *("--set", "search.cover_nodes=4000"),

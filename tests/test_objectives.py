@@ -226,7 +226,14 @@ def test_a_score_in_many_lines_of_python_costs_more_than_one_in_few():
 
 def test_a_run_with_scores_below_zero_keeps_them_and_can_be_resumed(cli, tmp_path):
     options = ("--generator", "perturb", "--rounds", 1, "--runs", tmp_path, "--workers", 1)
-    small = ("--set", "seeding.batches=1", "--set", "search.batches=1")
+    small = (
+        "--set",
+        "seeding.batches=1",
+        "--set",
+        "seeding.moves=2000",
+        "--set",
+        "search.batches=1",
+    )
     small += ("--set", "sample.count=20", "--set", "search.tasks_per_batch=2")
     assert cli("run", spec("Sparse"), "--n", 9, *options, *small).code == 0
     run = only_run(tmp_path)

@@ -280,7 +280,18 @@ def test_the_shipped_problems_are_ours_whatever_lies_in_the_working_directory(tm
 def run(plugin, cli, tmp_path):
     """A run of the plugin, and its spec."""
     spec = plugin()
-    words = ["--rounds", 0, "--workers", 1, "--method", "anneal", "--set", "seeding.batches=1"]
+    words = [
+        "--rounds",
+        0,
+        "--workers",
+        1,
+        "--method",
+        "anneal",
+        "--set",
+        "seeding.batches=1",
+        "--set",
+        "seeding.moves=2000",
+    ]
     found = cli("search", spec, "--n", 5, *words, "--runs", tmp_path / "runs")
     assert found.code == 0, found.err
     (path,) = (tmp_path / "runs").iterdir()

@@ -504,7 +504,11 @@ def test_progress_never_goes_beyond_the_total_it_was_told(symmetry):
 @pytest.mark.parametrize("spec", ["isosceles", "no-3-in-line", FOUR_CYCLE])
 def test_every_method_finds_something_by_itself(spec, method):
     config = search_config(
-        problem=spec, n=7, sizes=[7], search={"methods": [method]}, seeding={"batches": 1}
+        problem=spec,
+        n=7,
+        sizes=[7],
+        search={"methods": [method]},
+        seeding={"batches": 1, "moves": 2000},
     )
     (state,) = rounds_of(config, 0)
     pool = state.pools[7]
@@ -528,7 +532,9 @@ def test_starts_enter_the_pool_as_imports(states):
 @pytest.mark.parametrize("n", [1, 2, 3, 4])
 def test_the_smallest_boards_are_searched_too(n):
     for spec in ("isosceles", "no-3-in-line"):
-        (state,) = rounds_of(search_config(problem=spec, n=n, sizes=[n], seeding={"batches": 1}), 0)
+        (state,) = rounds_of(
+            search_config(problem=spec, n=n, sizes=[n], seeding={"batches": 1, "moves": 2000}), 0
+        )
         known = load_problem(spec).known(n)
         assert known is not None
         assert state.best(n) == known.value
@@ -537,7 +543,7 @@ def test_the_smallest_boards_are_searched_too(n):
 # ----------------------------------------------------------------------------- pipeline search
 
 TINY = ["--workers", 1, "--set", "seeding.moves=2000", "--set", "search.batches=1"]
-TINY += ["--set", "seeding.batches=1"]
+TINY += ["--set", "seeding.batches=1", "--set", "seeding.moves=2000"]
 TINY += [word for key, value in FEW.items() for word in ("--set", f"search.{key}={value}")]
 
 

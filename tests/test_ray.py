@@ -121,7 +121,18 @@ def test_the_loss_of_a_node_changes_nothing(cluster, on_cluster):
 
 
 def test_a_run_is_the_same_as_in_processes_of_this_machine(cluster, cli, tmp_path, contents_of):
-    words = ["search", "isosceles", "--n", 6, "--rounds", 1, "--set", "seeding.batches=1"]
+    words = [
+        "search",
+        "isosceles",
+        "--n",
+        6,
+        "--rounds",
+        1,
+        "--set",
+        "seeding.batches=1",
+        "--set",
+        "seeding.moves=2000",
+    ]
     words += ["--set", "search.batches=1", "--set", "search.tabu_steps=2000"]
     words += ["--set", "search.enumerate_nodes=2000", "--workers", 1]
     there = ["--executor", "ray", "--address", cluster.address]

@@ -209,7 +209,7 @@ def test_what_is_compiled_before_the_clock_starts_changes_nothing(generator, see
 QUICK = [
     *("--workers", 1, "--sizes", "6,8", "--seeding", "greedy", "--set", "seeding.count=60"),
     *("--set", "search.moves=400", "--set", "sample.count=40", "--set", "select.keep=20"),
-    *("--set", "search.batches=1", "--set", "seeding.batches=1"),
+    *("--set", "search.batches=1", "--set", "seeding.batches=1", "--set", "seeding.moves=2000"),
     *(word for key, value in FEW_STEPS.items() for word in ("--set", f"search.{key}={value}")),
 ]
 
@@ -566,7 +566,16 @@ def test_a_learnt_field_has_narrow_arms_where_it_is_known():
 
 
 def test_a_search_with_a_learnt_field_seeds_smaller_sizes_first(tmp_path, cli):
-    few = ["--workers", 1, "--set", "seeding.moves=2000", "--set", "seeding.batches=1"]
+    few = [
+        "--workers",
+        1,
+        "--set",
+        "seeding.moves=2000",
+        "--set",
+        "seeding.batches=1",
+        "--set",
+        "seeding.moves=2000",
+    ]
     options = ["--weights", "learned", "--rounds", 0, *few, "--runs", tmp_path / "a"]
     found = cli("search", "isosceles", "--n", 12, *options)
     assert found.code == 0, found.err

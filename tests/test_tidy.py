@@ -327,7 +327,16 @@ def test_ls_tells_done_from_stopped(played):
 
 def test_a_search_that_the_clock_ended_is_done_and_shows_no_million(tmp_path, cli):
     words = ["search", "isosceles", "--n", 6, "--target", 0, "--workers", 1, "--runs", tmp_path]
-    few = ["--set", "seeding.batches=1", "--set", "search.batches=1", "--method", "greedy"]
+    few = [
+        "--set",
+        "seeding.batches=1",
+        "--set",
+        "seeding.moves=2000",
+        "--set",
+        "search.batches=1",
+        "--method",
+        "greedy",
+    ]
     assert cli(*words, *few, "--budget-cpu-seconds", "0.01").code == 0
     assert row(only_run(tmp_path))["state"] == "done"
     listed = cli("ls", "--runs", tmp_path).out

@@ -163,7 +163,16 @@ def test_words_leave_and_come_back_as_words(cli, tmp_path):
 
 
 def _sets(tmp_path, cli):
-    limits = ("--rounds", 0, "--set", "seeding.batches=1", "--workers", 1)
+    limits = (
+        "--rounds",
+        0,
+        "--set",
+        "seeding.batches=1",
+        "--set",
+        "seeding.moves=2000",
+        "--workers",
+        1,
+    )
     assert cli("search", "isosceles", "--n", 4, *limits, "--runs", tmp_path / "runs").code == 0
     return tmp_path / "runs"
 
@@ -188,7 +197,7 @@ def test_a_word_that_is_none_is_told_of_in_a_line(text, code, said, cli, tmp_pat
 
 
 def test_the_interface_of_words_is_that_of_sets():
-    small = {"search": {"score_moves": 50}, "seeding": {"batches": 1}}
+    small = {"search": {"score_moves": 50}, "seeding": {"batches": 1, "moves": 2000}}
     found = pipeline.search(spec("Queens"), n=6, rounds=1, config=small)
     assert found.score == 0
     drawn = drawn_text(found.problem.ground(6), found.best().elements)

@@ -103,7 +103,8 @@ def test_without_a_best_known_value_a_yield_needs_a_target():
 def test_a_comparison_by_yield_is_run_and_shown(tmp_path, cli):
     asked = ["isosceles", "--n", 5, "--arms", "gpt,none", "--seeds", 1, "--measure", "yield"]
     asked += ["--budget-cpu-seconds", 3, "--target", 6, "--jobs", 1, "--runs", tmp_path]
-    asked += ["--set", "search.batches=1", "--set", "seeding.batches=1"]
+    few = ("search.batches=1", "search.tabu_steps=2000", "seeding.batches=1", "seeding.moves=2000")
+    asked += [word for setting in few for word in ("--set", setting)]
     asked += ["--set", "train.steps=20", "--set", "sample.count=20", "--set", "model.width=8"]
     told = json.loads(cli("compare", *asked, "--json").out)
     assert told["measure"] == "yield"

@@ -106,6 +106,10 @@ class _Work:
         for job in self._place.resumed(list(jobs)):
             self._under_way[job] = jobs[job], time.monotonic()
             waiting.remove(jobs[job])
+        for trial in [trial for job, trial in jobs.items() if _ended_unseen(job)]:
+            if trial in waiting:
+                waiting.remove(trial)
+                self._take(trial.job(self._folder / "runs"), trial, 0.0)
         try:
             while not stopped():
                 self._fill(waiting)
@@ -146,16 +150,27 @@ class _Work:
         """Take up what has ended."""
         for job in self._place.ended():
             trial, began = self._under_way.pop(job)
-            seconds = time.monotonic() - began
-            try:
-                found = _result(job, trial, self._problem)
-            except PipelineError as error:
-                self._failures.append(Failure(trial, str(error)))
-                self._observer.on_failed(trial, str(error), seconds)
-            else:
-                write_result(self._kept(trial), found)
-                self._results.append(found)
-                self._observer.on_done(trial, found, seconds)
+            self._take(job, trial, time.monotonic() - began)
+
+    def _take(self, job: Job, trial: Trial, seconds: float) -> None:
+        """Keep what a job that has ended found, or why it found nothing."""
+        try:
+            found = _result(job, trial, self._problem)
+        except PipelineError as error:
+            self._failures.append(Failure(trial, str(error)))
+            self._observer.on_failed(trial, str(error), seconds)
+        else:
+            write_result(self._kept(trial), found)
+            self._results.append(found)
+            self._observer.on_done(trial, found, seconds)
+
+
+def _ended_unseen(job: Job) -> bool:
+    """Tell whether a job that can be gone on with came to its end while nobody looked after it."""
+    try:
+        return job.again is not None and job.is_done()
+    except PipelineError:
+        return False
 
 
 def _result(job: Job, trial: Trial, problem: Problem) -> Result:

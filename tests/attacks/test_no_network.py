@@ -28,7 +28,16 @@ def test_run_search_and_report_need_no_network(tmp_path, record_property):
     record_property("tried", 3)
     (tmp_path / "sitecustomize.py").write_text(REFUSE)
     path = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
-    search = "--rounds", "0", "--workers", "2", "--set", "seeding.batches=1"
+    search = (
+        "--rounds",
+        "0",
+        "--workers",
+        "2",
+        "--set",
+        "seeding.batches=1",
+        "--set",
+        "seeding.moves=2000",
+    )
     for words in (
         ("run", "isosceles", "--n", "6", *TINY, "--rounds", "1", "--workers", "2"),
         ("search", "isosceles", "--n", "5", *search),

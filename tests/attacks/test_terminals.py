@@ -35,7 +35,18 @@ def test_boards_and_bars_are_drawn_in_ascii_where_the_encoding_holds_no_others(
 ):
     record_property("tried", 4)
     drawn = "".join(terminal(encoding, *words, played)[0] for words in (["best"], ["hist"]))
-    options = "--rounds", 0, "--workers", 1, "--set", "seeding.batches=1", "--n", 5
+    options = (
+        "--rounds",
+        0,
+        "--workers",
+        1,
+        "--set",
+        "seeding.batches=1",
+        "--set",
+        "seeding.moves=2000",
+        "--n",
+        5,
+    )
     root = played.parent
     found, said = terminal(encoding, "search", "isosceles", *options, "--runs", root)
     assert "round 0" in said
