@@ -15,8 +15,9 @@ import slurm_stand_in
 from pipeline.benchmarking.campaign import Campaign
 from pipeline.benchmarking.experiment import arms_from
 from pipeline.benchmarking.results import Result
+from pipeline.benchmarking.runner import carry_out
 from pipeline.errors import PipelineError, UsageError
-from pipeline.jobs import PLACES, make_place
+from pipeline.jobs import make_place
 from pipeline.jobs.job import Job
 from pipeline.plugins import load_problem
 from pipeline.storage import lock
@@ -127,6 +128,52 @@ def test_a_row_tells_how_many_reached_and_beat_the_best_known():
 def test_a_campaign_that_cannot_be_is_refused(changes, message):
     with pytest.raises(UsageError, match=message):
         campaign(**changes)
+
+
+class Roomy:
+    """A place that never runs out of room, whose jobs fail at once."""
+
+    room = 1000
+
+    def __init__(self):
+        self.batches = []
+
+    def submit(self, jobs):
+        self.batches.append(list(jobs))
+
+    def resumed(self, jobs):
+        return []
+
+    def ended(self):
+        return self.batches[-1]
+
+    def running(self):
+        return []
+
+    def leave(self):
+        return ""
+
+
+def test_further_runs_wait_for_what_all_others_find(tmp_path):
+    plan, problem, place = campaign(seeds=2, more=3), load_problem("isosceles"), Roomy()
+
+    def following(results, there):
+        return plan.next_trial(problem, results, there)
+
+    _, failures = carry_out(plan.trials(problem), tmp_path, problem, place, next_=following)
+    assert [len(batch) for batch in place.batches] == [4, 3]
+    # What failed is not tried again by the same command.
+    assert len({failure.trial.name for failure in failures}) == 4 + 3
+
+
+def test_a_file_of_forbidden_sets_that_changes_is_another_campaign(tmp_path):
+    path = tmp_path / "lines.txt"
+    names = []
+    for text in ("0 1 2\n", "0 1 3\n"):
+        path.write_text(text)
+        spec = f"{path}:hypergraph"
+        names.append(Campaign(spec, (4,), arms_from(["none"])).folder("lines"))
+    assert names[0] != names[1]
 
 
 # ------------------------------------------------------------------------- on this machine
@@ -304,7 +351,6 @@ def test_options_of_another_place_are_refused():
         make_place("ray", 0, slurm=("partition=short",))
     with pytest.raises(UsageError, match="unknown place 'slrum'; did you mean 'slurm'"):
         make_place("slrum", 0)
-    assert set(PLACES) == {"processes", "slurm", "ray"}
 
 
 # --------------------------------------------------------------------------------- on Ray

@@ -113,6 +113,9 @@ class Campaign:
         The guess of what share of runs beats the best known value is (beaten + s) / (runs + 1),
         where s is the share of runs that reach it: the largest is next, of equal ones the one with
         fewer runs.
+
+        Args:
+            under_way: those that have failed too: they are not tried again now.
         """
         made = [(r.n, r.arm) for r in results] + [(t.n, t.arm) for t in under_way]
         planned = len(self.sizes) * len(self.arms) * self.seeds

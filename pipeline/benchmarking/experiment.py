@@ -200,7 +200,7 @@ class Plan:
 def file_mark(spec: str) -> str:
     """Return a mark of the content of the file that a spec names, if it names one."""
     path = Path(spec.rpartition(":")[0])
-    if not is_file_spec(spec) or not path.is_file():
+    if not path.is_file():
         return ""
     return f"-{hashlib.sha256(path.read_bytes()).hexdigest()[:8]}"
 

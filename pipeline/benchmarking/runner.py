@@ -48,7 +48,8 @@ class Failure(NamedTuple):
     error: str
 
 
-#: Returns the trial that is worth carrying out next, by the results and those under way; or none.
+#: Returns the trial that is worth carrying out next, or none, by the results and by the trials that
+#: are under way or have failed.
 Next = Callable[[Sequence[Result], Sequence[Trial]], Trial | None]
 
 
@@ -67,7 +68,7 @@ def carry_out(
         folder: where results and runs are kept.
         place: where the trials run.
         stopped: asked many times a second; once true, the place is left.
-        next_: asked for further trials once none of ``trials`` waits.
+        next_: asked for further trials once all of ``trials`` have ended.
 
     Raises:
         RunError: another process carries out a plan in this folder, or something in it leads out.
@@ -93,11 +94,13 @@ class _Work:
         self._results: list[Result] = []
         self._failures: list[Failure] = []
         self._under_way: dict[Job, tuple[Trial, float]] = {}
+        self._planned: set[str] = set()
 
     def go(
         self, trials: Sequence[Trial], stopped: Callable[[], bool]
     ) -> tuple[list[Result], list[Failure]]:
         """Carry the trials out until all is done or the work is stopped."""
+        self._planned = {trial.name for trial in trials}
         stored = {trial: read_result(self._kept(trial)) for trial in trials}
         self._results = [result for result in stored.values() if result is not None]
         waiting = [trial for trial, result in stored.items() if result is None]
@@ -129,9 +132,11 @@ class _Work:
         """Hand over as many trials as there is room for."""
         free = self._place.room - len(self._under_way)
         chosen = [waiting.pop(0) for _ in range(min(free, len(waiting)))]
-        while len(chosen) < free:
+        # A further trial is chosen by what all that were planned have found.
+        while len(chosen) < free and not self._planned_left(chosen):
             under_way = [trial for trial, _ in self._under_way.values()] + chosen
-            trial = self._next(self._results, under_way)
+            failed = [failure.trial for failure in self._failures]
+            trial = self._next(self._results, under_way + failed)
             if trial is None:
                 break
             if (found := read_result(self._kept(trial))) is not None:
@@ -145,6 +150,11 @@ class _Work:
         for job, trial in jobs.items():
             self._under_way[job] = trial, time.monotonic()
             self._observer.on_begin(trial)
+
+    def _planned_left(self, chosen: Sequence[Trial]) -> bool:
+        """Tell whether a planned trial is under way, or about to be."""
+        there = [trial for trial, _ in self._under_way.values()]
+        return any(trial.name in self._planned for trial in (*there, *chosen))
 
     def _collect(self) -> None:
         """Take up what has ended."""

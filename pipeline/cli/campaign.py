@@ -19,11 +19,10 @@ from pipeline.cli.common import (
 )
 from pipeline.cli.help import Choice, Words
 from pipeline.cli.play import words
-from pipeline.config import GENERATORS
+from pipeline.config import GENERATORS, PLACES
 from pipeline.errors import UsageError
 
 _TIME = "10m"
-_ON = ("processes", "slurm", "ray")
 
 
 @click.command()
@@ -41,7 +40,7 @@ _ON = ("processes", "slurm", "ray")
     "--more", type=int, help="So many further runs where most beat the best known.  [default: 0]"
 )
 @click.option("--cores", type=int, help="Of each run.  [default: 1]")
-@click.option("--on", type=Choice(_ON), help="Where the runs are made.  [default: processes]")
+@click.option("--on", type=Choice(PLACES), help="Where the runs are made.  [default: processes]")
 @click.option("--jobs", type=int, help="Runs at once.  [default: as many as there is room for]")
 @click.option("--address", help="A Ray cluster to join: auto or HOST:PORT.")
 @click.option("--slurm", multiple=True, metavar="KEY=VALUE", help="For sbatch: partition=short.")
@@ -147,7 +146,7 @@ def _carried_out(made: Any, plugin: Any, options: dict[str, Any]) -> tuple[Any, 
     if options["jobs"] is not None and options["jobs"] < 1:
         raise UsageError(f"--jobs {options['jobs']}: name a number from 1")
     trials = made.trials(plugin)  # finds what cannot be, before anything is made
-    on, jobs = options["on"] or _ON[0], options["jobs"] or 0
+    on, jobs = options["on"] or PLACES[0], options["jobs"] or 0
     place = make_place(on, jobs, made.cores, options["address"] or "", options["slurm"])
     folder = runs_root(options["runs"]) / made.folder(plugin.name)
     if not options["as_json"]:

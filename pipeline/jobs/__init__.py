@@ -1,13 +1,11 @@
 """Whole commands as jobs: on this machine, on a SLURM cluster, on a Ray cluster."""
 
+from pipeline.config import PLACES
 from pipeline.errors import UsageError, nearest
 from pipeline.jobs.job import Job
 from pipeline.jobs.places import Place, Processes
 
-__all__ = ["PLACES", "Job", "Place", "Processes", "make_place"]
-
-#: Where jobs can run.
-PLACES = ("processes", "slurm", "ray")
+__all__ = ["Job", "Place", "Processes", "make_place"]
 
 
 def make_place(

@@ -1,7 +1,9 @@
 """A job: one command of this program that makes one run, in a folder of its own."""
 
+import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -93,9 +95,10 @@ def start(job: Job) -> "subprocess.Popen[bytes]":
         if job.again is None:
             shutil.rmtree(job.folder, ignore_errors=True)
         job.folder.mkdir(parents=True, exist_ok=True)
+        words = job.words()
         with open(job.folder / "log", "ab") as log:
             return subprocess.Popen(
-                [*PROGRAM, *job.words()] if job.words() else [sys.executable, "-c", ""],
+                [*PROGRAM, *words] if words else [sys.executable, "-c", ""],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=log,
@@ -113,8 +116,17 @@ def stop(processes: Sequence["subprocess.Popen[bytes]"]) -> None:
         try:
             process.wait(_GRACE)
         except subprocess.TimeoutExpired:
-            process.kill()
+            kill(process)
             process.wait()
+
+
+def kill(process: "subprocess.Popen[bytes]") -> None:
+    """End a command and its workers at once."""
+    with contextlib.suppress(ProcessLookupError):
+        if hasattr(os, "killpg"):
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()
 
 
 def carry_out(job: Job) -> int:

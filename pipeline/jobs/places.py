@@ -1,8 +1,5 @@
 """Where jobs run: what a place can do, and this machine as one."""
 
-import contextlib
-import os
-import signal
 import subprocess
 import time
 from collections.abc import Sequence
@@ -10,7 +7,7 @@ from typing import Protocol
 
 from pipeline.errors import RunError
 from pipeline.executors import cores
-from pipeline.jobs.job import Job, start, stop
+from pipeline.jobs.job import Job, kill, start, stop
 
 
 class Place(Protocol):
@@ -92,16 +89,7 @@ class Processes:
         """Stop what runs: at once what would be begun anew, in good order what can be resumed."""
         for job, (_, process) in self._processes.items():
             if job.again is None:
-                _kill(process)
+                kill(process)
         stop([process for _, process in self._processes.values()])
         self._processes = {}
         return ""
-
-
-def _kill(process: "subprocess.Popen[bytes]") -> None:
-    """End a process and its workers at once."""
-    with contextlib.suppress(ProcessLookupError):
-        if hasattr(os, "killpg"):
-            os.killpg(process.pid, signal.SIGKILL)
-        else:
-            process.kill()
