@@ -6,12 +6,14 @@ of a graph) are tried: each must take elements to elements and forbidden sets to
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import permutations, product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pipeline.core import bitset, kept_arrays
+from pipeline.core.boxes import may_have_boxes
 from pipeline.core.ground_set import GroundSet, close_group, most_listed
 from pipeline.derived import Derived, rows_of
 from pipeline.errors import PipelineError, UsageError
@@ -45,7 +47,8 @@ def ground_of(problem: "Problem", derived: Derived, n: int) -> GroundSet:
     finder = _Finder(problem, derived, n, coords)
     given = problem.symmetries(n)
     group, names = finder.found() if given is None else finder.given(given)
-    return GroundSet(n, coords, group, names, letters=problem.letter_names(n))
+    ground = GroundSet(n, coords, group, names, letters=problem.letter_names(n))
+    return replace(ground, boxes=True) if may_have_boxes(ground) and finder.shifts() else ground
 
 
 class _Finder:
@@ -104,6 +107,25 @@ class _Finder:
             names.setdefault(_NAMES[code], ())
             names[_NAMES[code]] += (place[permutation.tobytes()],)
         return group, names
+
+    def shifts(self) -> bool:
+        """Tell whether forbidden sets stay forbidden when they are moved by a step of the grid."""
+        key = self._derived.key(self._problem, self._n)
+        (found,) = kept_arrays.kept(f"{key}-shifts" * bool(key), self._shifts)
+        return bool(found[0])
+
+    def _shifts(self) -> tuple[np.ndarray]:
+        some = self._derived.some_forbidden(self._problem, self._n, _TRIED)
+        for step in (
+            *np.eye(len(self._span), dtype=np.int64),
+            *-np.eye(len(self._span), dtype=int),
+        ):
+            moved = map(tuple, (self._coords + step).tolist())
+            image = np.array([self._index.get(row, -1) for row in moved])
+            staying = [sets[(image[sets] >= 0).all(axis=1)] for sets in some]
+            if min(map(len, staying)) < _ENOUGH or self._first_lost(image, staying) is not None:
+                return (np.zeros(1, np.int32),)
+        return (np.ones(1, np.int32),)
 
     def _generators(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return permutations that generate the group, numbers of names, those with these names.

@@ -11,14 +11,17 @@ from pipeline.core import bitset
 from pipeline.core.symmetry import (
     SymmetryClass,
     apply,
+    belonging,
     canonical,
     invariant,
     orbits,
+    permutations,
     symmetry_classes,
+    trimmed_classes,
 )
 from pipeline.engine.blocking import blockers_of
 from pipeline.engine.greedy import complete_many, greedy_many, repair
-from pipeline.engine.space import make_space, usable_classes
+from pipeline.engine.space import make_space, usable_among, usable_classes
 from pipeline.engine.state import (
     VIOLATIONS,
     Space,
@@ -98,6 +101,15 @@ class ProblemContract:
                 images = np.sort(np.append(permutation, t.ground.m)[t.forbidden], axis=1).tolist()
                 stray = next((row for row in images if tuple(row) not in known), None)
                 assert stray is None, f"{t}: group[{g}] maps a forbidden set to the valid {stray}"
+            for cls in trimmed_classes(t.ground):
+                inside = np.append(belonging(t.ground, cls), True)[t.forbidden].all(axis=1)
+                for permutation in permutations(t.ground, cls):
+                    images = np.append(permutation, t.ground.m)[t.forbidden[inside]]
+                    images = np.sort(images, axis=1).tolist()
+                    stray = next((row for row in images if tuple(row) not in known), None)
+                    assert stray is None, (
+                        f"{t}: boxes=True, but {cls.name} maps a forbidden set to the valid {stray}"
+                    )
             for row in bitset.pack(t.sets()):
                 g = np.arange(len(t.ground.group))
                 moved = apply(np.repeat(row[None], len(g), axis=0), t.ground, g)
@@ -285,7 +297,8 @@ class ProblemContract:
 
     def _spaces(self) -> Iterator[tuple[Truth, Space, SymmetryClass]]:
         for t in self._truths():
-            for cls in usable_classes(t.problem, t.n):
+            boxes = [cls.name for cls in trimmed_classes(t.ground)]
+            for cls in (*usable_classes(t.problem, t.n), *usable_among(t.problem, t.n, boxes)):
                 yield t, make_space(t.problem, t.n, cls), cls
 
 

@@ -27,6 +27,8 @@ _MAPS = {
 def cube(n: int) -> GroundSet:
     """Return the n x n x n cube; element ``(x * n + y) * n + z`` is the cell (x, y, z), from 0.
 
+    For problems that translations and the symmetries of the cube keep.
+
     The group is that of the cube (order 48; fewer at n = 1, where the permutations coincide).
     Its classes of order 2 carry the names central (the point reflection in the centre),
     half-turn (about an axis through two faces), diagonal-half-turn (through two edges), mirror
@@ -41,7 +43,7 @@ def cube(n: int) -> GroundSet:
     group = close_group(np.stack(images["all"]))
     row = {permutation.tobytes(): i for i, permutation in enumerate(group)}
     names = {name: tuple(row[p.tobytes()] for p in maps) for name, maps in images.items()}
-    return GroundSet(n, coords, group, {"trivial": (0,)} | names)
+    return GroundSet(n, coords, group, {"trivial": (0,)} | names, boxes=True)
 
 
 def _image(coords: np.ndarray, n: int, map_: tuple[int, int, int]) -> np.ndarray:

@@ -44,6 +44,8 @@ def padded(n: int) -> np.ndarray:
 def square_grid(n: int) -> GroundSet:
     """Return the n x n grid; element ``r * n + c`` is the cell in row r and column c (0-based).
 
+    For problems that translations and the symmetries of the square keep.
+
     The group is the dihedral group of the square (order 8; fewer at n = 1, where the
     permutations coincide). Its classes carry their names: mirror (in a vertical or
     horizontal axis), diagonal, half-turn, both-mirrors, both-diagonals, quarter-turn, all.
@@ -73,7 +75,7 @@ def square_grid(n: int) -> GroundSet:
     }
     if n == 1:
         group, names = group[:1], {"trivial": (0,)}
-    return GroundSet(n, np.stack([r, c], axis=1), group, names)
+    return GroundSet(n, np.stack([r, c], axis=1), group, names, boxes=n > 1)
 
 
 def on_the_grid(point, n):

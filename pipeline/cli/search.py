@@ -41,7 +41,10 @@ _TIME = "60"
     help="tabu, enumerate, anneal, greedy, cover, ruin-recreate.  [default: a portfolio]",
 )
 @click.option(
-    "--symmetry", type=Words(CLASSES), help="Symmetry classes, as mirror,half-turn.  [default: all]"
+    "--symmetry",
+    type=Words(CLASSES),
+    help="Symmetry classes, as mirror,half-turn, or about the centre of a smaller board: "
+    "mirror@9x8.  [default: all]",
 )
 @click.option(
     "--weights",

@@ -26,6 +26,10 @@ class GroundSet:
         only_named: whether these classes, the trivial one and that of the whole group are all
             that a search tries: for groups of many subgroups, of which the problem knows the
             promising ones.
+        boxes: whether every box of the grid that ``coords`` fill has the symmetries of a box: the
+            linear parts of ``group``, about the centre of the box, map what is forbidden within it
+            to what is. So it is where translations and the group keep the problem. Classes on
+            boxes are then searched too (see ``symmetry.find_class``).
         graph: whether constructions are graphs on the vertices 0 .. n - 1, their elements the
             edges: all pairs of vertices, the smaller first. They are then equivalent where they
             are isomorphic, drawn as graphs, and written as graph6.
@@ -46,6 +50,7 @@ class GroundSet:
     group: np.ndarray
     class_names: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     only_named: bool = False
+    boxes: bool = False
     graph: bool = False
     letters: tuple[str, ...] = ()
     forms: Forms | None = None

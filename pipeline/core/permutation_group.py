@@ -93,6 +93,11 @@ class PermutationGroup:
         maps = [self.product(self.product(s, everyone), self.inverse[s]) for s in self.generators]
         return np.array(maps, np.int32).reshape(-1, self.order)
 
+    def conjugate(self, subgroup: Subgroup, by: int) -> Subgroup:
+        """Return x H x^-1, x being the element ``by``."""
+        elements = np.array(subgroup)
+        return tuple(sorted(self.product(self.product(by, elements), self.inverse[by]).tolist()))
+
     def conjugates(self, subgroup: Subgroup) -> set[Subgroup]:
         """Return every conjugate of ``subgroup``, itself included; O(g) per generator."""
         found = {subgroup}

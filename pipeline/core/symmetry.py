@@ -5,7 +5,7 @@ from functools import lru_cache, partial
 
 import numpy as np
 
-from pipeline.core import bitset
+from pipeline.core import bitset, boxes
 from pipeline.core.bitset import mismatch, row_points
 from pipeline.core.graph_forms import graph_forms
 from pipeline.core.ground_set import Forms, GroundSet
@@ -19,10 +19,16 @@ _NUMPY_BYTES = 4_000_000
 
 @dataclass(frozen=True)
 class SymmetryClass:
-    """A subgroup that stands for all its conjugates: sorted indices into the ground's group."""
+    """A subgroup that stands for all its conjugates: sorted indices into the ground's group.
+
+    Attributes:
+        box: the sides of the box about whose centre these maps act; empty for the ground set's.
+            Elements outside have no part in the class.
+    """
 
     name: str
     elements: tuple[int, ...]
+    box: tuple[int, ...] = ()
 
     @property
     def order(self) -> int:
@@ -94,19 +100,81 @@ def symmetry_classes(ground: GroundSet) -> tuple[SymmetryClass, ...]:
 def find_class(ground: GroundSet, name: str) -> SymmetryClass:
     """Return the symmetry class called ``name``.
 
+    "both-mirrors@55x56" is the class "both-mirrors" about the centre of a box of these sides in
+    the corner of the grid.
+
     Raises:
         UsageError: there is none.
     """
     classes = {cls.name: cls for cls in symmetry_classes(ground)}
-    if name not in classes:
-        raise UsageError(f"no symmetry class {name!r}{nearest(name, classes)}")
-    return classes[name]
+    whole, at, box = name.partition("@")
+    if whole not in classes:
+        raise UsageError(f"no symmetry class {whole!r}{nearest(whole, classes)}")
+    return _in_a_box(ground, classes[whole], box) if at else classes[whole]
+
+
+def find_whole_class(ground: GroundSet, name: str) -> SymmetryClass:
+    """Return the symmetry class called ``name``, which must not be one of a box.
+
+    Raises:
+        UsageError: there is none, or it is one of a box, with which local search alone can deal.
+    """
+    cls = find_class(ground, name)
+    if cls.box:
+        raise UsageError(f"{name!r}: local search alone takes a symmetry class of a box")
+    return cls
+
+
+@lru_cache(maxsize=32)
+def trimmed_classes(ground: GroundSet, by: int = 1) -> tuple[SymmetryClass, ...]:
+    """Return the classes about the centres of boxes that are shorter in one direction.
+
+    One of those that the whole group takes to each other, and none that the shorter direction does
+    not matter to. Empty where ``ground.boxes`` is not set.
+
+    Args:
+        by: cells.
+    """
+    if not ground.boxes:
+        return ()
+    group, found = _permutations(ground), {}
+    for cls in symmetry_classes(ground):
+        for sides in boxes.trimmed_boxes(ground, cls.elements, by):
+            images = enumerate(boxes.turned(ground, sides))
+            first = min((image, group.conjugate(cls.elements, g)) for g, image in images)
+            found.setdefault(first, _in_a_box(ground, cls, boxes.write_box(sides)))
+    return tuple(found.values())
+
+
+def _in_a_box(ground: GroundSet, cls: SymmetryClass, text: str) -> SymmetryClass:
+    sides = boxes.read_box(ground, text)
+    if boxes.box_permutations(ground, cls.elements, sides) is None:
+        raise UsageError(
+            f"the symmetry {cls.name!r} does not map a box of {text} onto itself; take one with "
+            "equal sides, or another class"
+        )
+    return SymmetryClass(f"{cls.name}@{boxes.write_box(sides)}", cls.elements, sides)
+
+
+@lru_cache(maxsize=64)
+def permutations(ground: GroundSet, cls: SymmetryClass) -> np.ndarray:
+    """Return int32 ``(order, m)``, the permutations of the class; they fix what is outside it."""
+    if not cls.box:
+        return ground.group[list(cls.elements)]
+    found = boxes.box_permutations(ground, cls.elements, cls.box)
+    assert found is not None, f"{cls.name} was made where it maps its box onto itself"
+    return found
+
+
+def belonging(ground: GroundSet, cls: SymmetryClass) -> np.ndarray:
+    """Return bool ``(m,)``: the elements that a class acts on; all, unless it is one of a box."""
+    return boxes.within(ground, cls.box) if cls.box else np.ones(ground.m, np.bool_)
 
 
 @lru_cache(maxsize=256)
 def orbits(ground: GroundSet, cls: SymmetryClass) -> Orbits:
     """Return the orbits of the class's subgroup on the elements."""
-    smallest = ground.group[list(cls.elements)].min(axis=0)
+    smallest = permutations(ground, cls).min(axis=0)
     elements = np.argsort(smallest, kind="stable").astype(np.int32)
     _, of, sizes = np.unique(smallest, return_inverse=True, return_counts=True)
     start = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32)
@@ -117,7 +185,8 @@ def orbits(ground: GroundSet, cls: SymmetryClass) -> Orbits:
 def normaliser(ground: GroundSet, cls: SymmetryClass) -> tuple[int, ...]:
     """Return the indices of the group elements x with x H x^-1 = H, H the class's subgroup.
 
-    These permute the orbits of H, so they act on constructions that H fixes.
+    These permute the orbits of H, so they act on constructions that H fixes. H is a class of the
+    whole ground set.
     """
     return _permutations(ground).normaliser(cls.elements)
 
@@ -215,7 +284,7 @@ def invariant(cells: np.ndarray, ground: GroundSet, cls: SymmetryClass) -> np.nd
     Raises:
         ValueError: ``cells`` does not fit the ground set.
     """
-    return _fixing(cells, ground.group[list(cls.elements)]).sum(axis=1) == cls.order
+    return _fixing(cells, permutations(ground, cls)).sum(axis=1) == cls.order
 
 
 def _own_forms(ground: GroundSet) -> Forms | None:

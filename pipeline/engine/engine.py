@@ -11,11 +11,11 @@ from pipeline.config import Config
 from pipeline.core import jit, streams
 from pipeline.core.bitset import width
 from pipeline.core.population import Population
-from pipeline.core.symmetry import find_class
+from pipeline.core.symmetry import find_class, find_whole_class
 from pipeline.engine.cost import scaled_rows
 from pipeline.engine.explore import Explorer
 from pipeline.engine.runner import TaskRunner
-from pipeline.engine.space import make_space, usable_classes
+from pipeline.engine.space import make_space, usable_among, usable_classes
 from pipeline.engine.tasks import Task
 from pipeline.errors import UsageError
 from pipeline.executors import Executor, never
@@ -71,7 +71,8 @@ class Engine:
         if config.seeding.symmetry:
             self.seed_classes(config.n)
         if self._generates:
-            make_space(problem, config.n, find_class(ground, self.symmetry), self.runner.mask)
+            cls = find_whole_class(ground, self.symmetry)
+            make_space(problem, config.n, cls, self.runner.mask)
 
     def warm_up(self) -> None:
         """Compile and load what this run needs, then start the clock.
@@ -164,11 +165,11 @@ class Engine:
             UsageError: no construction of the size searched for can have those asked for.
         """
         mask = self.runner.mask if n == self.runner.n else None
-        usable = [cls.name for cls in usable_classes(self.problem, n, mask)]
         wanted = self._seeding.symmetry
+        usable = [cls.name for cls in usable_classes(self.problem, n, mask)]
         if not wanted:
             return usable if self._seeding.method == "anneal" else usable[:1]
-        chosen = [name for name in wanted if name in usable]
+        chosen = [cls.name for cls in usable_among(self.problem, n, wanted, mask)]
         if not chosen and n == self.runner.n:
             raise UsageError(
                 f"{self.problem.name} at n={n} has no construction with the symmetry "

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pipeline.core import bitset, jit
-from pipeline.core.symmetry import find_class, orbits
+from pipeline.core.symmetry import find_whole_class, orbits
 from pipeline.engine.branch_and_bound import collect
 from pipeline.engine.first_sets import first_tasks, greedy_set, symmetric
 from pipeline.engine.partitions import halves, key_of, partitions
@@ -167,7 +167,7 @@ def check_size(problem: Problem, question: Question) -> None:
         UsageError: also for an unknown class, or one that no set can have.
     """
     ground = problem.ground(question.n)
-    cls = find_class(ground, question.symmetry)
+    cls = find_whole_class(ground, question.symmetry)
     choices = len(orbits(ground, cls))
     if choices * choices * ((choices + 63) // 64) * 16 > _BYTES:
         raise UsageError(

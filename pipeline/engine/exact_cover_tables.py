@@ -15,7 +15,7 @@ import numpy as np
 from pipeline.core.ground_set import GroundSet
 from pipeline.core.jit import njit
 from pipeline.core.memory import readable
-from pipeline.core.symmetry import find_class
+from pipeline.core.symmetry import find_whole_class
 from pipeline.errors import UsageError
 from pipeline.problem import Problem
 from pipeline.validator import crashes_raised
@@ -116,11 +116,11 @@ def _choices(
     """Return start and elements of the choices, bool ``(m,)`` of those that the second class
     sets apart, and how many of these a set has."""
     name, _, other = symmetry.partition("/")
-    subgroup = find_class(ground, name).elements
+    subgroup = find_whole_class(ground, name).elements
     smallest = ground.group[list(subgroup)].min(axis=0)
     apart = np.zeros(ground.m, np.bool_)
     if other:
-        second = find_class(ground, other).elements
+        second = find_whole_class(ground, other).elements
         only = [i for i in second if i not in subgroup]
         fixed = (ground.group[only] == np.arange(ground.m)).any(axis=0)
         apart = np.isin(smallest, smallest[fixed])

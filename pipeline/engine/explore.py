@@ -9,13 +9,13 @@ from pipeline.config import Config
 from pipeline.core import streams
 from pipeline.core.bitset import unpack, width
 from pipeline.core.population import Population
-from pipeline.core.symmetry import SymmetryClass, find_class, orbits
+from pipeline.core.symmetry import SymmetryClass, find_class
 from pipeline.engine.arms import default_weights, make_arms, suiting, tabu_notes
 from pipeline.engine.cost import scaled, scaled_rows
 from pipeline.engine.learned_weights import learned_weights
 from pipeline.engine.portfolio import Arm, Portfolio, core_worth
 from pipeline.engine.runner import TaskRunner
-from pipeline.engine.space import usable_classes, usable_orbits
+from pipeline.engine.space import usable_among, usable_classes, usable_orbits
 from pipeline.engine.tasks import Task
 from pipeline.engine.weights import LEARNED, make_weights
 from pipeline.objective import LEAST, known, weights_of
@@ -108,9 +108,9 @@ class Explorer:
             return make_arms(problem, n, search.methods, wanted, weights, self._runner.mask)
         # A smaller size makes do with what it has.
         methods = [method for method in search.methods if method != "cover"]
-        usable = usable_classes(problem, n)
-        names = [name for name in wanted if name in {cls.name for cls in usable}]
+        names = [cls.name for cls in usable_among(problem, n, wanted)]
         if self._only_to_learn(n):
+            usable = usable_classes(problem, n)
             names, methods = names or self._quick(n, usable), methods or self._good_alone(n)
         return make_arms(problem, n, methods, names, weights)
 
@@ -184,8 +184,8 @@ class Explorer:
         portfolio = Portfolio(self.arms(n, weights), wanted, batch, by_size)
         portfolio.restore(arms)
         rng = np.random.default_rng(streams.integer(runner.seed, number, "portfolio", n))
-        of = {
-            arm.symmetry: orbits(ground, find_class(ground, arm.symmetry)).of
+        classes = {
+            arm.symmetry: find_class(ground, arm.symmetry)
             for arm in portfolio.arms
             if arm.method != "cover"
         }
@@ -204,8 +204,8 @@ class Explorer:
                 done += 1
                 top = int(part.score.max(initial=LEAST))
                 bits = unpack(part.cells[part.score == top][:8], ground.m)
-                held = len(bits) and arm.symmetry in of
-                core = core_worth(bits, of[arm.symmetry], worth) if held else 0
+                held = len(bits) and arm.symmetry in classes
+                core = core_worth(bits, ground, classes[arm.symmetry], worth) if held else 0
                 portfolio.add(arm, top, core)
                 best = max(best, runner.told_best(part, origin))
                 made.append(part)

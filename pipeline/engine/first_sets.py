@@ -3,7 +3,7 @@
 import numpy as np
 
 from pipeline.core import bitset, streams
-from pipeline.core.symmetry import find_class, symmetry_classes
+from pipeline.core.symmetry import find_whole_class, symmetry_classes
 from pipeline.engine.arms import make_arms
 from pipeline.engine.greedy import complete_many, greedy_many
 from pipeline.engine.pieces import Planted, Question
@@ -25,7 +25,7 @@ def first_tasks(problem: Problem, question: Question) -> list[Task]:
     n = question.n
     ground = problem.ground(n)
     bounds = {"tabu": _FIRST_STEPS * ground.m, "cover": _FIRST_NODES, "ruin-recreate": _FIRST_WORK}
-    asked = set(find_class(ground, question.symmetry).elements)
+    asked = set(find_whole_class(ground, question.symmetry).elements)
     names = {cls.name for cls in symmetry_classes(ground) if asked <= set(cls.elements)}
     arms = dict.fromkeys(
         (arm.method, arm.symmetry)
@@ -47,7 +47,7 @@ def first_tasks(problem: Problem, question: Question) -> list[Task]:
         for i, (method, symmetry) in enumerate(arms)
     ]
     # Those with fewest orbits first: they take a moment, and time may be short.
-    return sorted(tasks, key=lambda task: -find_class(ground, task.symmetry).order)
+    return sorted(tasks, key=lambda task: -find_whole_class(ground, task.symmetry).order)
 
 
 def symmetric(here: Planted, cells: np.ndarray) -> np.ndarray:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from pipeline.core.bitset import pack, unpack
-from pipeline.core.symmetry import find_class, normaliser
+from pipeline.core.symmetry import find_whole_class, normaliser
 from pipeline.engine.choice_features import (
     Geometry,
     counted,
@@ -47,7 +47,7 @@ class OrbitGrid:
             UsageError: no such class, or no construction can have it.
         """
         ground = problem.ground(n)
-        cls = find_class(ground, symmetry)
+        cls = find_whole_class(ground, symmetry)
         self.n, self.ground = n, ground
         self._space = make_space(problem, n, cls)
         self._counting = with_tables(self._space, problem.arity, table_bytes) or self._space

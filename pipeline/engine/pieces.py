@@ -14,7 +14,7 @@ import numpy as np
 
 from pipeline.core import bitset
 from pipeline.core.jit import njit
-from pipeline.core.symmetry import SymmetryClass, find_class, normaliser
+from pipeline.core.symmetry import SymmetryClass, find_whole_class, normaliser
 from pipeline.engine.branch_and_bound import search
 from pipeline.engine.search_tree import (
     BEST,
@@ -109,7 +109,7 @@ def planted(question: Question) -> Planted:
     """
     problem = load_problem(question.problem, question.convention or None)
     ground = problem.ground(question.n)
-    cls = find_class(ground, question.symmetry)
+    cls = find_whole_class(ground, question.symmetry)
     space = make_space(problem, question.n, cls)
     state = new_state(space)
     choices = len(space.start) - 1

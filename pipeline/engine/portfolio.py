@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.core.ground_set import GroundSet
+from pipeline.core.symmetry import SymmetryClass, belonging, orbits
 from pipeline.objective import LEAST, known
 
 #: Tasks handed out at once; more than any sensible number of workers would have to wait for.
@@ -177,14 +179,17 @@ class Portfolio:
                 self.records[arm] = Record(row["tasks"], best, row["hits"], row["core"])
 
 
-def core_worth(bits: np.ndarray, of: np.ndarray, weights: np.ndarray) -> int:
-    """Return the most that is in whole orbits, over sets ``bits``, bool ``(B, m)``.
+def core_worth(bits: np.ndarray, ground: GroundSet, cls: SymmetryClass, weights: np.ndarray) -> int:
+    """Return the most that is in whole orbits of a class, over sets ``bits``, bool ``(B, m)``.
+
+    What is outside the box of a class is in none.
 
     Args:
-        of: int32 ``(m,)``, the orbit of each element.
         weights: int64 ``(m,)``, what each element counts.
     """
-    sizes, worth = np.bincount(of), np.bincount(of, weights)
+    of = orbits(ground, cls).of
+    sizes = np.bincount(of)
+    worth = np.bincount(of, np.where(belonging(ground, cls), weights, 0))
     best = 0
     for row in bits:
         held = np.bincount(of[row], minlength=len(sizes))

@@ -1,11 +1,20 @@
 """The search space of one problem at one n under one symmetry class."""
 
+from collections.abc import Iterable
+from contextlib import suppress
 from functools import lru_cache
 
 import numpy as np
 
 from pipeline.core import stop_flag
-from pipeline.core.symmetry import Orbits, SymmetryClass, orbits, symmetry_classes
+from pipeline.core.symmetry import (
+    Orbits,
+    SymmetryClass,
+    belonging,
+    find_class,
+    orbits,
+    symmetry_classes,
+)
 from pipeline.engine.orbit_pairs import orbit_pairs
 from pipeline.engine.state import Space
 from pipeline.errors import UsageError
@@ -147,7 +156,10 @@ def usable_orbits(
 
 @lru_cache(maxsize=256)
 def _free_orbits(problem: Problem, n: int, cls: SymmetryClass) -> tuple[np.ndarray, int]:
-    """Return the orbits that are free, bool ``(M,)``, and the rows of ``orbit_pairs``."""
+    """Return the orbits that are free, bool ``(M,)``, and the rows of ``orbit_pairs``.
+
+    What is outside the box of a class is not free.
+    """
     ground, parts = problem.ground(n), orbits(problem.ground(n), cls)
     bad, rows = orbit_pairs(
         problem.hook.compiled,
@@ -158,12 +170,28 @@ def _free_orbits(problem: Problem, n: int, cls: SymmetryClass) -> tuple[np.ndarr
         parts.of,
         np.empty((0, 3), np.int32),
     )
-    return bad == 0, rows
+    return (bad == 0) & _within(parts, belonging(ground, cls)), rows
 
 
 def usable_classes(
     problem: Problem, n: int, mask: np.ndarray | None = None
 ) -> tuple[SymmetryClass, ...]:
-    """Return the symmetry classes that have a usable orbit, within a mask, found by trying."""
+    """Return the symmetry classes that have a usable orbit, within a mask, found by trying.
+
+    Those of the whole ground set; see ``usable_among`` for those of boxes.
+    """
     classes = symmetry_classes(problem.ground(n))
     return tuple(cls for cls in classes if usable_orbits(problem, n, cls, mask).any())
+
+
+def usable_among(
+    problem: Problem, n: int, names: Iterable[str], mask: np.ndarray | None = None
+) -> list[SymmetryClass]:
+    """Return the symmetry classes of some names that there are at n and have a usable orbit."""
+    found = []
+    for name in names:
+        with suppress(UsageError):
+            cls = find_class(problem.ground(n), name)
+            if usable_orbits(problem, n, cls, mask).any():
+                found.append(cls)
+    return found

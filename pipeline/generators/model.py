@@ -15,7 +15,7 @@ from pipeline.config import Config, resolved
 from pipeline.core import streams
 from pipeline.core.ground_set import GroundSet
 from pipeline.core.population import Population
-from pipeline.core.symmetry import find_class
+from pipeline.core.symmetry import find_whole_class
 from pipeline.core.untrusted import read_json
 from pipeline.errors import PipelineError, RunError, UsageError
 from pipeline.generators.base import Generator
@@ -59,10 +59,10 @@ class ModelGenerator(Generator):
 
     def _check_symmetry(self) -> None:
         name = self.config.symmetry or "trivial"
-        find_class(self.grounds[self.config.n], name)
+        find_whole_class(self.grounds[self.config.n], name)
         for n, ground in self.grounds.items():
             try:
-                find_class(ground, name)
+                find_whole_class(ground, name)
             except UsageError as error:
                 raise UsageError(f"at n={n}: {error}; leave that size out with --sizes") from error
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pipeline.core.symmetry import find_class, orbits
+from pipeline.core.symmetry import find_whole_class, orbits
 from pipeline.engine.set_batch import free_choices, join_each
 from pipeline.engine.space import make_space
 from pipeline.engine.state import State, new_state
@@ -28,7 +28,7 @@ class TokenMask:
         self._maximal = maximal
         ground = problem.ground(n)
         self._dense = encoder.dense
-        cls = find_class(ground, encoder.symmetry)
+        cls = find_whole_class(ground, encoder.symmetry)
         self._space = make_space(problem, n, cls)
         self._pairs = problem.arity <= 3 and not self._dense
         first = self._space.elements[self._space.start[:-1]]

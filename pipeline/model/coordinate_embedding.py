@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.core.symmetry import Orbits, find_class, orbits
+from pipeline.core.symmetry import Orbits, find_whole_class, orbits
 from pipeline.errors import UsageError, nearest
 from pipeline.model.gpt import EMBEDDINGS, POSITION_FEATURES
 from pipeline.model.tokens import Encoder
@@ -88,7 +88,7 @@ def elements(
 
 def _choices(encoder: Encoder, n: int) -> Orbits:
     ground = encoder.grounds[n]
-    return orbits(ground, find_class(ground, encoder.symmetry))
+    return orbits(ground, find_whole_class(ground, encoder.symmetry))
 
 
 def _stand_for_elements(encoder: Encoder, n: int) -> bool:

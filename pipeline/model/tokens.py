@@ -11,7 +11,7 @@ import numpy as np
 
 from pipeline.core.bitset import pack, unpack
 from pipeline.core.ground_set import GroundSet
-from pipeline.core.symmetry import apply, find_class, normaliser, orbits
+from pipeline.core.symmetry import apply, find_whole_class, normaliser, orbits
 from pipeline.errors import UsageError, nearest
 
 Rng = np.random.Generator
@@ -141,7 +141,7 @@ class OrbitEncoder(Encoder):
         self._smallest: dict[int, np.ndarray] = {}  # (k,), an element
         self._moved: dict[int, np.ndarray] = {}  # (normaliser, k), an orbit
         for n, ground in self.grounds.items():
-            cls = find_class(ground, self.symmetry)
+            cls = find_whole_class(ground, self.symmetry)
             found = orbits(ground, cls)
             smallest = found.elements[found.start[:-1]]
             self._orbit_of[n], self._smallest[n] = found.of, smallest
