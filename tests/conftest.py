@@ -26,6 +26,15 @@ TINY = [
 ]
 
 
+#: Files whose tests take longest, the longest first. The second needs little compiled code, so that
+#: two processes do not compile the same at the start.
+LONG = (
+    *("docs", "lab", "readme", "twins", "cli", "ray", "campaign", "own_rules", "exact"),
+    *("objectives", "architecture", "rounds", "tabu", "contract", "portfolio", "fields"),
+    *("plugins", "boxes"),
+)
+
+
 class Outcome(NamedTuple):
     """What a command left behind."""
 
@@ -65,6 +74,12 @@ def only_run(root: Path) -> Path:
     """Return the one run in a folder of runs."""
     (run,) = (p.parent for p in root.glob("*/run.json"))
     return run
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Have the files that take longest begin first."""
+    places = {f"test_{name}": i for i, name in enumerate(LONG)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(places)))
 
 
 @pytest.fixture
