@@ -47,7 +47,13 @@ class Definition:
         inside: ``inside(point, n)`` tells whether a tuple of whole numbers is an element.
         forbidden: ``forbidden(points, convention)`` tells whether some ``arity`` points, tuples
             in any order, may not be together.
+        in_c: the same once more in C99, by another formula, for a second program that shares no
+            line with the first: ``static int inside(const long *p, long n)`` and ``static int
+            forbidden(const long *const p[], int convention)``, the convention counted from 0 in
+            the problem's order. ``DIMENSION`` is the number of coordinates, and ``det4(rows)`` the
+            determinant of four rows of four numbers. Empty for none.
     """
 
     inside: Callable[..., bool]
     forbidden: Callable[..., bool]
+    in_c: str = ""

@@ -57,6 +57,24 @@ def on_a_line(points, convention):
     return all(sum(point[i] for point in points) % 3 == 0 for i in range(len(points[0])))
 
 
+ON_A_LINE_IN_C = """\
+static int inside(const long *p, long n) {
+    for (int k = 0; k < DIMENSION; k++)
+        if (p[k] < 0 || p[k] > 2) return 0;
+    return DIMENSION == n;
+}
+/* Three points are on a line if in each coordinate all are equal or all differ. */
+static int forbidden(const long *const p[], int convention) {
+    (void)convention;
+    for (int k = 0; k < DIMENSION; k++) {
+        int equal = (p[0][k] == p[1][k]) + (p[1][k] == p[2][k]) + (p[2][k] == p[0][k]);
+        if (equal == 1) return 0;
+    }
+    return 1;
+}
+"""
+
+
 class CapSets(Problem):
     """Largest sets of points of F_3^n with no three on a line."""
 
@@ -65,7 +83,7 @@ class CapSets(Problem):
     arity = 3
     hook = block
     checker = check
-    definition = Definition(a_vector, on_a_line)
+    definition = Definition(a_vector, on_a_line, ON_A_LINE_IN_C)
 
     def ground_set(self, n: int) -> GroundSet:
         """Return F_3^n; element k is the point whose coordinates are the digits of k in base 3.

@@ -55,3 +55,11 @@ def _image(coords: np.ndarray, n: int, map_: tuple[int, int, int]) -> np.ndarray
 def in_the_cube(point, n):
     """Tell whether a point is a cell of the n x n x n cube, counted from 0."""
     return len(point) == 3 and all(0 <= x < n for x in point)
+
+
+#: ``in_the_cube`` in C, for the second program of an announcement.
+IN_THE_CUBE_IN_C = """\
+static int inside(const long *p, long n) {
+    return p[0] >= 0 && p[0] < n && p[1] >= 0 && p[1] < n && p[2] >= 0 && p[2] < n;
+}
+"""

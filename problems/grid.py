@@ -81,3 +81,11 @@ def square_grid(n: int) -> GroundSet:
 def on_the_grid(point, n):
     """Tell whether a point is a cell of the n x n grid, counted from 0."""
     return len(point) == 2 and all(0 <= x < n for x in point)
+
+
+#: ``on_the_grid`` in C, for the second program of an announcement.
+ON_THE_GRID_IN_C = """\
+static int inside(const long *p, long n) {
+    return p[0] >= 0 && p[0] < n && p[1] >= 0 && p[1] < n;
+}
+"""

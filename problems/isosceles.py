@@ -4,7 +4,7 @@ import numpy as np
 
 from pipeline.core.ground_set import GroundSet
 from pipeline.problem import Definition, Known, Problem, blocking_hook, checker, helper
-from problems.grid import bump, on_the_grid, padded, read, square_grid, walk
+from problems.grid import ON_THE_GRID_IN_C, bump, on_the_grid, padded, read, square_grid, walk
 
 FLAT_FORBIDDEN, FLAT_ALLOWED = "flat-forbidden", "flat-allowed"
 FLAT_IS_ALLOWED = 1
@@ -113,6 +113,21 @@ def isosceles(points, convention):
     return False
 
 
+ISOSCELES_IN_C = """
+/* c is as far from a as from b if (a - b) . (a + b - 2c) = 0; a + b = 2c is a midpoint, and that is
+   allowed under the convention 1. */
+static int is_apex(const long *a, const long *b, const long *c, int convention) {
+    long x = a[0] + b[0] - 2 * c[0], y = a[1] + b[1] - 2 * c[1];
+    if (x == 0 && y == 0) return convention == 0;
+    return (a[0] - b[0]) * x + (a[1] - b[1]) * y == 0;
+}
+static int forbidden(const long *const p[], int convention) {
+    return is_apex(p[0], p[1], p[2], convention) || is_apex(p[1], p[2], p[0], convention)
+        || is_apex(p[2], p[0], p[1], convention);
+}
+"""
+
+
 class Isosceles(Problem):
     """Largest sets of cells of the n x n grid without an isosceles triangle."""
 
@@ -121,7 +136,7 @@ class Isosceles(Problem):
     arity = 3
     conventions = (FLAT_FORBIDDEN, FLAT_ALLOWED)
     hook = block
-    definition = Definition(on_the_grid, isosceles)
+    definition = Definition(on_the_grid, isosceles, ON_THE_GRID_IN_C + ISOSCELES_IN_C)
 
     def __init__(self, convention: str | None = None) -> None:
         """Take "flat-forbidden" (a midpoint of two points counts, the default) or the other."""

@@ -18,7 +18,7 @@ from pipeline.problem import (
     checker,
     helper,
 )
-from problems.cube import cube, in_the_cube
+from problems.cube import IN_THE_CUBE_IN_C, cube, in_the_cube
 
 _16, _U64 = np.int16, np.uint64
 #: Up to this n determinants, below 36 n^5, are told from 0 modulo 2^32.
@@ -240,6 +240,24 @@ def determinant(rows):
     )
 
 
+ON_A_SPHERE_IN_C = """
+/* With the last point as the origin: some a (x^2 + y^2 + z^2) + b x + c y + d z vanishes at the
+   other four. */
+static int forbidden(const long *const p[], int convention) {
+    long rows[4][4];
+    (void)convention;
+    for (int i = 0; i < 4; i++) {
+        rows[i][3] = 0;
+        for (int k = 0; k < 3; k++) {
+            rows[i][k] = p[i][k] - p[4][k];
+            rows[i][3] += rows[i][k] * rows[i][k];
+        }
+    }
+    return det4(rows) == 0;
+}
+"""
+
+
 class NoFiveOnASphere(Problem):
     """Largest sets of cells of the n x n x n cube, no five on a sphere; a plane counts as one."""
 
@@ -249,7 +267,7 @@ class NoFiveOnASphere(Problem):
     hook = block
     find_blockers = find_blockers
     checker = check
-    definition = Definition(in_the_cube, on_a_common_sphere)
+    definition = Definition(in_the_cube, on_a_common_sphere, IN_THE_CUBE_IN_C + ON_A_SPHERE_IN_C)
 
     def ground_set(self, n: int) -> GroundSet:
         """Return the cube with its 48 symmetries."""

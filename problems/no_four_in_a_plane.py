@@ -7,7 +7,7 @@ import numpy as np
 
 from pipeline.core.ground_set import GroundSet
 from pipeline.problem import Definition, Known, Problem, blocking_hook, checker
-from problems.cube import cube, in_the_cube
+from problems.cube import IN_THE_CUBE_IN_C, cube, in_the_cube
 
 _U64 = np.uint64
 
@@ -71,6 +71,20 @@ def in_a_plane(points, convention):
     return sum(a[i] * cross[i] for i in range(3)) == 0
 
 
+IN_A_PLANE_IN_C = """
+/* Some a x + b y + c z + d vanishes at all four. */
+static int forbidden(const long *const p[], int convention) {
+    long rows[4][4];
+    (void)convention;
+    for (int i = 0; i < 4; i++) {
+        for (int k = 0; k < 3; k++) rows[i][k] = p[i][k];
+        rows[i][3] = 1;
+    }
+    return det4(rows) == 0;
+}
+"""
+
+
 class NoFourInAPlane(Problem):
     """Largest sets of cells of the n x n x n cube, no four in a plane."""
 
@@ -79,7 +93,7 @@ class NoFourInAPlane(Problem):
     arity = 4
     hook = block
     checker = check
-    definition = Definition(in_the_cube, in_a_plane)
+    definition = Definition(in_the_cube, in_a_plane, IN_THE_CUBE_IN_C + IN_A_PLANE_IN_C)
 
     def ground_set(self, n: int) -> GroundSet:
         """Return the cube with its 48 symmetries."""

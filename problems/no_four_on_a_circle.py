@@ -8,7 +8,7 @@ import numpy as np
 
 from pipeline.core.ground_set import GroundSet
 from pipeline.problem import Definition, Known, Problem, blocking_hook, checker
-from problems.grid import on_the_grid, square_grid
+from problems.grid import ON_THE_GRID_IN_C, on_the_grid, square_grid
 
 _U64 = np.uint64
 
@@ -76,6 +76,23 @@ def on_a_circle(points, convention):
     return ax * (by * cz - bz * cy) + ay * (bz * cx - bx * cz) + az * (bx * cy - by * cx) == 0
 
 
+ON_A_CIRCLE_IN_C = """
+/* Some a (x^2 + y^2) + b x + c y + d vanishes at all four. */
+static int forbidden(const long *const p[], int convention) {
+    long rows[4][4];
+    (void)convention;
+    for (int i = 0; i < 4; i++) {
+        long x = p[i][0], y = p[i][1];
+        rows[i][0] = x * x + y * y;
+        rows[i][1] = x;
+        rows[i][2] = y;
+        rows[i][3] = 1;
+    }
+    return det4(rows) == 0;
+}
+"""
+
+
 class NoFourOnACircle(Problem):
     """Largest sets of cells of the n x n grid, no four on a circle; a line counts as one."""
 
@@ -84,7 +101,7 @@ class NoFourOnACircle(Problem):
     arity = 4
     hook = block
     checker = check
-    definition = Definition(on_the_grid, on_a_circle)
+    definition = Definition(on_the_grid, on_a_circle, ON_THE_GRID_IN_C + ON_A_CIRCLE_IN_C)
 
     def ground_set(self, n: int) -> GroundSet:
         """Return the square grid with its eight symmetries."""

@@ -4,7 +4,7 @@ import numpy as np
 
 from pipeline.core.ground_set import GroundSet
 from pipeline.problem import Definition, DegreeConstraints, Known, Problem, blocking_hook, checker
-from problems.grid import bump, on_the_grid, padded, read, square_grid, walk
+from problems.grid import ON_THE_GRID_IN_C, bump, on_the_grid, padded, read, square_grid, walk
 
 
 @blocking_hook
@@ -63,6 +63,29 @@ def in_line(points, convention):
     return (bx - ax) * (cy - ay) == (by - ay) * (cx - ax)
 
 
+IN_LINE_IN_C = """
+/* Two points are in the same direction from a third if the reduced steps to them are equal, or
+   opposite. */
+static void reduced_step(const long *a, const long *b, long step[2]) {
+    long x = b[0] - a[0], y = b[1] - a[1], p = labs(x), q = labs(y);
+    while (q) {
+        long r = p % q;
+        p = q;
+        q = r;
+    }
+    step[0] = x / p;
+    step[1] = y / p;
+}
+static int forbidden(const long *const p[], int convention) {
+    long u[2], v[2];
+    (void)convention;
+    reduced_step(p[0], p[1], u);
+    reduced_step(p[0], p[2], v);
+    return (u[0] == v[0] && u[1] == v[1]) || (u[0] == -v[0] && u[1] == -v[1]);
+}
+"""
+
+
 class NoThreeInLine(Problem):
     """Largest sets of cells of the n x n grid with no three on a line; at most 2n."""
 
@@ -71,7 +94,7 @@ class NoThreeInLine(Problem):
     arity = 3
     hook = block
     checker = check
-    definition = Definition(on_the_grid, in_line)
+    definition = Definition(on_the_grid, in_line, ON_THE_GRID_IN_C + IN_LINE_IN_C)
 
     def ground_set(self, n: int) -> GroundSet:
         """Return the square grid with its dihedral group."""

@@ -6,7 +6,8 @@ from typing import Any
 
 from pipeline.core.score_stats import Distribution
 from pipeline.report.curves import GREY, Chart, Line, curves_svg, plain, text_svg, ticks
-from pipeline.report.gathering import Moment, Round, Story
+from pipeline.report.gathering import Round, Story
+from pipeline.storage.timeline import Moment
 
 _SCORE, _INVALID, _FORMAT = "#0072b2", "#d55e00", "#cc79a7"
 _WIDTH, _HEIGHT = 360, 220

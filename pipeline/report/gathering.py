@@ -5,7 +5,6 @@ Scores come from the pools in its rounds, each verified anew.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from functools import cached_property
 from itertools import combinations
 from math import comb
@@ -29,27 +28,12 @@ from pipeline.report.terminal import parts
 from pipeline.storage.collection import Collection, id_texts, ranking
 from pipeline.storage.round_files import described, load_pool, load_samples, read_round
 from pipeline.storage.run import Run
+from pipeline.storage.timeline import Moment, timeline
 
 #: The share of a pool that counts as its elite, as in the four statistics.
 _ELITE = 5
 #: Sets of elements of a board for which what they block is listed, at most.
 _SETS = 25_000
-_STARTED = "%Y-%m-%dT%H:%M:%S%z"
-
-
-class Moment(NamedTuple):
-    """How long a run had been running when something happened, its sessions one after another."""
-
-    seconds: float
-    cpu: float | None
-
-
-class Find(NamedTuple):
-    """A score that had not been reached before."""
-
-    at: Moment
-    score: int
-    origin: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +81,7 @@ class Story:
         self.run, self.problem, self.n = run, problem, run.config.n
         last = run.last_round()
         self.ground = problem.ground(self.n)
-        self.finds, ended = _timeline(run)
+        self.finds, ended = timeline(run)
         self.rounds = [self._round(number, ended.get(number)) for number in run.rounds()]
         self.pools = {n: load_pool(run, problem, last, n) for n in run.sizes(last)}
         self.pool = self.pools[self.n]
@@ -220,35 +204,3 @@ def usage(pool: Population) -> tuple[np.ndarray, int]:
     """Return the share of a pool's elite that uses each element, and how many are its elite."""
     elite = pool.top(max(len(pool) // _ELITE, 1))
     return unpack(elite.cells, pool.m).sum(axis=0) / max(len(elite), 1), len(elite)
-
-
-def _timeline(run: Run) -> tuple[list[Find], dict[int, Moment]]:
-    """Return the finds, and when each round ended, by number; breaks between sessions left out."""
-    sessions = run.info["sessions"]
-    starts = [datetime.strptime(s["started"], _STARTED).timestamp() for s in sessions]
-    finds: list[Find] = []
-    ended: dict[int, Moment] = {}
-    session, before, cpu_before = 0, 0.0, 0.0
-    last, cpu = starts[0], 0.0
-    closing: int | None = None  # the round whose CPU seconds come next
-    for event in run.events():
-        moment = float(event.get("time", last))
-        while session + 1 < len(starts) and moment >= starts[session + 1]:
-            before += last - starts[session]
-            cpu_before, cpu, closing = cpu_before + cpu, 0.0, None
-            session += 1
-            last = starts[session]
-        last = max(last, moment)
-        seconds = before + last - starts[session]
-        cpu = max(cpu, float(event.get("cpu", 0.0)))
-        kind = event.get("event")
-        if kind == "best" and event.get("n") == run.config.n:
-            score = int(event["score"])
-            if not finds or score > finds[-1].score:
-                finds.append(Find(Moment(seconds, cpu_before + cpu), score, event["origin"]))
-        elif kind == "round":
-            closing = int(event["number"])
-            ended[closing] = Moment(seconds, None)
-        elif kind == "cpu" and closing is not None:
-            ended[closing] = Moment(ended[closing].seconds, cpu_before + cpu)
-    return finds, ended

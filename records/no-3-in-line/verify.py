@@ -90,7 +90,8 @@ def check(path):
 def main():
     here = os.path.dirname(os.path.abspath(__file__))
     paths = sys.argv[1:] or sorted(
-        os.path.join(here, name) for name in os.listdir(here) if name.endswith(".json"))
+        os.path.join(here, name) for name in os.listdir(here)
+        if name.endswith(".json") and not name.startswith("."))
     if not paths:
         print("no certificates beside this program; name files")
         return 1

@@ -74,6 +74,7 @@ class Certificate(Found):
 
     certificate: str
     verifier: str
+    announcement: str | None
 
 
 class CertificateOfFile(BestOfFile):
@@ -81,6 +82,7 @@ class CertificateOfFile(BestOfFile):
 
     certificate: str
     verifier: str
+    announcement: str | None
 
 
 class Stabilisers(Part):
