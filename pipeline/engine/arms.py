@@ -131,9 +131,9 @@ def _by_promise(classes: list[SymmetryClass], questions: bool) -> list[SymmetryC
 
 
 def _off_centre(problem: Problem, n: int) -> list[SymmetryClass]:
-    """Return the largest classes of boxes, which on large sides often hold more than centred ones.
+    """Return the largest classes of boxes, which on some large boards hold more than centred ones.
 
-    Isosceles at n = 53: 94 points, with both mirrors of the 51 x 53 board, for 88. None where a set
+    Isosceles at n = 53: 94 points, with both mirrors of the 51 x 53 board, for 92. None where a set
     must have elements in every row, nor where most orbits hold something forbidden.
     """
     ground = problem.ground(n)
