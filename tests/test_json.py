@@ -1,6 +1,7 @@
 """What --json prints: one object with its version, as docs/schemas says, of every command."""
 
 import json
+from pathlib import Path
 import shutil
 from dataclasses import replace
 
@@ -64,6 +65,9 @@ CALLS = [
     ("watch", "RUN"),
     ("export", "RUN", "--top", 5),
     ("certificate", "RUN", "-o", "cert"),
+    ("certificate", "RUN", "-o", "announced", "--announce"),
+    ("encode", "isosceles", "--n", 4, "-o", "a.opb"),
+    ("decode", "isosceles", "answer", "--n", 4),
     ("verify", "RUN", "--all-rounds"),
     ("check", f"{ROOT / 'tests/plugins/four_cycle_free.py'}:FourCycleFree", "--n", 3),
     ("rm", "RUN", "--yes"),
@@ -93,6 +97,7 @@ def named(call):
 @pytest.fixture(autouse=True)
 def _home(played, monkeypatch):
     monkeypatch.chdir(played.parent.parent)
+    Path("answer").write_text("v x1 x2\n")
     monkeypatch.setenv("PIPELINE_RUNS", str(played.parent))
 
 

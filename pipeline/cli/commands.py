@@ -56,6 +56,7 @@ _SECTIONS = {
         "watch": "watch",
         "count": "count",
     },
+    "Other solvers": {"encode": "solvers", "decode": "solvers"},
     "Check": {"verify": "check", "check": "plugin", "problems": "check", "doctor": "check"},
     "Publish": {
         "report": "report",

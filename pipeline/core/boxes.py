@@ -43,11 +43,11 @@ def write_box(sides: tuple[int, ...]) -> str:
     return "x".join(map(str, sides))
 
 
-def trimmed_boxes(ground: GroundSet, elements: tuple[int, ...], by: int) -> list[tuple[int, ...]]:
-    """Return the boxes, shorter than the ground set in one direction, that suit some symmetries.
+def trimmed_boxes(ground: GroundSet, elements: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """Return the boxes, one shorter than the ground set in a direction, that suit some symmetries.
 
     All of them map such a box onto itself, and one at least reverses the direction: its axis is
-    ``by`` half cells off the middle then. Empty where ``ground.boxes`` is not set.
+    half a cell off the middle then. Empty where ``ground.boxes`` is not set.
     """
     if not ground.boxes:
         return []
@@ -55,8 +55,8 @@ def trimmed_boxes(ground: GroundSet, elements: tuple[int, ...], by: int) -> list
     found = []
     for axis, side in enumerate(whole):
         alone = np.abs(linear[:, axis, axis]).all()
-        if side > by and alone and (linear[:, axis, axis] < 0).any():
-            found.append((*whole[:axis], side - by, *whole[axis + 1 :]))
+        if side > 1 and alone and (linear[:, axis, axis] < 0).any():
+            found.append((*whole[:axis], side - 1, *whole[axis + 1 :]))
     return found
 
 

@@ -28,8 +28,8 @@ class GroundSet:
             promising ones.
         boxes: whether every box of the grid that ``coords`` fill has the symmetries of a box: the
             linear parts of ``group``, about the centre of the box, map what is forbidden within it
-            to what is. So it is where translations and the group keep the problem. Classes on
-            boxes are then searched too (see ``symmetry.find_class``).
+            to what is. So it is where translations and the group keep the problem. Classes of
+            boxes may then be searched in (see ``symmetry.find_class``).
         graph: whether constructions are graphs on the vertices 0 .. n - 1, their elements the
             edges: all pairs of vertices, the smaller first. They are then equivalent where they
             are isomorphic, drawn as graphs, and written as graph6.

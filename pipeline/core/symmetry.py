@@ -126,20 +126,17 @@ def find_whole_class(ground: GroundSet, name: str) -> SymmetryClass:
 
 
 @lru_cache(maxsize=32)
-def trimmed_classes(ground: GroundSet, by: int = 1) -> tuple[SymmetryClass, ...]:
-    """Return the classes about the centres of boxes that are shorter in one direction.
+def trimmed_classes(ground: GroundSet) -> tuple[SymmetryClass, ...]:
+    """Return the classes about the centres of boxes that are a cell shorter in one direction.
 
     One of those that the whole group takes to each other, and none that the shorter direction does
     not matter to. Empty where ``ground.boxes`` is not set.
-
-    Args:
-        by: cells.
     """
     if not ground.boxes:
         return ()
     group, found = _permutations(ground), {}
     for cls in symmetry_classes(ground):
-        for sides in boxes.trimmed_boxes(ground, cls.elements, by):
+        for sides in boxes.trimmed_boxes(ground, cls.elements):
             images = enumerate(boxes.turned(ground, sides))
             first = min((image, group.conjugate(cls.elements, g)) for g, image in images)
             found.setdefault(first, _in_a_box(ground, cls, boxes.write_box(sides)))

@@ -8,7 +8,7 @@ import numpy as np
 
 from pipeline.core.ground_set import GroundSet
 from pipeline.core.memory import readable
-from pipeline.core.symmetry import SymmetryClass, belonging, find_class, trimmed_classes
+from pipeline.core.symmetry import SymmetryClass, find_class
 from pipeline.engine.exact_cover import cover
 from pipeline.engine.pair_tables import tables_fit
 from pipeline.engine.portfolio import Arm
@@ -27,8 +27,6 @@ _COVER_ORDER = 4
 _RUIN_ORDER = 4
 # The side from which on weights are worth trying.
 _LARGE = 20
-# How much shorter boxes are, in cells, whose own symmetry is tried beside the ground set's.
-_TRIMS = (1, 2)
 # Nodes of an exact cover after which a symmetry that is not ruled out is taken for possible.
 _LOOK = 400_000
 
@@ -96,8 +94,7 @@ def make_arms(
         elif method == "anneal":
             arms += [Arm(method, cls.name, name) for cls in chosen for name in weights_by_name]
         else:
-            off_centre = _off_centre(problem, n) if method == "tabu" and not asked else []
-            for cls in (*chosen, *off_centre):
+            for cls in chosen:
                 arms += _tabu_arms(problem, n, method, cls, weights_by_name, bool(methods), mask)
     if not arms:
         raise UsageError(
@@ -128,25 +125,6 @@ def _by_promise(classes: list[SymmetryClass], questions: bool) -> list[SymmetryC
         return sorted(small or classes, key=lambda cls: abs(cls.order - 2))
     ranked = sorted(classes, key=lambda cls: -cls.order)
     return [*ranked[:1], *ranked[-1:], *ranked[1:-1]] if len(ranked) > 1 else ranked
-
-
-def _off_centre(problem: Problem, n: int) -> list[SymmetryClass]:
-    """Return the largest classes of boxes, which on some large boards hold more than centred ones.
-
-    Isosceles at n = 53: 94 points, with both mirrors of the 51 x 53 board, for 92. None where a set
-    must have elements in every row, nor where most orbits hold something forbidden.
-    """
-    ground = problem.ground(n)
-    if not ground.boxes or _side(ground.coords) < _LARGE or problem.degree_constraints(n):
-        return []
-    found = [
-        cls
-        for by in _TRIMS
-        for cls in trimmed_classes(ground, by)
-        if 2 * usable_orbits(problem, n, cls).sum() > belonging(ground, cls).sum() / cls.order
-    ]
-    largest = max((cls.order for cls in found), default=0)
-    return [cls for cls in found if cls.order == largest]
 
 
 def _tabu_arms(

@@ -135,6 +135,24 @@ class Solve(Construction):
     interrupted: bool
 
 
+class Encode(Part):
+    """A problem as a file for another solver."""
+
+    problem: str
+    convention: str
+    n: int
+    symmetry: str
+    file: str
+    variables: Count
+    constraints: Count
+
+
+class Decode(Rated):
+    """The set in a solver's answer."""
+
+    symmetry: str
+
+
 class SolveAll(Part):
     """How many largest sets there are."""
 

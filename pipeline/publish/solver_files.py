@@ -1,0 +1,188 @@
+"""Problems as files for other solvers (OPB, WCNF, CNF), and what these solvers answer.
+
+Variable i stands for the i-th choice, an element or a whole orbit, and is true where that is in the
+set. OPB is the format of the pseudo-Boolean competition, CNF and WCNF are those of the SAT and
+MaxSAT competitions (hard clauses begin with h).
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.engine.space import choice_of
+from pipeline.engine.state import Space
+from pipeline.errors import PipelineError, UsageError
+from pipeline.problem import Problem
+
+FORMATS = ("opb", "wcnf", "cnf")
+
+
+def format_of(path: Path, size: int | None) -> str:
+    """Return the format that the name of a file ends in, which must suit what is asked.
+
+    Args:
+        size: what the set must score at least; None for the largest there is.
+
+    Raises:
+        UsageError: another format, CNF without a size, WCNF with one, a size below 1.
+    """
+    kind = path.suffix.removeprefix(".")
+    if kind not in FORMATS:
+        raise UsageError(f"-o {path}: the name must end in .opb, .wcnf or .cnf")
+    if size is not None and size < 1:
+        raise UsageError(f"--size {size}: name a number from 1")
+    if kind == "wcnf" and size is not None:
+        raise UsageError("WCNF asks for the largest set; --size goes with .opb and .cnf")
+    if kind == "cnf" and size is None:
+        raise UsageError("CNF asks whether there is a set of a size; add --size K, or write .opb")
+    return kind
+
+
+def encoded(
+    problem: Problem,
+    n: int,
+    symmetry: str,
+    space: Space,
+    forbidden: Sequence[np.ndarray],
+    kind: str,
+    size: int | None,
+) -> tuple[Iterator[str], int, int]:
+    """Return the lines of a file, the number of variables and of constraints.
+
+    Args:
+        space, forbidden: as ``forbidden_sets`` returns them.
+        kind, size: as for ``format_of``.
+
+    Raises:
+        UsageError: CNF of choices of different worth.
+    """
+    worth, count = space.worth.tolist(), len(space.key)
+    if kind == "cnf" and len(set(worth)) > 1:
+        raise UsageError(
+            "CNF counts choices, and those of this class have different sizes; write .opb"
+        )
+    clauses = [clause for rows in forbidden for clause in (-rows - 1).tolist()]
+    title = [
+        f"{problem.name} ({problem.convention}), n={n}, symmetry {symmetry}",
+        "pipeline decode reads the answer",
+        *(f"x{i + 1} = {_points(problem, n, space, i)}" for i in range(count)),
+    ]
+    if kind == "opb":
+        total = len(clauses) + (size is not None)
+        return _opb(title, clauses, worth, size, total), count, total
+    if kind == "wcnf":
+        soft = [f"{value} {i + 1} 0" for i, value in enumerate(worth)]
+        hard = [f"h {' '.join(map(str, clause))} 0" for clause in clauses]
+        return iter([*(f"c {line}" for line in title), *hard, *soft]), count, len(hard)
+    assert size is not None
+    needed = -(-size // worth[0]) if worth[0] else count + 1
+    more, variables = at_least(range(1, count + 1), needed, count)
+    clauses += more
+    head = [*(f"c {line}" for line in title), f"p cnf {variables} {len(clauses)}"]
+    lines = [f"{' '.join(map(str, clause))} 0" for clause in clauses]
+    return iter([*head, *lines]), variables, len(clauses)
+
+
+def _opb(
+    title: list[str], clauses: list[list[int]], worth: list[int], size: int | None, total: int
+) -> Iterator[str]:
+    yield f"* #variable= {len(worth)} #constraint= {total}"
+    yield from (f"* {line}" for line in title)
+    if size is None:
+        yield f"min: {' '.join(f'-{value} x{i + 1}' for i, value in enumerate(worth))} ;"
+    else:
+        yield f"{' '.join(f'+{value} x{i + 1}' for i, value in enumerate(worth))} >= {size} ;"
+    for clause in clauses:
+        negative = sum(literal < 0 for literal in clause)
+        terms = " ".join(f"{'-' if x < 0 else '+'}1 x{abs(x)}" for x in clause)
+        yield f"{terms} >= {1 - negative} ;"
+
+
+def at_least(literals: Sequence[int], k: int, used: int) -> tuple[list[list[int]], int]:
+    """Return clauses that hold where k of the literals do, and the number of variables by then.
+
+    A sequential counter (Sinz, CP 2005): a new variable (i, j) implies that j of the first i hold.
+
+    Args:
+        used: the variables 1 to this number are taken.
+    """
+    if k > len(literals):
+        return [[]], used
+    clauses: list[list[int]] = []
+    before: dict[int, int] = {}  # the variable that implies j of those so far, for j from 1
+    for literal in literals:
+        now = {j: used + j for j in range(1, k + 1)}
+        used += k
+        for j, variable in now.items():
+            some = [before[j]] if j in before else []
+            clauses.append([-variable, literal, *some])
+            if j > 1:
+                clauses.append([-variable, *some, *([before[j - 1]] if j - 1 in before else [])])
+        before = now
+    if k > 0:
+        clauses.append([before[k]])
+    return clauses, used
+
+
+def _points(problem: Problem, n: int, space: Space, choice: int) -> str:
+    start, stop = space.start[choice], space.start[choice + 1]
+    points = problem.ground(n).coords[space.elements[start:stop]].tolist()
+    return " ".join("(" + ", ".join(map(str, point)) + ")" for point in points)
+
+
+def decoded(text: str, space: Space, m: int) -> np.ndarray:
+    """Return the set that a solver's answer means, bool ``(m,)``.
+
+    Read are lines of values, ``v x1 -x2``, ``v 1 -2 0`` or ``v 10``, as the competitions have them,
+    and lines ``x1 1`` of a name and a value.
+
+    Raises:
+        PipelineError: there are none, or a variable is given both ways.
+    """
+    count = len(space.key)
+    given = dict(_values(text, count))
+    if not given:
+        said = re.search(r"^s .*$", text, re.MULTILINE)
+        more = f"; it says {said[0]!r}" if said else ""
+        raise PipelineError(f"no values of variables in the answer: no line begins with v{more}")
+    chosen = np.zeros(count + 1, np.bool_)  # choice -1 is none
+    for variable, value in given.items():
+        if 1 <= variable <= count:
+            chosen[variable - 1] = value
+    of = choice_of(space)
+    assert len(of) == m
+    return chosen[of]
+
+
+def _values(text: str, count: int) -> Iterator[tuple[int, bool]]:
+    seen: dict[int, bool] = {}
+    for line in text.splitlines():
+        words = line.split()
+        if words and words[0] == "v":
+            values = _of_words(words[1:], count)
+        elif len(words) >= 2 and re.fullmatch(r"x\d{1,9}", words[0]) and _is_number(words[1]):
+            values = [(int(words[0][1:]), float(words[1]) > 0.5)]
+        else:
+            continue
+        for variable, value in values:
+            if seen.setdefault(variable, value) != value:
+                raise PipelineError(f"the answer gives x{variable} both values")
+            yield variable, value
+
+
+def _of_words(words: list[str], count: int) -> Iterator[tuple[int, bool]]:
+    if len(words) == 1 and len(words[0]) >= count > 1 and set(words[0]) <= {"0", "1"}:
+        yield from ((i + 1, bit == "1") for i, bit in enumerate(words[0]))
+        return
+    for word in words:
+        found = re.fullmatch(r"(-?)x?(\d{1,9})", word)
+        if found is None:
+            raise PipelineError(f"the answer has a value that is none of a variable: {word[:40]!r}")
+        if int(found[2]):
+            yield int(found[2]), not found[1]
+
+
+def _is_number(word: str) -> bool:
+    return re.fullmatch(r"[-+]?\d+(\.\d*)?([eE][-+]?\d+)?", word) is not None
