@@ -1,9 +1,9 @@
 """What --json prints: one object with its version, as docs/schemas says, of every command."""
 
 import json
-from pathlib import Path
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import click
 import pytest
