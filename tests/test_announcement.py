@@ -141,7 +141,7 @@ def test_an_announcement_of_a_run_is_whole(played, cli, tmp_path):
     assert f"| size | {best['score']} points |" in page
     assert f"| best value on record | {best['best_known']} |" in page
     assert "which is proved to be the maximum" in page
-    assert re.search(r"\| CPU time until it was found \| \d+ s \|", page)
+    assert re.search(r"\| CPU time until a set of this size was found \| \d+ s \|", page)
     assert "`pipeline run isosceles --n 6" in page
     assert str(tmp_path) not in page
     lines = (out / f"{stem}.txt").read_text().splitlines()

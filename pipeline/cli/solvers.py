@@ -81,6 +81,7 @@ def encode(
         return
     echo(f"{path}: {variables:,} variables, {constraints:,} constraints")
     more = "" if symmetry == "trivial" else f" --symmetry {symmetry}"
+    more += f" --convention {plugin.convention}" if convention else ""
     echo(f"read the answer with: pipeline decode {problem} ANSWER --n {n}{more}")
 
 

@@ -87,14 +87,14 @@ def _page(
         "source of that value": found["best_known_source"] or "",
         "date of that value": found["best_known_date"] or "",
         "found by": f"`{provenance['command']}`" if "command" in provenance else "",
-        "CPU time until it was found": "" if cpu is None else f"{cpu:,.0f} s",
+        "CPU time until a set of this size was found": "" if cpu is None else f"{cpu:,.0f} s",
         "rng seed": provenance.get("seed", ""),
         "program": f"extremal-pipeline {provenance['pipeline']}",
         "revision": provenance.get("revision") or "",
         "date": provenance.get("started", "")[:10],
         "SHA-256 of the certificate": f"`{digest}`",
     }
-    rows = [f"| {key} | {value} |" for key, value in table.items() if value != ""]
+    rows = [f"| {key} | {_cell(value)} |" for key, value in table.items() if value != ""]
     python = f"    python {certificates.VERIFIER} {stem}.json\n"
     c = f"    cc -O2 -o check {stem}.c && ./check {stem}.txt\n"
     two = has_second_program(problem)
@@ -117,23 +117,24 @@ def _page(
     )
 
 
+def _cell(value: object) -> str:
+    return " ".join(str(value).split()).replace("|", "\\|")
+
+
 def _first(problem: Problem, found: Mapping[str, Any]) -> int:
     return int(problem.ground(found["n"]).coords.min())
 
 
 def _disclosure(found: Mapping[str, Any]) -> str:
-    """Say what made the construction."""
-    ways = {
-        "seed": "It was found by a computer, by local search; no model took part.",
-        "search": "It was found by a computer, by local search beside a learned model.",
-        "generator": "It was found by a computer, by local search from what a generator wrote.",
-    }
-    if found.get("origin") in ways and not found.get("imported"):
-        return ways[found["origin"]]
-    return (
-        "It was given to the program, or found from what was given: this page does not claim that "
-        "the program found it."
-    )
+    """Say what made the construction; no more than its run knows."""
+    if found.get("imported") or found.get("origin") not in ("seed", "search", "generator"):
+        return (
+            "It was given to the program, or found from what was given: this page does not claim "
+            "that the program found it."
+        )
+    if found["origin"] == "generator":
+        return "It was found by a computer, by search from what the run's generator wrote."
+    return "It was found by a computer search."
 
 
 def _citation(problem: Problem, found: Mapping[str, Any], authors: Sequence[str]) -> str:
@@ -142,13 +143,13 @@ def _citation(problem: Problem, found: Mapping[str, Any], authors: Sequence[str]
         "cff-version: 1.2.0",
         "message: If you use this construction, please cite it as below.",
         "type: dataset",
-        f"title: {json.dumps(_title(problem, found))}",
+        f"title: {json.dumps(_title(problem, found), ensure_ascii=False)}",
         "authors:",
     ]
     for person in people:
-        lines.append(f"  - family-names: {json.dumps(person['family'])}")
+        lines.append(f"  - family-names: {json.dumps(person['family'], ensure_ascii=False)}")
         if person["given"]:
-            lines.append(f"    given-names: {json.dumps(person['given'])}")
+            lines.append(f"    given-names: {json.dumps(person['given'], ensure_ascii=False)}")
     if not people:
         lines.append("  - name: AUTHOR")
     return "\n".join([*lines, f"license: {_LICENSE}"]) + "\n"
@@ -176,7 +177,7 @@ def _program(problem: Problem, found: Mapping[str, Any]) -> str:
     rules = problem.definition.in_c
     text = _PROGRAM
     for key, value in {
-        "@TITLE@": problem.title,
+        "@TITLE@": problem.title.replace("*/", "* /"),
         "@DIMENSION@": str(problem.ground(found["n"]).coords.shape[1]),
         "@SIZE@": str(problem.arity),
         "@CONVENTION@": str(list(problem.conventions).index(found["convention"])),
