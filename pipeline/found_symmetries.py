@@ -29,8 +29,6 @@ _WORDS = 500
 # Up to this many axes all ways to permute and reflect them are tried, and up to this length all
 # multiplications modulo it.
 _AXES, _MODULUS = 3, 256
-# Coordinates of images that are looked at to tell whether a group turns boxes, 160 MB.
-_IMAGES = 20_000_000
 
 _NAMES = ("mirror", "diagonal", "half-turn", "quarter-turn", "both-mirrors", "both-diagonals")
 _NAMES += ("reflection", "rotation", "shift", "point-reflection")
@@ -50,12 +48,8 @@ def ground_of(problem: "Problem", derived: Derived, n: int) -> GroundSet:
     given = problem.symmetries(n)
     group, names = finder.found() if given is None else finder.given(given)
     ground = GroundSet(n, coords, group, names, letters=problem.letter_names(n))
-    return replace(ground, boxes=True) if _has_boxes(problem, ground, finder) else ground
-
-
-def _has_boxes(problem: "Problem", ground: GroundSet, finder: "_Finder") -> bool:
-    small = ground.group.size * ground.coords.shape[1] <= _IMAGES
-    return not problem.must_be_full and small and may_have_boxes(ground) and finder.shifts()
+    boxes = not problem.must_be_full and may_have_boxes(ground) and finder.shifts()
+    return replace(ground, boxes=True) if boxes else ground
 
 
 class _Finder:

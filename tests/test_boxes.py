@@ -205,6 +205,12 @@ def test_search_takes_a_box_by_name_and_passes_the_centred_class(cli, tmp_path):
         assert message in found.error
 
 
+def test_a_name_with_an_at_sign_is_that_class():
+    square = square_grid(3)
+    named = GroundSet(3, square.coords, square.group, {"mine@2": square.class_names["mirror"]})
+    assert find_class(named, "mine@2").elements == find_class(square, "mirror").elements
+
+
 ANCHORED = """
 from pipeline import Problem
 

@@ -139,6 +139,13 @@ def test_a_wcnf_file_has_hard_clauses_and_what_each_choice_is_worth(cli, tmp_pat
     np.testing.assert_array_equal(chosen @ worth, sets.sum(axis=1))
 
 
+def test_a_choice_that_is_worth_nothing_has_no_soft_clause(cli, tmp_path):
+    plugin = f"{PLUGINS / 'easy' / 'objectives.py'}:Weightless"
+    assert cli("encode", plugin, "--n", 3, "-o", tmp_path / "a.wcnf").code == 0
+    soft = [line for line in lines_of(tmp_path / "a.wcnf") if line[0] != "h"]
+    assert [list(map(int, line)) for line in soft] == [[v % 3, v + 1, 0] for v in range(9) if v % 3]
+
+
 def test_a_cnf_file_asks_for_a_size(cli, tmp_path):
     assert cli("encode", "isosceles", "--n", 3, "-o", tmp_path / "a.cnf", "--size", 4).code == 0
     head, *lines = lines_of(tmp_path / "a.cnf")
@@ -211,6 +218,7 @@ def test_an_answer_that_is_none_is_one_line(answer, code, message, cli, tmp_path
         (["isosceles", "--n", "4", "-o", "a.opb", "--size", "0"], "a number from 1"),
         (["isosceles", "--n", "5", "-o", "a.cnf", "--size", "4", "--symmetry", "mirror"], "sizes"),
         (["isosceles", "--n", "200", "-o", "a.opb"], "too many to list what is forbidden"),
+        (["no-5-on-a-sphere", "--n", "9", "-o", "a.opb"], "forbidden; take a smaller n"),
         (["permanent-312", "--n", "4", "-o", "a.opb"], "score of its own"),
         (["isosceles", "--n", "4", "-o", "nowhere/a.opb"], "nowhere"),
     ],

@@ -35,7 +35,7 @@ def certificate(
     With --announce DIR gets what record boards and archives ask for: a page with the value on
     record and its source, the command and its CPU time, and the points; the points as text; a
     second program in C, written by another formula, where the problem has one; CITATION.cff and
-    .zenodo.json.
+    .zenodo.json, which are those of one announcement: take a folder for each.
     """
     from pipeline.errors import UsageError
     from pipeline.plugins import judge

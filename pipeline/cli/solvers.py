@@ -47,7 +47,7 @@ def encode(
     A variable stands for an element, or for an orbit of the symmetry class, and a constraint for
     each smallest forbidden set. FILE.opb asks for the largest set or, with --size, for one of that
     score; FILE.wcnf asks for the largest; FILE.cnf, plain SAT, needs --size. `pipeline decode`
-    reads the solver's answer.
+    reads the solver's answer. With the class of a box the elements outside are left out.
     """
     from pipeline.publish.solver_files import format_of
 

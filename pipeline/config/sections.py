@@ -29,8 +29,7 @@ SEEDINGS: tuple[str, ...] = get_args(Seeding)
 FEEDBACKS: tuple[str, ...] = get_args(Feedback)
 DEVICES: tuple[str, ...] = get_args(Device)
 EXECUTORS: tuple[str, ...] = get_args(Kind)
-#: Where whole runs can be carried out.
-PLACES = (*EXECUTORS, "slurm")
+PLACES = (*EXECUTORS, "slurm")  # where whole runs can be carried out
 
 #: The default of search.table_bytes.
 TABLE_BYTES = 400_000_000

@@ -118,9 +118,15 @@ def _linear_parts(ground: GroundSet, elements: range | tuple[int, ...]) -> np.nd
     d = steps.shape[1]
     (origin,) = np.flatnonzero((steps == 0).all(axis=1))
     units = [np.flatnonzero((steps == unit).all(axis=1))[0] for unit in np.eye(d, dtype=np.int64)]
-    images = coords[ground.group[list(elements)]]
-    parts = np.stack([images[:, unit] - images[:, origin] for unit in units], axis=2)
-    signed = (np.abs(parts).sum(axis=1) == 1).all() and (np.abs(parts).sum(axis=2) == 1).all()
-    if not signed or (images != images[:, [origin]] + steps @ parts.transpose(0, 2, 1)).any():
-        raise UsageError("boxes=True: a symmetry is no reflection or turn of the grid")
+    chosen = list(elements)
+    ends = coords[ground.group[np.array(chosen)[:, None], np.array([origin, *units])]]
+    parts = (ends[:, 1:] - ends[:, :1]).transpose(0, 2, 1)
+    fine = (np.abs(parts).sum(axis=1) == 1).all() and (np.abs(parts).sum(axis=2) == 1).all()
+    # One map at a time: all images of a large group would take gigabytes.
+    for i, part, end in zip(chosen, parts, ends, strict=True):
+        axis = np.abs(part).argmax(axis=1)
+        linear = steps[:, axis] * part[np.arange(d), axis]
+        fine = fine and bool((coords[ground.group[i]] == end[0] + linear).all())
+        if not fine:
+            raise UsageError("boxes=True: a symmetry is no reflection or turn of the grid")
     return parts

@@ -107,10 +107,12 @@ def find_class(ground: GroundSet, name: str) -> SymmetryClass:
         UsageError: there is none.
     """
     classes = {cls.name: cls for cls in symmetry_classes(ground)}
-    whole, at, box = name.partition("@")
+    if name in classes:
+        return classes[name]
+    whole, _, box = name.partition("@")
     if whole not in classes:
         raise UsageError(f"no symmetry class {whole!r}{nearest(whole, classes)}")
-    return _in_a_box(ground, classes[whole], box) if at else classes[whole]
+    return _in_a_box(ground, classes[whole], box)
 
 
 def find_whole_class(ground: GroundSet, name: str) -> SymmetryClass:

@@ -13,8 +13,8 @@ from pipeline.engine.state import Space, conflicts_added, join, leave, new_state
 from pipeline.errors import UsageError
 from pipeline.problem import Problem
 
-# Sets that are looked through, and forbidden ones that are kept, at most.
-_LOOKED, _KEPT = 40_000_000, 20_000_000
+# Sets that are looked through, some minutes, and forbidden ones that are kept, at most.
+_LOOKED, _KEPT = 10**11, 5_000_000
 
 
 def forbidden_sets(
@@ -39,10 +39,11 @@ def forbidden_sets(
     # Where orbits are not counted exactly, elements are.
     looked = space if space.exact else make_space(problem, n)
     choices = len(looked.key)
-    if math.comb(choices, problem.arity - 1) > _LOOKED:
+    fewer = "take a smaller n" + " or a larger --symmetry" * (looked is space)
+    if math.comb(choices, problem.arity) > _LOOKED:
         raise UsageError(
             f"{problem.name} at n={n} has {choices:,} choices, too many to list what is forbidden; "
-            "take a smaller n or a larger --symmetry"
+            f"{fewer}"
         )
     parts: list[np.ndarray] = []
     room = np.empty((1 << 16, problem.arity), np.int32)
@@ -56,8 +57,7 @@ def forbidden_sets(
         total += found
         if total > _KEPT:
             raise UsageError(
-                f"{problem.name} at n={n} has more than {_KEPT:,} forbidden sets; take a smaller n "
-                "or a larger --symmetry"
+                f"{problem.name} at n={n} has more than {_KEPT:,} forbidden sets; {fewer}"
             )
         told((first + 1) / choices)
     rows = np.concatenate(parts)

@@ -7,6 +7,7 @@ MaxSAT competitions (hard clauses begin with h).
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -63,41 +64,52 @@ def encoded(
         raise UsageError(
             "CNF counts choices, and those of this class have different sizes; write .opb"
         )
-    clauses = [clause for rows in forbidden for clause in (-rows - 1).tolist()]
     title = [
-        f"{problem.name} ({problem.convention}), n={n}, symmetry {symmetry}",
+        " ".join(f"{problem.name} ({problem.convention}), n={n}, symmetry {symmetry}".split()),
         "pipeline decode reads the answer",
         *(f"x{i + 1} = {_points(problem, n, space, i)}" for i in range(count)),
     ]
+    constraints = sum(map(len, forbidden))
     if kind == "opb":
-        total = len(clauses) + (size is not None)
-        return _opb(title, clauses, worth, size, total), count, total
+        constraints += size is not None
+        return _opb(title, forbidden, worth, size, constraints), count, constraints
+    comments = [f"c {line}" for line in title]
     if kind == "wcnf":
-        soft = [f"{value} {i + 1} 0" for i, value in enumerate(worth)]
-        hard = [f"h {' '.join(map(str, clause))} 0" for clause in clauses]
-        return iter([*(f"c {line}" for line in title), *hard, *soft]), count, len(hard)
+        soft = (f"{value} {i + 1} 0" for i, value in enumerate(worth) if value)
+        return chain(comments, _clauses(forbidden, "h "), soft), count, constraints
     assert size is not None
     needed = -(-size // worth[0]) if worth[0] else count + 1
-    more, variables = at_least(range(1, count + 1), needed, count)
-    clauses += more
-    head = [*(f"c {line}" for line in title), f"p cnf {variables} {len(clauses)}"]
-    lines = [f"{' '.join(map(str, clause))} 0" for clause in clauses]
-    return iter([*head, *lines]), variables, len(clauses)
+    counter, variables = at_least(range(1, count + 1), needed, count)
+    constraints += len(counter)
+    head = [*comments, f"p cnf {variables} {constraints}"]
+    last = (" ".join(map(str, [*clause, 0])) for clause in counter)
+    return chain(head, _clauses(forbidden), last), variables, constraints
+
+
+def _clauses(forbidden: Sequence[np.ndarray], before: str = "") -> Iterator[str]:
+    """Yield a clause for each forbidden set: not all of it."""
+    for rows in forbidden:
+        for row in rows:
+            yield before + " ".join(f"-{choice + 1}" for choice in row) + " 0"
 
 
 def _opb(
-    title: list[str], clauses: list[list[int]], worth: list[int], size: int | None, total: int
+    title: list[str],
+    forbidden: Sequence[np.ndarray],
+    worth: list[int],
+    size: int | None,
+    constraints: int,
 ) -> Iterator[str]:
-    yield f"* #variable= {len(worth)} #constraint= {total}"
+    yield f"* #variable= {len(worth)} #constraint= {constraints}"
     yield from (f"* {line}" for line in title)
     if size is None:
         yield f"min: {' '.join(f'-{value} x{i + 1}' for i, value in enumerate(worth))} ;"
     else:
         yield f"{' '.join(f'+{value} x{i + 1}' for i, value in enumerate(worth))} >= {size} ;"
-    for clause in clauses:
-        negative = sum(literal < 0 for literal in clause)
-        terms = " ".join(f"{'-' if x < 0 else '+'}1 x{abs(x)}" for x in clause)
-        yield f"{terms} >= {1 - negative} ;"
+    for rows in forbidden:
+        end = f" >= {1 - rows.shape[1]} ;"
+        for row in rows:
+            yield " ".join(f"-1 x{choice + 1}" for choice in row) + end
 
 
 def at_least(literals: Sequence[int], k: int, used: int) -> tuple[list[list[int]], int]:
@@ -142,34 +154,30 @@ def decoded(text: str, space: Space, m: int) -> np.ndarray:
         PipelineError: there are none, or a variable is given both ways.
     """
     count = len(space.key)
-    given = dict(_values(text, count))
+    given: dict[int, bool] = {}
+    for variable, value in _values(text, count):
+        # Those of a counter come behind the choices.
+        if variable <= count and given.setdefault(variable, value) != value:
+            raise PipelineError(f"the answer gives x{variable} both values")
     if not given:
         said = re.search(r"^s .*$", text, re.MULTILINE)
         more = f"; it says {said[0]!r}" if said else ""
         raise PipelineError(f"no values of variables in the answer: no line begins with v{more}")
     chosen = np.zeros(count + 1, np.bool_)  # choice -1 is none
-    for variable, value in given.items():
-        if 1 <= variable <= count:
-            chosen[variable - 1] = value
+    chosen[np.array(list(given)) - 1] = list(given.values())
     of = choice_of(space)
     assert len(of) == m
     return chosen[of]
 
 
 def _values(text: str, count: int) -> Iterator[tuple[int, bool]]:
-    seen: dict[int, bool] = {}
+    """Yield variables, from 1, and their values, as often as they are given."""
     for line in text.splitlines():
         words = line.split()
         if words and words[0] == "v":
-            values = _of_words(words[1:], count)
-        elif len(words) >= 2 and re.fullmatch(r"x\d{1,9}", words[0]) and _is_number(words[1]):
-            values = [(int(words[0][1:]), float(words[1]) > 0.5)]
-        else:
-            continue
-        for variable, value in values:
-            if seen.setdefault(variable, value) != value:
-                raise PipelineError(f"the answer gives x{variable} both values")
-            yield variable, value
+            yield from _of_words(words[1:], count)
+        elif re.fullmatch(r"x[1-9]\d{0,8}", words[0] if words else "") and _is_number(words[1:]):
+            yield int(words[0][1:]), float(words[1]) > 0.5
 
 
 def _of_words(words: list[str], count: int) -> Iterator[tuple[int, bool]]:
@@ -184,5 +192,6 @@ def _of_words(words: list[str], count: int) -> Iterator[tuple[int, bool]]:
             yield int(found[2]), not found[1]
 
 
-def _is_number(word: str) -> bool:
-    return re.fullmatch(r"[-+]?\d+(\.\d*)?([eE][-+]?\d+)?", word) is not None
+def _is_number(words: list[str]) -> bool:
+    """Tell whether the first of some words is a number."""
+    return bool(words) and re.fullmatch(r"[-+]?\d+(\.\d*)?([eE][-+]?\d+)?", words[0]) is not None
