@@ -33,6 +33,12 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
+def end_to_end(session: nox.Session) -> None:
+    """Run whole commands: what the documents show, campaigns, clusters, kills."""
+    session.run("pytest", "-m", "end_to_end and not slow", *session.posargs)
+
+
+@nox.session
 def slow(session: nox.Session) -> None:
     """Run the long proofs, without the attacks."""
     session.run("pytest", "-m", "slow", "--ignore=tests/attacks", *session.posargs)

@@ -179,6 +179,7 @@ def test_a_file_of_forbidden_sets_that_changes_is_another_campaign(tmp_path):
 # ------------------------------------------------------------------------- on this machine
 
 
+@pytest.mark.end_to_end
 def test_a_campaign_is_a_table_that_more_runs_are_added_to(cli, tmp_path):
     words = ["campaign", "isosceles", "--n", "5,6", "--time", 20, "--runs", tmp_path, *SMALL]
     done = cli(*words, "--seeds", 1, "-o", tmp_path / "table.md")
@@ -195,6 +196,7 @@ def test_a_campaign_is_a_table_that_more_runs_are_added_to(cli, tmp_path):
     assert len(runs_of(tmp_path)) == 4
 
 
+@pytest.mark.end_to_end
 @pytest.mark.skipif(os.name != "posix", reason="signals")
 def test_a_run_that_is_cut_short_is_gone_on_with(cli, tmp_path):
     words = ["campaign", "isosceles", "--n", 27, "--seeds", 1, "--time", 6, "--runs", tmp_path]
@@ -278,6 +280,7 @@ def slurm(tmp_path, monkeypatch):
     return tmp_path / "slurm"
 
 
+@pytest.mark.end_to_end
 @pytest.mark.skipif(os.name != "posix", reason="SLURM runs on Unix")
 def test_a_preempted_job_is_queued_again_and_goes_on(slurm, tmp_path):
     words = ["campaign", "isosceles", "--n", 27, "--seeds", 2, "--time", 9]
@@ -356,6 +359,7 @@ def test_options_of_another_place_are_refused():
 # --------------------------------------------------------------------------------- on Ray
 
 
+@pytest.mark.end_to_end
 def test_a_campaign_on_ray_finds_the_same(cli, tmp_path, monkeypatch):
     pytest.importorskip("ray", reason="needs Ray: pip install -e '.[test]'")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))

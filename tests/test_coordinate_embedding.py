@@ -280,6 +280,7 @@ def test_the_same_training_gives_the_same_bits_and_goes_on(embedding):
         assert all(torch.equal(first[name], second[name]) for name in first)
 
 
+@pytest.mark.end_to_end
 def test_fractions_know_something_of_a_size_they_never_saw():
     encoder = written((8, 10, 12, 14))
     rng = np.random.default_rng(0)

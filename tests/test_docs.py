@@ -47,6 +47,7 @@ def reader(tmp_path, monkeypatch):
 # ----------------------------------------------------------------------------- what pages show
 
 
+@pytest.mark.end_to_end
 @pytest.mark.parametrize("page", [name for name in PAGES if name not in NO_COMMANDS])
 def test_every_command_of_a_page_works(page, reader, played, cli):
     for name, text in files(PAGES[page]).items():
@@ -58,6 +59,7 @@ def test_every_command_of_a_page_works(page, reader, played, cli):
         subprocess.run([sys.executable, line.split()[1]], check=True, capture_output=True)
 
 
+@pytest.mark.end_to_end
 def test_the_job_script_is_a_command_that_works(reader, cli):
     (line,) = re.findall(r"^exec (pipeline .*)$", PAGES["gpu-and-cluster"], re.MULTILINE)
     play(cli, [line.replace("$SLURM_ARRAY_TASK_ID", "3")])
@@ -76,6 +78,7 @@ def test_the_guide_has_its_pages_and_every_link_leads_somewhere():
 # ---------------------------------------------------------------------------- pages in Python
 
 
+@pytest.mark.end_to_end
 @pytest.mark.parametrize("page", ["generators", "python"])
 def test_the_python_of_a_page_runs_from_top_to_bottom(page, reader, monkeypatch):
     monkeypatch.syspath_prepend(str(reader))
@@ -100,6 +103,7 @@ def test_a_generator_is_fifteen_lines():
 # --------------------------------------------------------------------------------- notebooks
 
 
+@pytest.mark.end_to_end
 @pytest.mark.parametrize("name", ["a-first-hunt", "a-generator-of-your-own"])
 def test_a_notebook_runs_from_top_to_bottom_and_holds_no_output(name, reader, monkeypatch, capsys):
     book = json.loads((DOCS / "notebooks" / f"{name}.ipynb").read_text(encoding="utf-8"))
@@ -288,6 +292,7 @@ def queries(language):
     return re.findall(rf"```{language}\n(.*?)```", PAGES["tables"], re.DOTALL)
 
 
+@pytest.mark.end_to_end
 def test_the_queries_of_the_page_answer_what_it_says(sixteen, cli):
     duckdb = pytest.importorskip("duckdb", reason="needs duckdb: pip install -e '.[test]'")
     pytest.importorskip("pandas", reason="needs pandas: pip install -e '.[test]'")
@@ -311,6 +316,7 @@ def test_the_queries_of_the_page_answer_what_it_says(sixteen, cli):
     assert names["usage"].sum() == pytest.approx(pools[1].score[best].mean())
 
 
+@pytest.mark.end_to_end
 def test_the_columns_of_the_page_are_those_of_the_files(sixteen):
     from pyarrow import parquet
 
@@ -321,6 +327,7 @@ def test_the_columns_of_the_page_are_those_of_the_files(sixteen):
     assert b"extremal-pipeline.population" in schema.metadata
 
 
+@pytest.mark.end_to_end
 def test_the_commands_of_the_tables_page_work(sixteen, cli):
     play(cli, commands(PAGES["tables"]))
     assert shlex.split(commands(PAGES["tables"])[0])[-1] == "pool.parquet"

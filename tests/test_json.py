@@ -122,6 +122,7 @@ def test_what_a_command_prints_is_as_its_schema_says(call, played, cli):
         assert call[0] == "export" or data["schema"] == JSON_SCHEMA
 
 
+@pytest.mark.end_to_end
 def test_arms_compared_are_as_the_schema_says(cli):
     words = ("--n", 5, "--arms", "perturb,none", "--seeds", 1, "--budget-cpu-seconds", "0.2")
     done = cli("compare", "isosceles", *words, "--jobs", 1, "--json")

@@ -72,6 +72,7 @@ def test_samples_are_written_freely_and_not_searched(rows_and_events):
     assert stages == [*attempts, "train", "sample", *["explore"] * 5, "train", "sample"]
 
 
+@pytest.mark.end_to_end
 def test_the_same_rng_seed_gives_the_same_rows(rows_and_events):
     rows, _ = rows_and_events
     assert played()[0] == rows

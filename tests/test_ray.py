@@ -21,6 +21,7 @@ from pipeline.executors import Serial, make_executor
 from pipeline.executors.ray import Ray
 
 pytest.importorskip("ray", reason="needs Ray: pip install -e '.[test]'")
+pytestmark = pytest.mark.end_to_end
 
 
 def tasks(count, problem="isosceles", n=8):

@@ -13,6 +13,7 @@ import pipeline
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.end_to_end
 def test_every_command_of_the_readme_works(cli, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PIPELINE_RUNS", str(tmp_path / "runs"))
@@ -28,6 +29,7 @@ def test_every_command_of_the_readme_works(cli, tmp_path, monkeypatch):
     subprocess.run([sys.executable, "cert/verify.py"], check=True, capture_output=True)
 
 
+@pytest.mark.end_to_end
 def test_the_python_of_the_readme_works(capsys):
     (text,) = blocks(README)
     names: dict[str, Any] = {
@@ -82,6 +84,7 @@ def test_setting_up_is_one_line_that_ci_runs(line):
     assert f"pip install{part}" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
 
 
+@pytest.mark.end_to_end
 def test_the_shown_output_has_the_form_of_the_real_one(cli, tmp_path, monkeypatch):
     monkeypatch.setenv("PIPELINE_RUNS", str(tmp_path))
     real = cli("run", "isosceles", "--n", "16", *SMALL_RUN).out

@@ -279,6 +279,7 @@ def test_a_loss_that_is_not_finite_stops_with_one_line():
         fill(model, boards[5], seen, 0, 3, counts=True, seed=0)
 
 
+@pytest.mark.end_to_end
 @pytest.mark.parametrize("counts", [True, False])
 def test_trained_on_one_construction_it_writes_that_one(counts):
     board = OrbitGrid(PROBLEM, 5)

@@ -172,6 +172,7 @@ def test_watching_a_run_that_has_ended_tells_its_story(played, cli):
     assert any(line.startswith(f"best {best}, after") for line in lines)
 
 
+@pytest.mark.end_to_end
 def test_watching_a_run_that_goes_on_sees_it_end_and_changes_nothing(played, cli, tmp_path):
     before = contents(played)
     resume = [sys.executable, "-m", "pipeline", "resume", str(played), "--rounds", "+1"]

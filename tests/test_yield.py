@@ -100,6 +100,7 @@ def test_without_a_best_known_value_a_yield_needs_a_target():
         Plan("isosceles", (1001,), plan().arms, measure="yield").trials(problem)
 
 
+@pytest.mark.end_to_end
 def test_a_comparison_by_yield_is_run_and_shown(tmp_path, cli):
     asked = ["isosceles", "--n", 5, "--arms", "gpt,none", "--seeds", 1, "--measure", "yield"]
     asked += ["--budget-cpu-seconds", 3, "--target", 6, "--jobs", 1, "--runs", tmp_path]

@@ -104,6 +104,7 @@ def disk(played, tmp_path):
     return Disk(played, tmp_path / "disk")
 
 
+@pytest.mark.end_to_end
 def test_some_kills_and_faults_leave_a_run_that_resumes_to_the_same_bytes(disk, record_property):
     # In the commit of round 0, right after its rename, in training, as best/ is written.
     trials = [("kill", 9), ("after", 60), ("torn", 90), ("exit", 130), ("ENOSPC", 55)]

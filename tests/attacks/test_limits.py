@@ -21,6 +21,7 @@ def command(*words: str) -> list[str]:
     return [sys.executable, "-m", "pipeline", *words]
 
 
+@pytest.mark.end_to_end
 @pytest.mark.parametrize("workers", [pytest.param("1", marks=pytest.mark.slow), "2"])
 def test_a_search_whose_steps_are_dear_ends_at_its_limit_with_what_it_has(tmp_path, workers):
     words = [*DEAR, "--time", "4", "--workers", workers, "--runs", str(tmp_path)]
@@ -53,6 +54,7 @@ def searching(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], Path]]:
         process.wait()
 
 
+@pytest.mark.end_to_end
 @pytest.mark.skipif(os.name != "posix", reason="process groups as POSIX has them")
 @pytest.mark.parametrize(
     "name",
@@ -90,6 +92,7 @@ def test_a_command_that_keeps_nothing_ends_by_sigterm_with_one_line():
     assert "Traceback" not in said
 
 
+@pytest.mark.end_to_end
 def test_a_round_of_the_model_that_cannot_end_in_time_is_left_out_the_first_one_too(cli, tmp_path):
     found = cli(
         *("run", "isosceles", "--n", "6", *TINY, "--runs", tmp_path),

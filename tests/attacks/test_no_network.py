@@ -24,6 +24,7 @@ socket.getaddrinfo = socket.create_connection = socket.gethostbyname = refuse
 """
 
 
+@pytest.mark.end_to_end
 def test_run_search_and_report_need_no_network(tmp_path, record_property):
     record_property("tried", 3)
     (tmp_path / "sitecustomize.py").write_text(REFUSE)

@@ -22,6 +22,7 @@ CASES = [
 ]
 
 
+@pytest.mark.end_to_end
 @pytest.mark.parametrize("name", CASES)
 def test_another_environment_and_folder_give_the_same_bytes(played, tmp_path, name):
     there = tmp_path / "elsewhere"
