@@ -16,7 +16,7 @@ from pipeline.config import Config, differences
 from pipeline.configuring import settled, spec_of
 from pipeline.engine.weights import make_mask, make_weights
 from pipeline.errors import UsageError
-from pipeline.executors import make_executor
+from pipeline.executors import Executor, make_executor
 from pipeline.generators.base import Generator
 from pipeline.loop import Memory
 from pipeline.plugins import (
@@ -49,6 +49,18 @@ def problem_of_run(run: Run, problem: str | Problem | None) -> Problem:
     config, typed = run.config, spec_of(problem) if isinstance(problem, Problem) else problem
     spec = kept_spec(config.problem, run.path)
     return named_in_data(spec, config.convention or None, str(run.path), typed)
+
+
+def executor_of(config: Config) -> Executor:
+    """Return what runs the tasks of a run.
+
+    Raises:
+        UsageError: an address, and no Ray to look for it.
+        PipelineError: Ray is not installed.
+    """
+    compute = config.compute
+    handed = (compute.workers, compute.executor, compute.address)
+    return make_executor(*handed, beside=config.search.overlap)
 
 
 def begin(
@@ -119,8 +131,7 @@ def carry_out(
 ) -> Result:
     """Run in memory, in a new folder or in one that is there."""
     began = clock_time.monotonic()
-    compute = config.compute
-    executor = make_executor(compute.workers, compute.executor, compute.address)
+    executor = executor_of(config)
     handed: dict[str, Any] = {"executor": executor, "generator": generator, "stop": stop}
     display = ProgressDisplay(rounds=config.budget.rounds, quiet=progress is False)
     try:
@@ -156,10 +167,8 @@ def _kept_in(
     folder: Run, parts: Parts, display: ProgressDisplay, callbacks: list[Callbacks]
 ) -> State:
     """Run in a folder that is held."""
-    log, best = (
-        EventLog(folder, folder.config.budget.rounds),
-        BestFiles(folder, parts.engine.problem),
-    )
+    log = EventLog(folder, folder.config.budget.rounds, parts.engine.runner.processes)
+    best = BestFiles(folder, parts.engine.problem)
     store = RunStore(folder, parts.engine.problem, parts.clock)
     return _watched(parts, store, display, [log, best, *callbacks])
 

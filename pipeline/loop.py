@@ -60,12 +60,13 @@ def seed(engine: Engine, store: "Store") -> State:
 def step(state: State, engine: Engine, generator: Generator) -> State:
     """One round: make candidates, improve them, explore at large, keep the best."""
     number, n, best = state.round + 1, state.n, engine.selection.best
-    candidates, sampling = assess(generator.ask(state), state, generator.malformed)
+    with engine.beside(state.pools, state.arms, number) as beside:
+        candidates, sampling = assess(generator.ask(state), state, generator.malformed)
     improved = engine.improve(candidates, number)
     if not engine.runner.clock.cpu_over():  # else there is no time to learn
         generator.tell(candidates, improved)
     pools = {**state.pools, n: best(n, state.pool, improved)}
-    pool, arms = engine.explore(pools, state.arms, number)
+    pool, arms = engine.explore(pools, state.arms, number, beside)
     new = state.after(candidates, sampling, {**pools, n: pool}, arms)
     return new.with_stats(round_stats.of_round(new, improved, generator.stats))
 

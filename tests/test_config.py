@@ -18,6 +18,7 @@ from pipeline.config import (
     config_from,
     differences,
     earlier,
+    identity_of,
     parse_toml,
     read_toml,
     resolved,
@@ -55,6 +56,7 @@ OTHER: dict[str, Any] = {
     "search.methods": ("tabu", "anneal"),
     "search.batches": 2,
     "search.weights": "border",
+    "search.overlap": True,
     "search.mask": "mine.npy",
     "search.table_bytes": 1,
     "search.improve": "anneal",
@@ -149,7 +151,7 @@ def test_every_key_goes_to_toml_and_back(key):
     data = {"problem": "isosceles", "n": 6} | nested(key, OTHER[key])
     config = config_from(data, "x")
     assert flat(config)[key] == OTHER[key]
-    back = config_from(parse_toml(to_toml(config), "x"), "x", complete=True)
+    back = config_from(parse_toml(to_toml(config), "x"), "x", as_dict(config))
     assert back == config
     assert back.identity == config.identity
 
@@ -164,12 +166,32 @@ def test_every_key_but_budget_workers_and_store_is_part_of_the_identity(key):
 
 
 @pytest.mark.parametrize("key", OTHER)
-def test_a_complete_file_may_lack_no_key(key):
+def test_the_file_of_a_run_may_lack_no_key_that_it_began_with(key):
     data = {k: dict(v) if isinstance(v, dict) else v for k, v in as_dict(BASE).items()}
     section, dot, name = key.partition(".")
     del (data[section] if dot else data)[name if dot else section]
     with pytest.raises(UsageError, match=f"^x: the key '{key}' is missing$"):
-        config_from(data, "x", complete=True)
+        config_from(data, "x", as_dict(BASE))
+
+
+@pytest.mark.parametrize("key", [key for key in OTHER if key not in ("problem", "n")])
+def test_the_identity_of_a_run_stays_what_it_was_where_a_key_came_later(key):
+    began = as_dict(BASE)
+    section, dot, name = key.partition(".")
+    if dot:
+        began[section] = {k: v for k, v in began[section].items() if k != name}
+    else:
+        del began[key]
+    now = config_from(began, "x", began)
+    assert now == BASE
+    of_then = identity_of(now, began)
+    changed = config_from({"problem": "isosceles", "n": 6} | nested(key, OTHER[key]), "x")
+    same = {k: v for k, v in flat(changed).items() if k != key} == {
+        k: v for k, v in flat(BASE).items() if k != key
+    }
+    assert (identity_of(changed, began) == of_then) == same
+    other = config_from({"problem": "isosceles", "n": 6, "seed": 3}, "x")
+    assert key == "seed" or identity_of(other, began) != of_then
 
 
 @pytest.mark.parametrize("key", ["problem", "n"])

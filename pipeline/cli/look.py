@@ -101,6 +101,8 @@ def show(target: Target, as_json: bool) -> None:
             out.say(f"not reproducible: {session['reason']}")
     for note in notes:
         out.say(note)
+    for line in _busy(opened):
+        out.say(line)
     if best is not None:
         print_summary(opened, plugin, best, out)
     elif opened.rounds():
@@ -109,6 +111,17 @@ def show(target: Target, as_json: bool) -> None:
         out.say(f"as stored; its best is verified and shown by {code}: add --problem {code}")
     else:
         out.print(f"no finished round yet; run it with: pipeline resume {opened.name}")
+
+
+def _busy(opened: Any) -> list[str]:
+    """Say how busy the model and the search processes were, in the rounds that tell both."""
+    rounds = [event for event in opened.events() if event.get("event") == "round"]
+    shares = [(event.get("model_busy"), event.get("search_busy")) for event in rounds]
+    both = [pair for pair in shares if all(isinstance(share, float) for share in pair)]
+    if not both or not any(model for model, _ in both):
+        return []
+    model, search = (sum(part) / len(part) for part in zip(*both, strict=True))
+    return [f"busy, of the time: the model {100 * model:.0f} %, search {100 * search:.0f} %"]
 
 
 def _problem_if_allowed(opened: Any, target: Target) -> Any:

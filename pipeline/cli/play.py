@@ -35,14 +35,12 @@ def begin(
     """
     load()
     from pipeline import launch
-    from pipeline.executors import make_executor
     from pipeline.plugin_check import check_first_use
     from pipeline.storage.finding import runs_root
 
     check_first_use(plugin)
     tell_symmetries(plugin)
-    compute = config.compute
-    executor = make_executor(compute.workers, compute.executor, compute.address)
+    executor = launch.executor_of(config)
     handed = {"executor": executor, "spent": _spent(), "files": files}
     return launch.begin(plugin, config, runs_root(runs), words(), **handed)
 
@@ -67,7 +65,6 @@ def go_on(opened: Any, plugin: Any, generator: str | None = None) -> Any:
     """
     load()
     from pipeline import launch
-    from pipeline.executors import make_executor
     from pipeline.generators.registry import generator_spec, is_own, make_own
     from pipeline.plugins import check_unchanged
 
@@ -75,8 +72,7 @@ def go_on(opened: Any, plugin: Any, generator: str | None = None) -> Any:
     if generator and is_own(opened.config.generator):
         made = make_own(generator_spec(generator))
         check_unchanged(opened.path, generator_spec(generator), "generator")
-    compute = opened.config.compute
-    executor = make_executor(compute.workers, compute.executor, compute.address)
+    executor = launch.executor_of(opened.config)
     return launch.go_on(opened, plugin, executor=executor, generator=made, spent=_spent())
 
 
@@ -109,7 +105,7 @@ def play(
 
     err, progress = console(stderr=True), progress_console()
     compute, rounds = opened.config.compute, opened.config.budget.rounds
-    executor = parts.engine.runner.executor
+    executor, processes = parts.engine.runner.executor, parts.engine.runner.processes
     try:
         with Live(progress, rounds) as live:
             if not quiet:
@@ -118,7 +114,8 @@ def play(
                 from pipeline.model.device import describe, prepare
 
                 progress.print(f"model on {describe(prepare(compute.device, compute.threads))}")
-            parts.callbacks.listeners += [EventLog(opened, rounds), BestFiles(opened, plugin), live]
+            log = EventLog(opened, rounds, processes)
+            parts.callbacks.listeners += [log, BestFiles(opened, plugin), live]
             if tensorboard:
                 parts.callbacks.listeners += _tensorboard(opened, plugin, err)
             try:

@@ -61,6 +61,7 @@ _KEPT = "Models to keep: all, or of the last two rounds and of each new best."
 @click.option("--feedback", type=Choice(FEEDBACKS), help="After search.  [default: none]")
 @click.option("--device", type=Choice(DEVICES), help="Of the model.  [default: auto]")
 @click.option("--workers", type=int, help="Search processes.  [default: one for each core]")
+@click.option("--overlap", is_flag=True, help="Search while the model trains and samples.")
 @click.option("--executor", type=Choice(EXECUTORS), help="Of search.  [default: processes]")
 @click.option("--address", help="A Ray cluster to join: auto or HOST:PORT.")
 @click.option("--config", "file", metavar="FILE", help="A TOML file; the options go over it.")
@@ -263,6 +264,8 @@ def _overlay(data: dict[str, Any], options: dict[str, Any]) -> None:
         given["search", "methods"] = [s.strip() for s in options["method"].split(",")]
     if options.get("free"):
         given["sample", "masked"] = False
+    if options.get("overlap"):
+        given["search", "overlap"] = True
     if options.get("from_scratch"):
         given["train", "from_scratch"] = True
     for (*sections, key), value in given.items():

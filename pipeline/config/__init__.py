@@ -12,6 +12,7 @@ from pipeline.config.files import (
     with_budget,
     with_setting,
 )
+from pipeline.config.identity import identity_of
 from pipeline.config.sections import (
     DEVICES,
     EXECUTORS,
@@ -51,6 +52,7 @@ __all__ = [
     "config_from",
     "differences",
     "earlier",
+    "identity_of",
     "parse_toml",
     "read_toml",
     "resolved",

@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from pipeline.config.sections import Config, deciding
+from pipeline.config.identity import deciding
+from pipeline.config.sections import Config
 from pipeline.config.values import Section, complaint, fields, is_section, prefix_of
 from pipeline.core.untrusted import read_bytes
 from pipeline.errors import PipelineError, UsageError, nearest, short
@@ -57,25 +58,27 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise UsageError(str(error)) from error
 
 
-def config_from(data: Mapping[str, Any], where: str, complete: bool = False) -> Config:
+def config_from(
+    data: Mapping[str, Any], where: str, like: Mapping[str, Any] | None = None
+) -> Config:
     """Make a configuration of nested keys.
 
     Args:
         where: what to name in an error, such as the file.
-        complete: demand every key, as in a run's own config.toml.
+        like: nested keys that it must have, such as those that a run began with.
 
     Raises:
         UsageError: an unknown or missing key (the nearest is suggested), a wrong type or value.
     """
     try:
-        _check_keys(Config, data, complete)
+        _check_keys(Config, data, like or {})
         return _convert(data)
     except UsageError as error:
         raise UsageError(f"{where}: {error}") from error
 
 
-def _check_keys(cls: type[Section], data: object, complete: bool) -> None:
-    """Check that nested keys are all known, and that none that is needed is missing."""
+def _check_keys(cls: type[Section], data: object, like: Mapping[str, Any]) -> None:
+    """Check that nested keys are all known, and none is missing that is needed or in others."""
     prefix = prefix_of(cls)
     if not isinstance(data, Mapping):
         name = prefix.rstrip(".") or "the configuration"
@@ -87,10 +90,10 @@ def _check_keys(cls: type[Section], data: object, complete: bool) -> None:
             raise UsageError(f"unknown key {short(f'{prefix}{key}')}{hint}")
     for name, field in known.items():
         if name not in data:
-            if complete or field.required:
+            if name in like or field.required:
                 raise UsageError(f"the key {prefix + name!r} is missing")
         elif is_section(field.type):
-            _check_keys(field.type, data[name], complete)
+            _check_keys(field.type, data[name], like.get(name, {}))
 
 
 def _convert(data: Mapping[str, Any]) -> Config:

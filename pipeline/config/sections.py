@@ -3,7 +3,7 @@
 The table of keys in docs/loop.md and the JSON Schema in docs/schemas/config.json are made from it.
 """
 
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Literal, get_args
 
 import msgspec
 from msgspec.structs import force_setattr
@@ -93,6 +93,9 @@ class SearchConfig(Section, frozen=True):
     batches: Annotated[int, key("batches", ge=0, le=_LARGE)] = 4
     """After the seeding the portfolio runs this many batches a round; 0 means that search starts
     from the candidates alone."""
+    overlap: Annotated[bool, expert()] = False
+    """If true, a round's portfolio runs while the generator is at work, and as long as it is. How
+    much it finds then depends on the clock, so a run does not repeat itself."""
     weights: str = ""
     """Weights of the elements guide the start of a search: border, learned (from good constructions
     of smaller sizes), none, or a .npy file with a number for each element; empty means that the
@@ -372,29 +375,12 @@ class Config(Section, frozen=True):
 
     @property
     def identity(self) -> str:
-        """A short hash of all that decides the results; see :func:`deciding`."""
-        import hashlib
+        """A short hash of all that decides the results."""
+        from pipeline.config.identity import identity_of
 
-        text = msgspec.json.encode(deciding(self), order="sorted")
-        return hashlib.sha256(text).hexdigest()[:16]
+        return identity_of(self)
 
     def quota(self, n: int) -> int:
         """Return how many constructions of size n are kept."""
         share = 1.0 if n == self.n else self.select.smaller
         return round(share * self.select.keep)
-
-
-def deciding(config: Config) -> dict[str, Any]:
-    """Return the nested keys that decide the results of a run: no budget, executor or store.
-
-    Nor, with a generator of ours that has no model, the settings of one. A generator of the
-    user's own may read them, so there they count.
-    """
-    data = msgspec.to_builtins(config)
-    del data["budget"], data["store"]
-    for name in ("workers", "executor", "address"):
-        del data["compute"][name]
-    if config.generator in GENERATORS and not config.has_model:
-        del data["model"], data["train"], data["feedback"]
-        data["sample"] = {"count": config.sample.count}
-    return data

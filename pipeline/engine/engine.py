@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from pipeline.core import jit, streams
 from pipeline.core.bitset import width
 from pipeline.core.population import Population
 from pipeline.core.symmetry import find_class, find_whole_class
+from pipeline.engine.beside import Beside
 from pipeline.engine.cost import scaled_rows
 from pipeline.engine.explore import Explorer
 from pipeline.engine.runner import TaskRunner
@@ -34,6 +36,12 @@ _METHODS = {"tabu": "climb", "repair": "complete", "neighbourhood": "neighbourho
 _METHODS |= {"anneal": "anneal"}
 #: Constructions at n in round 0, unless the configuration says otherwise.
 _SEEDS = {"anneal": 3000, "greedy": 20_000}
+
+
+_OVERLAP = (
+    "search.overlap: how much is searched beside the generator depends on the clock, so the run "
+    "does not repeat itself"
+)
 
 
 class Engine:
@@ -92,6 +100,8 @@ class Engine:
             )
         for note in self.explorer.notes():
             self.runner.callbacks.on_detail(note)
+        if self._search.overlap:
+            self.runner.callbacks.on_detail(_OVERLAP)
         self.runner.warm_up(tasks, self.selection)
         clock = self.runner.clock
         clock.start(0.0 if jit.kept_files() > self._compiled else clock.seconds())
@@ -217,11 +227,29 @@ class Engine:
             return _METHODS[self._search.improve]
         return "climb-score"
 
-    def explore(
+    def beside(
         self, pools: Mapping[int, Population], arms: tuple[Mapping[str, Any], ...], number: int
+    ) -> AbstractContextManager[Beside | None]:
+        """Return the search at large beside a round's generator; None where it comes after it."""
+        if not (self._search.overlap and self._search.batches):
+            return nullcontext()
+        return Beside(self.explorer, self.runner.n, number, pools, arms)
+
+    def explore(
+        self,
+        pools: Mapping[int, Population],
+        arms: tuple[Mapping[str, Any], ...],
+        number: int,
+        beside: Beside | None = None,
     ) -> tuple[Population, tuple[Mapping[str, Any], ...]]:
-        """Search at large for one round; return the best at n and what the arms have found."""
+        """Search at large for one round; return the best at n and what the arms have found.
+
+        Args:
+            beside: the search that was made beside the generator; None to make it now.
+        """
         n = self.runner.n
+        if beside is not None:
+            return self.selection.best(n, pools[n], beside.pool), beside.arms
         if not self._search.batches:
             return pools[n], arms
         smaller = {k: pools[k] for k in self.runner.sizes if k < n}

@@ -1,5 +1,6 @@
 """Search at large: a portfolio of methods and symmetry classes shares a budget of tasks."""
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ from pipeline.engine.runner import TaskRunner
 from pipeline.engine.space import usable_among, usable_classes, usable_orbits
 from pipeline.engine.tasks import Task
 from pipeline.engine.weights import LEARNED, make_weights
+from pipeline.executors import Over, never
 from pipeline.objective import LEAST, known, weights_of
 from pipeline.selection import Selection
 
@@ -73,6 +75,12 @@ class Explorer:
         self.active = config.seeding.method == "portfolio" or config.search.batches > 0
         if self.active:
             self.arms(runner.n, self.weights(runner.n, {}))
+
+    def beside(self, left: Over) -> "Explorer":
+        """Return an explorer for another thread, whose search ends once it is left."""
+        other = copy.copy(self)
+        other._runner = self._runner.beside(left)
+        return other
 
     def weights(self, n: int, smaller: Mapping[int, Population]) -> dict[str, np.ndarray]:
         """Return the weights that guide the arms at size n, float32 ``(m,)`` by name.
@@ -159,6 +167,7 @@ class Explorer:
         arms: Sequence[Mapping[str, Any]],
         smaller: Mapping[int, Population],
         origin: str = "search",
+        more: Over = never,
     ) -> tuple[Population, tuple[Mapping[str, Any], ...]]:
         """Search size n for one round.
 
@@ -168,6 +177,7 @@ class Explorer:
             arms: what the arms have found in earlier rounds.
             smaller: constructions of smaller sizes.
             origin: of what is found; "seed" in the round that seeds.
+            more: asked whether to go on where the tasks of a round are done.
 
         Returns:
             (the best of all, what the arms have found by now).
@@ -193,8 +203,8 @@ class Explorer:
         total, most = self._tasks(n, origin, len(portfolio.arms)), self._selection.limits[n]
         best = int(before.score.max(initial=LEAST))
         runner.callbacks.on_stage("explore", total, n)
-        while done < total and not runner.over(n, best):
-            chosen = portfolio.batch(rng)[: total - done]
+        while (done < total or more()) and not runner.over(n, best):
+            chosen = portfolio.batch(rng)[: total - done if done < total else None]
             tasks = [
                 self._task(n, number, done + i, arm, portfolio, weights)
                 for i, arm in enumerate(chosen)
@@ -210,7 +220,7 @@ class Explorer:
                 best = max(best, runner.told_best(part, origin))
                 made.append(part)
                 runner.callbacks.on_progress(done, known(best))
-                if done < total and runner.over(n, best):
+                if (done < total or more()) and runner.over(n, best):
                     break
             if sum(map(len, made)) > 2 * most:
                 pool = self._selection.best(n, *found, *made)

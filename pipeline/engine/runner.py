@@ -1,5 +1,6 @@
 """Tasks of search run on an executor, and what they find verified: the one gate into a pool."""
 
+import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -14,7 +15,7 @@ from pipeline.engine.cost import task_cost
 from pipeline.engine.tasks import NO_TARGET, Task, run_task
 from pipeline.engine.weights import make_mask
 from pipeline.errors import PipelineError
-from pipeline.executors import Executor, Over, cores, never
+from pipeline.executors import Executor, Over, Processes, cores, never
 from pipeline.objective import LEAST, known
 from pipeline.problem import Problem
 from pipeline.selection import Selection
@@ -54,7 +55,22 @@ class TaskRunner:
         self._packed_mask = _NO_MASK if self.mask is None else pack(self.mask[None])[0]
         self._spec = problem.plugin or config.problem
         self._table_bytes = config.search.table_bytes
-        self._best = LEAST
+        self._best = np.full(1, LEAST)  # shared with a copy on another thread
+        self._left: Over = never
+
+    @property
+    def processes(self) -> int:
+        """How many processes of this machine search has to itself; 0 where that is not known."""
+        return self.workers if isinstance(self.executor, Processes) else 0
+
+    def beside(self, left: Over) -> "TaskRunner":
+        """Return a runner for another thread, which ends once it is left.
+
+        It tells of new bests alone, since one thing at a time is shown as the stage of a round.
+        """
+        other = copy.copy(self)
+        other.callbacks, other._left = _Bests(self.callbacks), left
+        return other
 
     def cost(self, n: int, symmetry: str, method: str) -> float:
         """Return what a step of a task costs; see ``search.cost``."""
@@ -116,7 +132,7 @@ class TaskRunner:
         Raises:
             PipelineError: the validator does not agree with the search.
         """
-        found = self.executor.map(run_task, tasks, over or self.clock.over)
+        found = self.executor.map(run_task, tasks, over or self._ended)
         for i, cells in enumerate(found):
             n = tasks[i].n
             made = cells.any(axis=1)  # a search that is told to stop may leave rows empty
@@ -170,13 +186,16 @@ class TaskRunner:
 
     def over(self, n: int, best: int) -> bool:
         """Tell whether to stop searching: the target is reached, or the clock says so."""
-        return (n == self.n and best >= self.target) or self.clock.over()
+        return (n == self.n and best >= self.target) or self._ended()
+
+    def _ended(self) -> bool:
+        return self._left() or self.clock.over()
 
     def told_best(self, found: Population, origin: str) -> int:
         """Return the best score of what was found; tell of it where it is a new best at n."""
         top = int(found.score.max(initial=LEAST))
-        if found.n == self.n and top > self._best:
-            self._best = top
+        if found.n == self.n and top > self._best[0]:
+            self._best[0] = top
             self.callbacks.on_best(found.n, top, origin, self.clock.cpu())
         return top
 
@@ -204,3 +223,13 @@ class TaskRunner:
     def none(self, n: int) -> Population:
         """Return the population of size n without constructions."""
         return Population.empty(n, self.grounds[n].m)
+
+
+class _Bests(Callbacks):
+    """Hands new bests on, and nothing else."""
+
+    def __init__(self, callbacks: Callbacks) -> None:
+        self._callbacks = callbacks
+
+    def on_best(self, n: int, score: int, origin: str, cpu: float) -> None:
+        self._callbacks.on_best(n, score, origin, cpu)

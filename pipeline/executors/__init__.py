@@ -8,12 +8,15 @@ from pipeline.executors.serial import Serial
 __all__ = ["ENDING", "Executor", "Over", "Processes", "Serial", "cores", "make_executor", "never"]
 
 
-def make_executor(workers: int, kind: str = "processes", address: str = "") -> Executor:
+def make_executor(
+    workers: int, kind: str = "processes", address: str = "", beside: bool = False
+) -> Executor:
     """Return an executor for that many processes; 0 takes one for each core.
 
     Args:
         kind: processes, or ray.
         address: of a Ray cluster that is there; empty for one of its own.
+        beside: whether this process has other work meanwhile: then none of the tasks is its own.
 
     Raises:
         UsageError: an address, and no Ray to look for it.
@@ -26,4 +29,4 @@ def make_executor(workers: int, kind: str = "processes", address: str = "") -> E
 
         return Ray(workers, address)
     workers = workers or cores()
-    return Serial() if workers == 1 else Processes(workers)
+    return Serial() if workers == 1 and not beside else Processes(workers)

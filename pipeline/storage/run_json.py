@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import __version__
-from pipeline.config import Config, config_from, earlier, read_toml, short
+from pipeline.config import Config, config_from, earlier, identity_of, read_toml, short
 from pipeline.core.untrusted import read_json
 from pipeline.errors import PipelineError, RunError, UsageError
 from pipeline.storage.sessions import are_sessions
@@ -45,12 +45,13 @@ def read_info(folder: Path) -> tuple[dict[str, Any], Config]:
             f"{__version__}, which reads formats up to {RUN_FORMAT}: use a release that matches"
         )
     try:
-        config = _config(info["config"], info, str(path))
+        config = _config(info["config"], info, str(path), {})
     except UsageError as error:
         raise RunError(f"{error}; restore the file from a copy of the run") from error
     same = [config.problem, config.n, config.seed]
     fits = same == [info[key] for key in ("problem", "n", "seed")]
-    if not fits or (not is_earlier(info) and config.identity != info["identity"]):
+    identity = identity_of(config, info["config"])
+    if not fits or (not is_earlier(info) and identity != info["identity"]):
         raise RunError(f"{path} was edited; restore it from a copy of the run")
     texts = isinstance(info["id"], str) and isinstance(info["identity"], str)
     if not texts or not are_sessions(info["sessions"]):
@@ -64,10 +65,13 @@ def read_info(folder: Path) -> tuple[dict[str, Any], Config]:
 def read_config(path: Path, info: Mapping[str, Any]) -> Config:
     """Return the configuration of config.toml.
 
+    Args:
+        info: what `read_info` returned. Keys that came after the run began have their defaults.
+
     Raises:
-        UsageError: it cannot be read, or is not a whole configuration.
+        UsageError: it cannot be read, or lacks a key that the run began with.
     """
-    return _config(read_toml(path), info, str(path))
+    return _config(read_toml(path), info, str(path), info["config"])
 
 
 def is_earlier(info: Mapping[str, Any]) -> bool:
@@ -93,7 +97,7 @@ def check_resumable(folder: Path, info: Mapping[str, Any]) -> None:
     )
 
 
-def _config(data: Any, info: Mapping[str, Any], where: str) -> Config:
+def _config(data: Any, info: Mapping[str, Any], where: str, like: Mapping[str, Any]) -> Config:
     if is_earlier(info):
         return earlier(data, where)
-    return config_from(data, where, complete=True)
+    return config_from(data, where, like)
