@@ -7,16 +7,16 @@
     result = pipeline.run("isosceles", n=16, rounds=2)
     print(result.best(), result.histogram())
 
-`run`, `search`, `solve`, `compare` and `verify` do the work; `Problem`, `WordProblem` and
-`Generator` are what a problem and a model of one's own extend. Importing this loads nothing heavy
-and changes nothing.
+`run`, `search`, `solve`, `compare`, `campaign` and `verify` do the work; `Problem`, `WordProblem`
+and `Generator` are what a problem and a model of one's own extend. Importing this loads nothing
+heavy and changes nothing.
 """
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pipeline.api import Proof, Verdict, compare, open_run, run, search, solve, verify
+    from pipeline.api import Proof, Verdict, campaign, compare, open_run, run, search, solve, verify
     from pipeline.callbacks import Callbacks
     from pipeline.config import Config
     from pipeline.core.population import Population
@@ -46,6 +46,7 @@ __all__ = [
     "State",
     "Verdict",
     "WordProblem",
+    "campaign",
     "compare",
     "load_problem",
     "open_run",
@@ -57,7 +58,9 @@ __all__ = [
 
 #: Where each public name is defined.
 _HOMES = {
-    **dict.fromkeys(("Proof", "Verdict", "compare", "open_run", "run", "search"), "api"),
+    **dict.fromkeys(("Proof", "Verdict", "campaign", "compare", "open_run"), "api"),
+    "run": "api",
+    "search": "api",
     **dict.fromkeys(("Found", "Histogram", "Result"), "result"),
     "solve": "api",
     "verify": "api",

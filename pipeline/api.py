@@ -24,6 +24,7 @@ from pipeline.stopping import StoppingRule
 from pipeline.storage.run import Run
 
 if TYPE_CHECKING:
+    from pipeline.benchmarking.campaign import Table
     from pipeline.benchmarking.comparison import Comparison
 
 #: Rounds of a search that the clock or the target ends.
@@ -264,6 +265,73 @@ def compare(
     )
     folder = runs_root(None if runs is None else str(runs)) / plan.folder(made.name)
     return run_plan(plan, made, folder, Processes(jobs))
+
+
+def campaign(
+    problem: str | Problem,
+    n: int | Sequence[int],
+    *,
+    seeds: int = 5,
+    time: float = 600.0,
+    arms: Mapping[str, Any] | Sequence[str] = ("none",),
+    more: int = 0,
+    cores: int = 1,
+    config: Mapping[str, Any] | None = None,
+    on: str = "processes",
+    jobs: int = 0,
+    address: str = "",
+    slurm: Sequence[str] = (),
+    runs: str | Path | None = None,
+) -> "Table":
+    """Search sizes with many rng seeds, each run by itself.
+
+    ::
+
+        found = pipeline.campaign("isosceles", n=range(48, 65), seeds=20, time=3600)
+        print(found)
+
+    The same call again goes on where it stopped, and resumes runs that were cut short.
+
+    Args:
+        problem: as for `run`.
+        n: a size, or several.
+        seeds: how many rng seeds, from 0, for each size and arm.
+        time: of each run, in seconds.
+        arms: as for `compare`; "none" is search alone.
+        more: so many further runs, where most beat the best known value.
+        cores: of each run.
+        config: what all runs have in common, nested as for `run`.
+        on: where the runs are made: "processes" of this machine, "slurm" or "ray".
+        jobs: runs at once; 0 for as many as there is room for.
+        address: of a Ray cluster to join: "auto" or "HOST:PORT".
+        slurm: parameters of sbatch, as ``["partition=short"]``.
+        runs: the directory of runs; None for $PIPELINE_RUNS or ./runs.
+
+    Returns:
+        For each size and arm what was found, beside the best known value.
+
+    Raises:
+        UsageError: a configuration that cannot be, a size that cannot be had, or a wrong place.
+    """
+    from pipeline.benchmarking.campaign import Campaign
+    from pipeline.benchmarking.experiment import arms_from
+    from pipeline.jobs import make_place
+    from pipeline.storage.finding import runs_root
+
+    made = problem_from(problem)
+    plan = Campaign(
+        problem=problem_spec(spec_of(made)),
+        sizes=(n,) if isinstance(n, int) else tuple(n),
+        arms=arms_from(arms),
+        seeds=seeds,
+        more=more,
+        seconds=time,
+        cores=cores,
+        settings=dict(config or {}),
+    )
+    place = make_place(on, jobs, cores, address, tuple(slurm))
+    folder = runs_root(None if runs is None else str(runs)) / plan.folder(made.name)
+    return plan.carry_out(made, folder, place)
 
 
 class Verdict(NamedTuple):

@@ -192,6 +192,23 @@ def test_compare_runs_each_arm_with_each_seed(tmp_path):
     assert "sign test" in str(found)
 
 
+def test_a_campaign_is_a_table_and_the_same_call_makes_no_run_again(tmp_path):
+    settings = {**SMALL, "seeding": {"batches": 1, "moves": 2000}}
+    given = {"seeds": 2, "time": 1.0, "config": settings, "runs": tmp_path}
+    found = pipeline.campaign("isosceles", [3, 4], **given)
+    assert [(row.n, row.arm, row.runs) for row in found.rows] == [(3, "none", 2), (4, "none", 2)]
+    assert [row.best for row in found.rows] == [4, 6]
+    assert (found.planned, found.failures) == (4, ())
+    assert "best known" in str(found)
+    assert "<td>4 (proved)</td>" in found._repr_html_()
+    before = sorted(tmp_path.rglob("*"))
+    again = pipeline.campaign("isosceles", [3, 4], **given)
+    assert again.rows == found.rows
+    assert sorted(tmp_path.rglob("*")) == before
+    with pytest.raises(pipeline.PipelineError, match=r"unknown place 'slum'.*slurm"):
+        pipeline.campaign("isosceles", 3, on="slum", runs=tmp_path)
+
+
 def test_a_run_that_cannot_begin_leaves_no_folder(tmp_path):
     impossible = {"seeding": {"symmetry": ["quarter-turn"]}}
     with pytest.raises(pipeline.PipelineError, match="quarter-turn"):

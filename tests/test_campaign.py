@@ -200,7 +200,7 @@ def test_a_campaign_is_a_table_that_more_runs_are_added_to(cli, tmp_path):
 @pytest.mark.skipif(os.name != "posix", reason="signals")
 def test_a_run_that_is_cut_short_is_gone_on_with(cli, tmp_path):
     words = ["campaign", "isosceles", "--n", 27, "--seeds", 1, "--time", 6, "--runs", tmp_path]
-    words += ["--set", "search.tabu_steps=2000"]
+    words += ["--set", "search.tabu_steps=2000", "--set", "seeding.batches=1"]
     process = started(words)
     while not list(tmp_path.glob("*/runs/*/*/rounds/0000")):
         assert process.poll() is None, process.communicate()
@@ -285,7 +285,7 @@ def slurm(tmp_path, monkeypatch):
 def test_a_preempted_job_is_queued_again_and_goes_on(slurm, tmp_path):
     words = ["campaign", "isosceles", "--n", 27, "--seeds", 2, "--time", 9]
     words += ["--runs", tmp_path, "--on", "slurm", "--slurm", "partition=short"]
-    words += ["--set", "search.tabu_steps=2000"]
+    words += ["--set", "search.tabu_steps=2000", "--set", "seeding.batches=1"]
     process = started(words)
     while len(list(tmp_path.glob("*/runs/*/*/rounds/0000"))) < 2:
         assert process.poll() is None, process.communicate()

@@ -8,20 +8,51 @@ import hashlib
 import itertools
 import json
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipeline.benchmarking.experiment import GENERATOR_KEY, Arm, Trial, file_mark, merged
 from pipeline.benchmarking.results import Result
+from pipeline.benchmarking.runner import Failure, Observer, carry_out
 from pipeline.config import GENERATORS, MODELS, config_from
 from pipeline.errors import UsageError
+from pipeline.jobs import Place
 from pipeline.problem import Problem
 from pipeline.storage import files, inputs
 
 _ROUNDS = 1_000_000  # more than any time allows
 _OF_THE_CAMPAIGN = ("problem", "n", "seed", "budget")
+
+
+@dataclass(frozen=True)
+class Table:
+    """What the runs of a campaign have found, so far.
+
+    Attributes:
+        rows: a size and an arm each.
+        planned: how many runs there were to be.
+        failures: the runs that came to nothing, and why.
+        folder: where the runs are.
+    """
+
+    rows: tuple["Row", ...]
+    planned: int
+    failures: tuple[Failure, ...]
+    folder: Path
+
+    def __str__(self) -> str:
+        """Write the table as text."""
+        from pipeline.report.campaign import text
+
+        return text(self.rows)
+
+    def _repr_html_(self) -> str:
+        """Draw the table in a notebook."""
+        from pipeline.report.campaign import html
+
+        return html(self.rows)
 
 
 class Row(NamedTuple):
@@ -138,6 +169,34 @@ class Campaign:
         while (chosen.n, chosen.arm, seed) in taken:
             seed += 1
         return self._trial(problem, arms[chosen.arm], chosen.n, seed)
+
+    def carry_out(
+        self,
+        problem: Problem,
+        folder: Path,
+        place: Place,
+        observer: Observer | None = None,
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> Table:
+        """Make the runs that are not there yet, or go on with them.
+
+        Args:
+            folder: where results and runs are kept.
+            place: where the runs are made.
+            stopped: asked many times a second; once true, the place is left.
+
+        Raises:
+            UsageError: a configuration that cannot be, or a size that cannot be had.
+            RunError: another process carries out a campaign in this folder.
+        """
+
+        def further(found: Sequence[Result], under_way: Sequence[Trial]) -> Trial | None:
+            return self.next_trial(problem, found, under_way)
+
+        trials = self.trials(problem)
+        results, failures = carry_out(trials, folder, problem, place, observer, stopped, further)
+        rows = tuple(self.rows(problem, results))
+        return Table(rows, len(trials) + self.more, tuple(failures), folder)
 
     def rows(self, problem: Problem, results: Sequence[Result]) -> list[Row]:
         """Return what was found at each size by each arm."""

@@ -70,37 +70,37 @@ def campaign(problem: str, **options: Any) -> None:
 
     output = writable("-o", Path(options["output"])) if options["output"] else None
     made, plugin = _made(problem, options)
-    rows, failures, planned, folder, stopped = _carried_out(made, plugin, options)
+    table, stopped = _carried_out(made, plugin, options)
     command = shlex.join(["pipeline", *words()])
     if output is not None:
-        write_file(output, markdown(rows, command).encode())
+        write_file(output, markdown(table.rows, command).encode())
     if options["as_json"]:
         print_json(
             {
                 "command": command,
-                "folder": str(folder),
+                "folder": str(table.folder),
                 "problem": plugin.name,
                 "convention": plugin.convention,
                 "seconds": made.seconds,
-                "planned": planned,
-                "rows": [row._asdict() for row in rows],
+                "planned": table.planned,
+                "rows": [row._asdict() for row in table.rows],
                 "failed": [
                     {"arm": one.arm, "n": one.n, "seed": one.seed, "error": error}
-                    for one, error in failures
+                    for one, error in table.failures
                 ],
                 "interrupted": stopped,
             }
         )
     else:
-        print_rows(rows, console())
+        print_rows(table.rows, console())
     err = console(stderr=True)
     if stopped:
         err.print("stopped. Go on with the same command:")
         err.say(f"  {command}")
         sys.exit(130)
-    if failures:
+    if table.failures:
         again = "the same command goes on with them"
-        err.print(f"{len(failures)} of {planned} runs failed; {again}")
+        err.print(f"{len(table.failures)} of {table.planned} runs failed; {again}")
         sys.exit(1)
 
 
@@ -135,31 +135,23 @@ def _made(problem: str, options: dict[str, Any]) -> tuple[Any, Any]:
     return made, plugin
 
 
-def _carried_out(made: Any, plugin: Any, options: dict[str, Any]) -> tuple[Any, ...]:
-    """Carry a campaign out, or go on with it."""
-    from pipeline.benchmarking.runner import carry_out
+def _carried_out(made: Any, plugin: Any, options: dict[str, Any]) -> tuple[Any, bool]:
+    """Carry a campaign out, or go on with it; return its table, and whether it was stopped."""
     from pipeline.cli.trials import Progress
     from pipeline.jobs import make_place
+    from pipeline.report.campaign import drawn
     from pipeline.report.terminal import span
     from pipeline.storage.finding import runs_root
 
     if options["jobs"] is not None and options["jobs"] < 1:
         raise UsageError(f"--jobs {options['jobs']}: name a number from 1")
-    trials = made.trials(plugin)  # finds what cannot be, before anything is made
+    made.trials(plugin)  # finds what cannot be, before anything is made
     on, jobs = options["on"] or PLACES[0], options["jobs"] or 0
     place = make_place(on, jobs, made.cores, options["address"] or "", options["slurm"])
     folder = runs_root(options["runs"]) / made.folder(plugin.name)
     if not options["as_json"]:
         echo(str(folder))
-    results: list[Any] = []
-    with Progress(progress_console(), span(made.seconds), place.room, made.seconds) as progress:
-
-        def following(found: Any, under_way: Any) -> Any:
-            return made.next_trial(plugin, found, under_way)
-
-        results, failures = carry_out(
-            trials, folder, plugin, place, progress, progress.stopping, following
-        )
-        stopped = progress.stopping()
-    planned = len(trials) + made.more
-    return made.rows(plugin, results), failures, planned, folder, stopped
+    shown = {"seconds": made.seconds, "table": lambda results: drawn(made.rows(plugin, results))}
+    with Progress(progress_console(), span(made.seconds), place.room, **shown) as progress:
+        table = made.carry_out(plugin, folder, place, progress, progress.stopping)
+        return table, progress.stopping()

@@ -1,6 +1,6 @@
 """How trials go on: a bar with an ETA in a terminal, a line for each that ends."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from pipeline.benchmarking.experiment import Trial
@@ -15,8 +15,20 @@ _START = 8.0  # seconds that a run is guessed to need beside its budget
 class Progress(Observer):
     """Shows what is running and what was found; Ctrl-C asks to stop."""
 
-    def __init__(self, console: Any, budget: str, jobs: int, seconds: float = 0.0) -> None:
-        """Take what a run may use, how many run at once, and about how many seconds each lasts."""
+    def __init__(
+        self,
+        console: Any,
+        budget: str,
+        jobs: int,
+        seconds: float = 0.0,
+        table: Callable[[Sequence[Result]], Any] | None = None,
+    ) -> None:
+        """Take what a run may use, how many run at once, and about how many seconds each lasts.
+
+        Args:
+            table: draws the results so far, in a terminal above the bar in place of lines.
+        """
+        self._table, self._results = table, list[Result]()
         self._bar, self._signals = Bar(console), on_signals(self._on_signal)
         self._budget, self._jobs, self._seconds = budget, jobs, seconds + _START
         self._lasted: list[float] = []
@@ -46,6 +58,8 @@ class Progress(Observer):
         self._done, self._total = len(results), total
         if results:
             self._bar.say(f"{len(results)} of {total} runs are there already")
+        self._results = list(results)
+        self._draw()
         self._bar.begin(f"runs of {self._budget}", total)
 
     def on_begin(self, trial: Trial) -> None:
@@ -55,6 +69,9 @@ class Progress(Observer):
     def on_done(self, trial: Trial, result: Result, seconds: float) -> None:
         """Say what was found."""
         self._ended(seconds)
+        self._results.append(result)
+        if self._draw():
+            return
         text = f"{self._done}/{self._total} {trial}: best {result.score}"
         self._bar.say(f"{text}, {result.cpu:.1f} CPU s ({seconds:.0f} s)")
 
@@ -68,6 +85,13 @@ class Progress(Observer):
         """Say what becomes of those that were left."""
         if text:
             self._bar.say(text)
+
+    def _draw(self) -> bool:
+        """Draw the table anew, where there is one and a terminal; tell whether it was."""
+        if self._table is None or not self._bar.is_drawn:
+            return False
+        self._bar.above = self._table(self._results)
+        return True
 
     def _ended(self, seconds: float) -> None:
         self._done += 1

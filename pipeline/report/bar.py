@@ -1,9 +1,10 @@
 """How far work has come: a bar with an ETA in a terminal, a line now and then elsewhere."""
 
 import time
-from typing import Self
+from collections.abc import Iterable
+from typing import Any, Self
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import (
     BarColumn,
     Progress,
@@ -29,10 +30,12 @@ class Bar:
     Attributes:
         title: of the piece of work.
         remark: what to show in place of the note beside the bar.
+        above: what is drawn above the bar, anything that rich can draw; None for nothing.
     """
 
     def __init__(self, console: Console) -> None:
         self._console, self.remark = console, ""
+        self.above: RenderableType | None = None
         self._bars: Progress | None = None
         self._task: TaskID | None = None
         self.title, self._total = "", 0
@@ -46,7 +49,8 @@ class Bar:
     def __enter__(self) -> Self:
         """Draw a bar from here on, where there is a terminal."""
         if self._console.is_terminal and not self._console.quiet:
-            self._bars = Progress(
+            self._bars = _Bars(
+                self,
                 TextColumn("{task.description}", markup=False),
                 BarColumn(bar_width=24),
                 TextColumn("{task.fields[far]}"),
@@ -105,6 +109,19 @@ class Bar:
 
     def _far(self, done: float) -> str:
         return f"{done:g}/{self._total}" if self._total else f"{100 * done:.1f} %"
+
+
+class _Bars(Progress):
+    """The bar, and what is drawn above it."""
+
+    def __init__(self, bar: Bar, *columns: ProgressColumn, **options: Any) -> None:
+        self._bar = bar
+        super().__init__(*columns, **options)
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        if self._bar.above is not None:
+            yield self._bar.above
+        yield from super().get_renderables()
 
 
 class _Note(ProgressColumn):

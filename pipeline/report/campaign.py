@@ -1,21 +1,42 @@
 """A campaign as a table, for the terminal and in Markdown: what was found beside the best known."""
 
+import io
 from collections.abc import Sequence
+from html import escape
 from pathlib import Path
 from typing import Any
 
 from pipeline.benchmarking.campaign import Row
-from pipeline.report.terminal import table
+from pipeline.report.terminal import console, table
 
 _HEADS = ("n", "arm", "best known", "best", "median", "runs", "reached", "beaten", "CPU hours")
 
 
-def print_rows(rows: Sequence[Row], out: Any) -> None:
-    """Print the table on a rich console, with the run of each best."""
+def drawn(rows: Sequence[Row]) -> Any:
+    """Return the table for a rich console, with the run of each best."""
     made = table("n>", "arm", *(f"{head}>" for head in _HEADS[2:]), "run of the best")
     for row in rows:
         made.add_row(*_cells(row), Path(row.run).name if row.run else "-")
-    out.print(made)
+    return made
+
+
+def text(rows: Sequence[Row]) -> str:
+    """Return the table as text."""
+    out = io.StringIO()
+    print_rows(rows, console(file=out))
+    return out.getvalue()
+
+
+def html(rows: Sequence[Row]) -> str:
+    """Return the table as HTML, for a notebook."""
+    heads = "".join(f"<th>{escape(head)}</th>" for head in _HEADS)
+    lines = ("".join(f"<td>{escape(cell)}</td>" for cell in _cells(row)) for row in rows)
+    return f"<table><tr>{heads}</tr>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
+
+
+def print_rows(rows: Sequence[Row], out: Any) -> None:
+    """Print the table on a rich console, and say where the best known value is beaten."""
+    out.print(drawn(rows))
     above = [row for row in rows if row.beaten and row.best_known is not None]
     for row in above:
         out.print(
