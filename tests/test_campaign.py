@@ -199,7 +199,7 @@ def test_a_campaign_is_a_table_that_more_runs_are_added_to(cli, tmp_path):
 @pytest.mark.end_to_end
 @pytest.mark.skipif(os.name != "posix", reason="signals")
 def test_a_run_that_is_cut_short_is_gone_on_with(cli, tmp_path):
-    words = ["campaign", "isosceles", "--n", 27, "--seeds", 1, "--time", 6, "--runs", tmp_path]
+    words = ["campaign", "isosceles", "--n", 27, "--seeds", 1, "--time", 12, "--runs", tmp_path]
     words += ["--set", "search.tabu_steps=2000", "--set", "seeding.batches=1"]
     process = started(words)
     while not list(tmp_path.glob("*/runs/*/*/rounds/0000")):
@@ -221,7 +221,7 @@ def test_a_run_that_is_cut_short_is_gone_on_with(cli, tmp_path):
     (run,) = runs_of(tmp_path).values()
     assert [session["ended"] for session in run.info["sessions"]] == ["stopped", "done"]
     seconds = sum(session["seconds"] for session in run.info["sessions"])
-    assert seconds < 6 + 4
+    assert seconds < 12 + 6
 
 
 def test_a_run_that_fails_says_why_and_the_others_go_on(cli, tmp_path):
@@ -283,7 +283,7 @@ def slurm(tmp_path, monkeypatch):
 @pytest.mark.end_to_end
 @pytest.mark.skipif(os.name != "posix", reason="SLURM runs on Unix")
 def test_a_preempted_job_is_queued_again_and_goes_on(slurm, tmp_path):
-    words = ["campaign", "isosceles", "--n", 27, "--seeds", 2, "--time", 9]
+    words = ["campaign", "isosceles", "--n", 27, "--seeds", 2, "--time", 14]
     words += ["--runs", tmp_path, "--on", "slurm", "--slurm", "partition=short"]
     words += ["--set", "search.tabu_steps=2000", "--set", "seeding.batches=1"]
     process = started(words)

@@ -947,3 +947,31 @@ def test_real_runs_are_compared_at_equal_compute(tmp_path, cli):
             assert run["trace"][-1]["score"] == run["score"]
             assert 0 < run["trace"][-1]["cpu"] <= run["cpu"]
     assert cli("compare", *words).code == 0
+
+
+# ------------------------------------------------------------------------------ where runs are made
+
+
+@pytest.mark.end_to_end
+def test_arms_compared_on_ray_are_those_of_this_machine(cli, tmp_path):
+    pytest.importorskip("ray", reason="needs Ray: pip install -e '.[test]'")
+    words = ["isosceles", "--n", "5", "--seeds", "1", "--arms", "none,restart", "--stop-at-target"]
+    found = cli("compare", *words, "--on", "ray", "--jobs", "1", "--json", "--runs", tmp_path)
+    assert found.code == 0, found.err
+    (size,) = json.loads(found.out)["sizes"]
+    assert [arm["reached"] for arm in size["arms"]] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--on", "slum"], "slurm"),
+        (["--address", "auto"], "--on ray"),
+        (["--slurm", "partition=short"], "--on slurm"),
+    ],
+)
+def test_options_of_another_place_are_refused(words, message, cli, tmp_path):
+    done = cli("compare", "isosceles", "--n", "5", *words, "--runs", tmp_path)
+    assert done.code == 2
+    assert message in done.error
+    assert not list(tmp_path.iterdir())

@@ -17,10 +17,10 @@ from pipeline.cli.common import (
     runs_option,
     writable,
 )
-from pipeline.cli.help import Choice, Words
+from pipeline.cli.help import Words
+from pipeline.cli.places import place_of, place_options
 from pipeline.cli.play import words
-from pipeline.config import GENERATORS, PLACES
-from pipeline.errors import UsageError
+from pipeline.config import GENERATORS
 
 _TIME = "10m"
 
@@ -40,10 +40,7 @@ _TIME = "10m"
     "--more", type=int, help="So many further runs where most beat the best known.  [default: 0]"
 )
 @click.option("--cores", type=int, help="Of each run.  [default: 1]")
-@click.option("--on", type=Choice(PLACES), help="Where the runs are made.  [default: processes]")
-@click.option("--jobs", type=int, help="Runs at once.  [default: as many as there is room for]")
-@click.option("--address", help="A Ray cluster to join: auto or HOST:PORT.")
-@click.option("--slurm", multiple=True, metavar="KEY=VALUE", help="For sbatch: partition=short.")
+@place_options
 @click.option("--convention", help="A convention of the problem; see `pipeline problems`.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="For all runs.")
 @click.option("-o", "--output", metavar="FILE.md", help="Write the table as Markdown.")
@@ -138,16 +135,12 @@ def _made(problem: str, options: dict[str, Any]) -> tuple[Any, Any]:
 def _carried_out(made: Any, plugin: Any, options: dict[str, Any]) -> tuple[Any, bool]:
     """Carry a campaign out, or go on with it; return its table, and whether it was stopped."""
     from pipeline.cli.trials import Progress
-    from pipeline.jobs import make_place
     from pipeline.report.campaign import drawn
     from pipeline.report.terminal import span
     from pipeline.storage.finding import runs_root
 
-    if options["jobs"] is not None and options["jobs"] < 1:
-        raise UsageError(f"--jobs {options['jobs']}: name a number from 1")
     made.trials(plugin)  # finds what cannot be, before anything is made
-    on, jobs = options["on"] or PLACES[0], options["jobs"] or 0
-    place = make_place(on, jobs, made.cores, options["address"] or "", options["slurm"])
+    place = place_of(options, made.cores)
     folder = runs_root(options["runs"]) / made.folder(plugin.name)
     if not options["as_json"]:
         echo(str(folder))

@@ -25,6 +25,7 @@ from pipeline.cli.common import (
     writable,
 )
 from pipeline.cli.help import Words
+from pipeline.cli.places import place_of, place_options
 from pipeline.cli.play import words
 from pipeline.config import GENERATORS, MEASURES
 from pipeline.errors import UsageError, nearest
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from pipeline.benchmarking.comparison import Comparison
 
 _OF_A_PLAN = ("n", "arms", "seeds", "budget_cpu_seconds", "jobs", "convention", "settings")
-_OF_A_PLAN += ("stop_at_target", "measure")
+_OF_A_PLAN += ("stop_at_target", "measure", "on", "address", "slurm")
 
 
 @click.command()
@@ -58,7 +59,7 @@ _OF_A_PLAN += ("stop_at_target", "measure")
 @click.option(
     "--control", type=Words(GENERATORS), help="The arm to compare the others with.  [default: none]"
 )
-@click.option("--jobs", type=int, help="Runs at once.  [default: one for each core]")
+@place_options
 @click.option("--convention", help="A convention of the problem; see `pipeline problems`.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="For all arms.")
 @click.option("--figure", metavar="FILE.svg", help="Draw the best score over CPU seconds.")
@@ -144,30 +145,26 @@ def _are_runs(what: tuple[str, ...]) -> bool:
 
 def _of_plan(word: str, options: dict[str, Any]) -> "Comparison":
     """Carry a plan out, or go on with it, and compare its arms."""
-    from pipeline.executors import cores
     from pipeline.plugins import named_in_data
     from pipeline.storage.finding import runs_root
 
     plan = _plan(word, options)
-    jobs = options["jobs"] if options["jobs"] is not None else cores()
-    if jobs < 1:
-        raise UsageError(f"--jobs {jobs}: name a number from 1")
     typed = options["problem"] if word.endswith(".toml") else plan.problem
     convention = plan.settings.get("convention") or None
     plugin = named_in_data(plan.problem, convention, word, typed)
     if plugin.plugin:  # it may have moved: the runs use the file that was typed
         plan = replace(plan, problem=plugin.plugin)
     plan.trials(plugin)  # finds what cannot be, before anything is made
+    place = place_of(options)
     folder = runs_root(options["runs"]) / plan.folder(plugin.name)
     if not options["as_json"]:
         echo(str(folder))
     from pipeline.benchmarking.comparison import run_plan
     from pipeline.cli.trials import Progress
-    from pipeline.jobs import Processes
 
     budget = f"{plan.cpu_seconds:g} CPU seconds"
-    with Progress(progress_console(), budget, jobs, plan.cpu_seconds) as progress:
-        return run_plan(plan, plugin, folder, Processes(jobs), progress, progress.stopping)
+    with Progress(progress_console(), budget, place.room, plan.cpu_seconds) as progress:
+        return run_plan(plan, plugin, folder, place, progress, progress.stopping)
 
 
 def _plan(word: str, options: dict[str, Any]) -> Any:
