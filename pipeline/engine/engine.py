@@ -92,6 +92,8 @@ class Engine:
             )
         for note in self.explorer.notes():
             self.runner.callbacks.on_detail(note)
+        if idle := self.explorer.idle_note():
+            self.runner.callbacks.on_note(idle)
         self.runner.warm_up(tasks, self.selection)
         clock = self.runner.clock
         clock.start(0.0 if jit.kept_files() > self._compiled else clock.seconds())

@@ -60,6 +60,14 @@ class Executor(Protocol):
         """
         ...
 
+    def cores(self) -> int:
+        """Return how many tasks can run at once.
+
+        Raises:
+            PipelineError: a cluster does not answer.
+        """
+        ...
+
     def cpu(self) -> float:
         """Return the CPU seconds that processes other than this one have spent.
 

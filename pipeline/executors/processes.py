@@ -112,6 +112,10 @@ class Processes:
                 pool = self._started()
                 under_way += [pool.submit(_reported, function, task) for task in tasks]
 
+    def cores(self) -> int:
+        """Return the number of processes."""
+        return self._workers
+
     def cpu(self) -> float:
         """Return the CPU seconds of the workers so far; those of a task under way are counted."""
         return self._cpu_before + float(self._cpu.sum())

@@ -62,7 +62,7 @@ class Ray:
                 again.
         """
         ray = self._started()
-        room = max(_ROOM * int(ray.cluster_resources().get("CPU", 1)), 1)
+        room = max(_ROOM * self.cores(), 1)
         under_way: list[Any] = []  # in the order of the tasks
         waiting = iter(tasks)
         try:
