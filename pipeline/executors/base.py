@@ -1,7 +1,6 @@
 """What an executor is, and what those of this machine share."""
 
 import contextlib
-import os
 import signal
 import threading
 import time
@@ -82,13 +81,6 @@ class Executor(Protocol):
     def kill(self) -> None:
         """Let go of it at once."""
         ...
-
-
-def cores() -> int:
-    """Return how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def awaited(future: "Future[Any]", over: Over) -> bool:

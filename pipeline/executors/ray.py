@@ -15,8 +15,9 @@ from typing import Any
 
 from pipeline import __version__
 from pipeline.core import stop_flag
+from pipeline.core.threads import cores
 from pipeline.errors import PipelineError, check_installed
-from pipeline.executors.base import Over, R, T, cores, handlers_kept, never
+from pipeline.executors.base import Over, R, T, handlers_kept, never
 from pipeline.plugins import sources_of
 
 _ANSWER = 10.0  # seconds that a cluster is given to answer
