@@ -43,6 +43,7 @@ _TIME = "10m"
 @click.option("--on", type=Choice(PLACES), help="Where the runs are made.  [default: processes]")
 @click.option("--jobs", type=int, help="Runs at once.  [default: as many as there is room for]")
 @click.option("--address", help="A Ray cluster to join: auto or HOST:PORT.")
+@click.option("--gpus", type=int, help="Of each run, with --on ray.  [default: 0]")
 @click.option("--slurm", multiple=True, metavar="KEY=VALUE", help="For sbatch: partition=short.")
 @click.option("--convention", help="A convention of the problem; see `pipeline problems`.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="For all runs.")
@@ -147,7 +148,8 @@ def _carried_out(made: Any, plugin: Any, options: dict[str, Any]) -> tuple[Any, 
         raise UsageError(f"--jobs {options['jobs']}: name a number from 1")
     trials = made.trials(plugin)  # finds what cannot be, before anything is made
     on, jobs = options["on"] or PLACES[0], options["jobs"] or 0
-    place = make_place(on, jobs, made.cores, options["address"] or "", options["slurm"])
+    where, gpus = options["address"] or "", options["gpus"] or 0
+    place = make_place(on, jobs, made.cores, where, options["slurm"], gpus)
     folder = runs_root(options["runs"]) / made.folder(plugin.name)
     if not options["as_json"]:
         echo(str(folder))
