@@ -10,6 +10,7 @@ import numpy as np
 from pipeline.core import bitset, jit
 from pipeline.core.bitset import popcounts, row_points
 from pipeline.core.jit import njit
+from pipeline.core.threads import by_rows
 from pipeline.errors import PipelineError
 
 if TYPE_CHECKING:
@@ -25,12 +26,14 @@ class CheckerValidator:
     def valid(self, problem: "Problem", cells: np.ndarray, n: int) -> np.ndarray:
         """Return bool ``(B,)``: the rows of packed cells that hold nothing forbidden."""
         ground = problem.ground(n)
-        if not jit.pays(self._steps(problem, popcounts(cells))):
+        steps, given = self._steps(problem, popcounts(cells)), (ground.m, ground.coords)
+        if not jit.pays(steps):
             with suppress(*NOT_PLAIN):
                 rows = (bitset.points(row, ground.m) for row in cells)
                 return np.array([not _violation(problem, row, ground.coords) for row in rows])
         with crashes_raised(f"the checker of {problem.name}"):
-            return _validate(problem.checker.compiled, cells, ground.m, ground.coords)
+            check = problem.checker.compiled
+            return by_rows(lambda some: _validate(check, some, *given), cells, steps)
 
     def witness(self, problem: "Problem", points: np.ndarray, n: int) -> tuple[int, ...]:
         """Return the elements of one violation among some, ascending int32; empty without one."""

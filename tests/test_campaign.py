@@ -352,6 +352,8 @@ def test_options_of_another_place_are_refused():
         make_place("processes", 0, address="auto")
     with pytest.raises(UsageError, match="add --on slurm"):
         make_place("ray", 0, slurm=("partition=short",))
+    with pytest.raises(UsageError, match="on SLURM say --slurm gpus_per_node=2"):
+        make_place("slurm", 0, gpus=2)
     with pytest.raises(UsageError, match="unknown place 'slrum'; did you mean 'slurm'"):
         make_place("slrum", 0)
 

@@ -2,11 +2,13 @@
 
 import multiprocessing
 import os
+import pickle
 import select
 import signal
 import subprocess
 import sys
 import time
+import weakref
 from dataclasses import replace
 from pathlib import Path
 
@@ -99,6 +101,29 @@ def test_processes_give_what_one_process_gives(two):
     assert len(found) == len(expected) == 6
     for a, b in zip(expected, found, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_a_task_from_nothing_is_sent_without_its_zeros():
+    zeros = np.zeros((2048, width(4096)), np.uint8)
+    task = Task("isosceles", "", 64, "mirror", "enumerate", zeros, state(1, 0, "seed", 0), goal=7)
+    sent = pickle.dumps(task)
+    assert len(sent) < 2000
+    came = pickle.loads(sent)
+    assert (came.cells.shape, came.cells.dtype) == (zeros.shape, zeros.dtype)
+    assert not came.cells.any()
+    assert (came.method, came.goal, came.rng[0]) == ("enumerate", 7, task.rng[0])
+    some = zeros.copy()
+    some[5, 7] = 3
+    assert (pickle.loads(pickle.dumps(replace(task, cells=some))).cells == some).all()
+    assert pickle.loads(pickle.dumps(replace(task, cells=zeros[:0]))).cells.shape == (0, 512)
+
+
+def test_results_that_were_taken_are_let_go(two):
+    taken = []
+    for i, found in enumerate(two.map(np.zeros, [3] * 300)):
+        taken.append(weakref.ref(found))
+        if i == 299:
+            assert sum(one() is not None for one in taken) == 1
 
 
 @pytest.mark.parametrize("kind", ["serial", "processes"])

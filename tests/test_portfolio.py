@@ -28,7 +28,7 @@ from pipeline.engine.runner import TaskRunner
 from pipeline.engine.space import make_space, usable_classes
 from pipeline.engine.weights import make_weights
 from pipeline.errors import UsageError
-from pipeline.executors import Processes
+from pipeline.executors import Processes, Serial
 from pipeline.plugins import load_problem
 from pipeline.state import State
 from pipeline.stopping import Clock
@@ -811,6 +811,21 @@ def test_a_search_that_the_clock_does_not_cut_short_says_nothing(tmp_path, cli, 
 def notes_of(**changes: Any) -> list[str]:
     """Return what the tabu searches of a configuration go without."""
     return Loop(search_config(**changes)).engine.explorer.notes()
+
+
+def test_more_cores_than_tasks_at_a_time_are_told():
+    class Wide(Serial):
+        def cores(self) -> int:
+            return 20
+
+    told = Told()
+    Loop(search_config(), Wide(), told).engine.warm_up()
+    (note,) = told.named("note")
+    assert note["text"].startswith("20 cores, and search hands out 16 tasks at a time, so that 4 ")
+    assert "search.tasks_per_batch=80" in note["text"]
+    told = Told()
+    Loop(search_config(search={"tasks_per_batch": 20}), Wide(), told).engine.warm_up()
+    assert not told.named("note")
 
 
 def left_out(n: int, symmetry: str) -> str | None:

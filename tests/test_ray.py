@@ -19,6 +19,7 @@ from pipeline.engine.tasks import Task, run_task
 from pipeline.errors import PipelineError
 from pipeline.executors import Serial, make_executor
 from pipeline.executors.ray import Ray
+from pipeline.jobs.ray import RayTasks
 
 pytest.importorskip("ray", reason="needs Ray: pip install -e '.[test]'")
 pytestmark = pytest.mark.end_to_end
@@ -35,6 +36,11 @@ def tasks(count, problem="isosceles", n=8):
 def slow(number):
     time.sleep(0.4)
     return number * number
+
+
+def devices(seconds):
+    time.sleep(seconds)
+    return os.environ.get("CUDA_VISIBLE_DEVICES")
 
 
 def failing(number):
@@ -119,6 +125,19 @@ def test_the_loss_of_a_node_changes_nothing(cluster, on_cluster):
     first = next(found)
     threading.Timer(0.2, lambda: cluster.remove_node(node, allow_graceful=False)).start()
     assert [first, *found] == [k * k for k in range(20)]
+
+
+def test_jobs_with_gpus_have_one_each_and_a_cluster_without_says_so(cluster):
+    place = RayTasks(0, 1, cluster.address, gpus=1)
+    with pytest.raises(PipelineError, match=r"--gpus 1: the Ray cluster has 0 GPUs"):
+        print(place.room)
+    node = cluster.add_node(num_cpus=4, num_gpus=2)  # Ray counts what it is told
+    cluster.wait_for_nodes()
+    assert place.room == 2
+    seen = [place._ray.submit(devices, 0.5, 1, 1) for _ in range(2)]
+    assert sorted(place._ray._ray.get(seen)) == ["0", "1"]
+    place.leave()
+    cluster.remove_node(node)
 
 
 def test_a_run_is_the_same_as_in_processes_of_this_machine(cluster, cli, tmp_path, contents_of):

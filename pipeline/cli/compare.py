@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from pipeline.benchmarking.comparison import Comparison
 
 _OF_A_PLAN = ("n", "arms", "seeds", "budget_cpu_seconds", "jobs", "convention", "settings")
-_OF_A_PLAN += ("stop_at_target", "measure", "on", "address", "slurm")
+_OF_A_PLAN += ("stop_at_target", "measure", "on", "address", "gpus", "slurm")
 
 
 @click.command()

@@ -23,6 +23,7 @@ def place_options(command: Command) -> Command:
                 "--jobs", type=int, help="Runs at once.  [default: as many as there is room for]"
             ),
             click.option("--address", help="A Ray cluster to join: auto or HOST:PORT."),
+            click.option("--gpus", type=int, help="Of each run, with --on ray.  [default: 0]"),
             click.option(
                 "--slurm", multiple=True, metavar="KEY=VALUE", help="For sbatch: partition=short."
             ),
@@ -44,4 +45,5 @@ def place_of(options: dict[str, Any], cores: int = 1) -> Any:
     if options["jobs"] is not None and options["jobs"] < 1:
         raise UsageError(f"--jobs {options['jobs']}: name a number from 1")
     on, jobs = options["on"] or PLACES[0], options["jobs"] or 0
-    return make_place(on, jobs, cores, options["address"] or "", options["slurm"])
+    where, gpus = options["address"] or "", options["gpus"] or 0
+    return make_place(on, jobs, cores, where, options["slurm"], gpus)

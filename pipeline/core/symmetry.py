@@ -11,6 +11,7 @@ from pipeline.core.graph_forms import graph_forms
 from pipeline.core.ground_set import Forms, GroundSet
 from pipeline.core.jit import is_loaded, njit, suited
 from pipeline.core.permutation_group import PermutationGroup, Subgroup
+from pipeline.core.threads import by_rows
 from pipeline.errors import UsageError, nearest
 
 #: Up to so many bytes of images NumPy is done before numba is imported.
@@ -207,8 +208,10 @@ def canonical(cells: np.ndarray, ground: GroundSet) -> np.ndarray:
     if own is not None:
         return own(cells)[0]
     work = cells.size * len(ground.group)
-    least = _least_images if is_loaded() or work > _NUMPY_BYTES else _least_images_in_numpy
-    return least(cells, np.ascontiguousarray(ground.group))
+    group = np.ascontiguousarray(ground.group)
+    if not is_loaded() and work <= _NUMPY_BYTES:
+        return _least_images_in_numpy(cells, group)
+    return by_rows(lambda some: _least_images(some, group), cells, work)
 
 
 def apply(cells: np.ndarray, ground: GroundSet, index: int | np.ndarray) -> np.ndarray:

@@ -102,6 +102,8 @@ class Engine:
             self.runner.callbacks.on_detail(note)
         if self._search.overlap:
             self.runner.callbacks.on_detail(_OVERLAP)
+        if idle := self.explorer.idle_note():
+            self.runner.callbacks.on_note(idle)
         self.runner.warm_up(tasks, self.selection)
         clock = self.runner.clock
         clock.start(0.0 if jit.kept_files() > self._compiled else clock.seconds())

@@ -149,6 +149,19 @@ class Explorer:
         arms, most = self.arms(runner.n, weights), self._search.table_bytes
         return tabu_notes(runner.problem, runner.n, arms, weights, runner.mask, most)
 
+    def idle_note(self) -> str:
+        """Say where there are more cores than tasks at a time; nothing if there are not."""
+        cores, batch = (
+            self._runner.executor.cores() if self.active else 1,
+            self._search.tasks_per_batch,
+        )
+        if cores <= batch:
+            return ""
+        return (
+            f"{cores} cores, and search hands out {batch} tasks at a time, so that {cores - batch} "
+            f"cores wait: begin a run with --set search.tasks_per_batch={4 * cores}"
+        )
+
     def kinds(self) -> list[Task]:
         """Return a task of each kind of arm at n, to compile what they need."""
         if not self.active:

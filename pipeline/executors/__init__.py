@@ -1,7 +1,8 @@
 """Where tasks run: in this process or in several; the results are the same."""
 
+from pipeline.core.threads import cores
 from pipeline.errors import UsageError
-from pipeline.executors.base import ENDING, Executor, Over, cores, never
+from pipeline.executors.base import ENDING, Executor, Over, never
 from pipeline.executors.processes import Processes
 from pipeline.executors.serial import Serial
 

@@ -1,7 +1,6 @@
 """What an executor is, and what those of this machine share."""
 
 import contextlib
-import os
 import signal
 import threading
 import time
@@ -60,6 +59,14 @@ class Executor(Protocol):
         """
         ...
 
+    def cores(self) -> int:
+        """Return how many tasks can run at once.
+
+        Raises:
+            PipelineError: a cluster does not answer.
+        """
+        ...
+
     def cpu(self) -> float:
         """Return the CPU seconds that processes other than this one have spent.
 
@@ -74,13 +81,6 @@ class Executor(Protocol):
     def kill(self) -> None:
         """Let go of it at once."""
         ...
-
-
-def cores() -> int:
-    """Return how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def awaited(future: "Future[Any]", over: Over) -> bool:

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 import types
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -23,6 +24,9 @@ from pipeline.executors.base import ENDING, GRACE, Over, R, T, awaited, given_a_
 
 # How often tasks are begun again after a worker died before that counts as the tasks' own fault.
 _RETRIES = 2
+# Tasks handed over at once: so many for each worker, and some to go on with while one is slow.
+# Results wait for those of earlier tasks, so this bounds what is held of them.
+_ROOM, _AHEAD = 3, 64
 # Seconds between two reports of a worker's CPU time.
 _REPORT = 0.1
 
@@ -78,30 +82,39 @@ class Processes:
                     raise PipelineError(f"worker processes died {deaths} times: {how}") from error
 
     def _attempt(self, function: Callable[[T], R], tasks: Sequence[T], over: Over) -> Iterator[R]:
-        futures: list[Future[R]] = []
+        under_way: deque[Future[R]] = deque()  # in the order of the tasks
+        waiting = iter(tasks)
         try:
-            with _signals_held(), _without_main():
-                pool = self._started()
-                futures += [pool.submit(_reported, function, task) for task in tasks]
-            waiting = iter(futures)
-            for future in waiting:
-                if not awaited(future, over):
-                    waiting = itertools.chain([future], waiting)
+            while True:
+                self._begin(function, waiting, under_way)
+                if not under_way:
+                    return
+                if not awaited(under_way[0], over):
                     break
-                yield future.result()
-            else:
-                return
+                yield under_way.popleft().result()
             self._flag[0] = 1
             until = time.monotonic() + GRACE
-            for future in waiting:
-                if not given_a_moment(future, until):
-                    break
-                yield future.result()
+            while under_way and given_a_moment(under_way[0], until):
+                yield under_way.popleft().result()
             self.kill()
         finally:
             # With workers of its own the next map owes nothing to what is left here.
-            if self._pool is not None and not all(future.done() for future in futures):
+            if self._pool is not None and not all(future.done() for future in under_way):
                 self.close()
+
+    def _begin(
+        self, function: Callable[[T], R], waiting: Iterator[T], under_way: "deque[Future[R]]"
+    ) -> None:
+        """Hand tasks over while there is room."""
+        tasks = list(itertools.islice(waiting, _ROOM * self._workers + _AHEAD - len(under_way)))
+        if tasks:
+            with _signals_held(), _without_main():
+                pool = self._started()
+                under_way += [pool.submit(_reported, function, task) for task in tasks]
+
+    def cores(self) -> int:
+        """Return the number of processes."""
+        return self._workers
 
     def cpu(self) -> float:
         """Return the CPU seconds of the workers so far; those of a task under way are counted."""

@@ -15,8 +15,9 @@ from typing import Any
 
 from pipeline import __version__
 from pipeline.core import stop_flag
+from pipeline.core.threads import cores
 from pipeline.errors import PipelineError, check_installed
-from pipeline.executors.base import Over, R, T, cores, handlers_kept, never
+from pipeline.executors.base import Over, R, T, handlers_kept, never
 from pipeline.plugins import sources_of
 
 _ANSWER = 10.0  # seconds that a cluster is given to answer
@@ -62,7 +63,7 @@ class Ray:
                 again.
         """
         ray = self._started()
-        room = max(_ROOM * int(ray.cluster_resources().get("CPU", 1)), 1)
+        room = max(_ROOM * self.cores(), 1)
         under_way: list[Any] = []  # in the order of the tasks
         waiting = iter(tasks)
         try:
@@ -90,14 +91,25 @@ class Ray:
         """
         return int(self._started().cluster_resources().get("CPU", 1))
 
-    def submit(self, function: Callable[[Any], Any], task: Any, cpus: int) -> Any:
-        """Hand one task over, and return what it is asked after by.
+    def gpus(self) -> int:
+        """Return how many GPUs the cluster has now.
 
         Raises:
             PipelineError: no cluster answers.
         """
-        remote = self._started().remote(num_cpus=cpus, max_retries=_RETRIES)(function)
-        return remote.remote(task)
+        return int(self._started().cluster_resources().get("GPU", 0))
+
+    def submit(self, function: Callable[[Any], Any], task: Any, cpus: int, gpus: int = 0) -> Any:
+        """Hand one task over, and return what it is asked after by.
+
+        Args:
+            gpus: that no other task has meanwhile; the task sees these alone.
+
+        Raises:
+            PipelineError: no cluster answers.
+        """
+        how = {"num_cpus": cpus, "max_retries": _RETRIES} | ({"num_gpus": gpus} if gpus else {})
+        return self._started().remote(**how)(function).remote(task)
 
     def ready(self, references: Sequence[Any]) -> list[Any]:
         """Return those of some tasks that have ended, or were lost again and again."""

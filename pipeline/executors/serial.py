@@ -34,6 +34,10 @@ class Serial:
                 yield future.result()
             return
 
+    def cores(self) -> int:
+        """Return 1: this process."""
+        return 1
+
     def cpu(self) -> float:
         """Return 0: no other process works."""
         return 0.0

@@ -9,7 +9,12 @@ __all__ = ["Job", "Place", "Processes", "make_place"]
 
 
 def make_place(
-    kind: str, jobs: int, threads: int = 1, address: str = "", slurm: tuple[str, ...] = ()
+    kind: str,
+    jobs: int,
+    threads: int = 1,
+    address: str = "",
+    slurm: tuple[str, ...] = (),
+    gpus: int = 0,
 ) -> Place:
     """Return a place to run jobs in.
 
@@ -19,6 +24,7 @@ def make_place(
         threads: cores of each job.
         address: of a Ray cluster that is there, ``auto`` or HOST:PORT.
         slurm: parameters of sbatch, as "partition=short".
+        gpus: of each job, on Ray.
 
     Raises:
         UsageError: an unknown place, or an option of another one.
@@ -32,6 +38,12 @@ def make_place(
         raise UsageError(f"--address {address} is of a Ray cluster; add --on ray")
     if slurm and kind != "slurm":
         raise UsageError(f"--slurm {slurm[0]} is of a SLURM cluster; add --on slurm")
+    if gpus < 0:
+        raise UsageError(f"--gpus {gpus}: name a number from 0")
+    if gpus and kind != "ray":
+        raise UsageError(
+            f"--gpus {gpus} is for --on ray; on SLURM say --slurm gpus_per_node={gpus}"
+        )
     if kind == "slurm":
         from pipeline.jobs.slurm import Slurm
 
@@ -39,5 +51,5 @@ def make_place(
     if kind == "ray":
         from pipeline.jobs.ray import RayTasks
 
-        return RayTasks(jobs, threads, address)
+        return RayTasks(jobs, threads, address, gpus)
     return Processes(jobs, threads)

@@ -4,6 +4,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from pipeline.errors import PipelineError
 from pipeline.executors.ray import Ray
 from pipeline.jobs.job import Job, carry_out
 
@@ -11,14 +12,14 @@ from pipeline.jobs.job import Job, carry_out
 class RayTasks:
     """A Ray cluster. A job of a lost node begins again elsewhere and goes on with its run."""
 
-    def __init__(self, jobs: int, threads: int, address: str = "") -> None:
-        """Take how many jobs may run at once, the cores of each, and the cluster's address.
+    def __init__(self, jobs: int, threads: int, address: str = "", gpus: int = 0) -> None:
+        """Take how many jobs may run at once, the cores and GPUs of each, and the cluster.
 
         Raises:
             PipelineError: Ray is not installed.
         """
         self._ray, self._threads = Ray(jobs * threads, address), threads
-        self._most = jobs
+        self._most, self._gpus = jobs, gpus
         self._jobs: dict[Any, tuple[Job, float]] = {}
 
     @property
@@ -26,15 +27,22 @@ class RayTasks:
         """How many jobs the cluster has cores for now; one that is there may grow.
 
         Raises:
-            PipelineError: no cluster answers.
+            PipelineError: no cluster answers, or it has fewer GPUs than a job needs.
         """
         found = max(self._ray.cores() // self._threads, 1)
+        if self._gpus:
+            there = self._ray.gpus()
+            if there < self._gpus:
+                raise PipelineError(
+                    f"--gpus {self._gpus}: the Ray cluster has {there} GPUs; leave the option out"
+                )
+            found = min(found, there // self._gpus)
         return min(found, self._most) if self._most else found
 
     def submit(self, jobs: Sequence[Job]) -> None:
         """Hand them to the cluster."""
         for job in jobs:
-            reference = self._ray.submit(carry_out, job, self._threads)
+            reference = self._ray.submit(carry_out, job, self._threads, self._gpus)
             self._jobs[reference] = job, time.monotonic()
 
     def resumed(self, jobs: Sequence[Job]) -> list[Job]:
