@@ -18,6 +18,7 @@ _PATIENCE = 10.0
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and leave with its exit code; a signal is one line from the start."""
     with _on_signals(_stop_at_once):
+        _silence_followers()
         from pipeline.report.encoding import lenient
 
         for stream in (sys.stdout, sys.stderr):
@@ -52,6 +53,17 @@ def _on_signals(handler: Callable[[int, Any], None]) -> Iterator[None]:
     finally:
         for number, old in before.items():
             signal.signal(number, old)
+
+
+def _silence_followers() -> None:
+    """Let one alone speak of several processes that torchrun started with the same words."""
+    from pipeline.ranks import place
+
+    found = place()
+    if found is not None and found.rank and not os.environ.get("PIPELINE_DEBUG"):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for number in (1, 2):
+            os.dup2(nowhere, number)
 
 
 def _stop_at_once(*_: Any) -> None:

@@ -10,6 +10,7 @@ from pipeline.config.files import (
     resolved,
     to_toml,
     with_budget,
+    with_gpus,
     with_setting,
 )
 from pipeline.config.sections import (
@@ -57,5 +58,6 @@ __all__ = [
     "short",
     "to_toml",
     "with_budget",
+    "with_gpus",
     "with_setting",
 ]

@@ -3,7 +3,7 @@
 The table of keys in docs/loop.md and the JSON Schema in docs/schemas/config.json are made from it.
 """
 
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Literal, get_args
 
 import msgspec
 from msgspec.structs import force_setattr
@@ -288,6 +288,9 @@ class ComputeConfig(Section, frozen=True):
     own on this machine."""
     threads: Annotated[int, key("threads", ge=0, le=1024)] = 0
     """The model uses this many threads on a CPU; 0 means half the cores, from 1 to 4."""
+    gpus: Annotated[int, key("processes", ge=1, le=1024)] = 1
+    """This many processes train and sample together, each on a GPU of its own, or on the CPU with
+    as many threads. Another number rounds differently, so this changes results."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """The model computes in this precision; auto means bf16 where that is faster, decided when the
     run starts."""
@@ -372,29 +375,18 @@ class Config(Section, frozen=True):
 
     @property
     def identity(self) -> str:
-        """A short hash of all that decides the results; see :func:`deciding`."""
+        """A short hash of all that decides the results; see ``identity.deciding``."""
         import hashlib
 
-        text = msgspec.json.encode(deciding(self), order="sorted")
+        from pipeline.config.identity import deciding
+
+        data = deciding(self)
+        if self.compute.gpus == 1:
+            del data["compute"]["gpus"]  # runs from before there was this key keep their identity
+        text = msgspec.json.encode(data, order="sorted")
         return hashlib.sha256(text).hexdigest()[:16]
 
     def quota(self, n: int) -> int:
         """Return how many constructions of size n are kept."""
         share = 1.0 if n == self.n else self.select.smaller
         return round(share * self.select.keep)
-
-
-def deciding(config: Config) -> dict[str, Any]:
-    """Return the nested keys that decide the results of a run: no budget, executor or store.
-
-    Nor, with a generator of ours that has no model, the settings of one. A generator of the
-    user's own may read them, so there they count.
-    """
-    data = msgspec.to_builtins(config)
-    del data["budget"], data["store"]
-    for name in ("workers", "executor", "address"):
-        del data["compute"][name]
-    if config.generator in GENERATORS and not config.has_model:
-        del data["model"], data["train"], data["feedback"]
-        data["sample"] = {"count": config.sample.count}
-    return data
