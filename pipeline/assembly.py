@@ -24,6 +24,10 @@ from pipeline.stopping import AnyOf, Clock, StoppingRule, TimeLimit, make_stop
 class Companions(Protocol):
     """Other processes that train and sample with this one."""
 
+    def cpu(self) -> float:
+        """Return the CPU seconds that they have used."""
+        ...
+
     def close(self) -> None:
         """Let them end."""
         ...
@@ -92,5 +96,7 @@ def build(
     made: Any = generator or make_generator(config, engine.runner.mask)
     made.setup(problem, config, callbacks)
     companions = made.gather(engine.runner.mask) if config.compute.gpus > 1 else None
+    if companions is not None:
+        clock.watch(lambda: executor.cpu() + companions.cpu())
     rules = AnyOf([*make_stop(config.budget, limit).rules, *stop])
     return Parts(engine, made, rules, callbacks, limit, companions)

@@ -200,9 +200,10 @@ class ModelGenerator(Generator):
             self.optimizer = tensors_of(arrays, _OPTIMIZERS) or None
             if what["what"] == "sample":
                 self._sampled(what["longest"])
-                continue
-            cells = {k: array for k, array in arrays.items() if k.startswith(_CELLS)}
-            self.train({int(k.removeprefix(_CELLS)): array for k, array in cells.items()})
+            else:
+                cells = {k: array for k, array in arrays.items() if k.startswith(_CELLS)}
+                self.train({int(k.removeprefix(_CELLS)): array for k, array in cells.items()})
+            group.done()
 
     def tell(self, candidates: Population, improved: Population) -> None:
         """Tune the model by the scores that its samples came to."""

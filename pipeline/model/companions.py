@@ -100,6 +100,10 @@ class Companions:
             self._group = Joined(0, self._size, device, self._store, self._why)
         return self._group
 
+    def cpu(self) -> float:
+        """Return the CPU seconds that they have used, as of the last stage that ended."""
+        return 0.0 if self._group is None else self._group.cpu
+
     def close(self) -> None:
         """Let the others end: in good order, or at once where they are in the midst of work."""
         if self._closed.is_set():

@@ -6,6 +6,7 @@ arrays with a header in JSON; nothing is pickled.
 
 import json
 import math
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -35,9 +36,11 @@ class Group:
     Attributes:
         rank: the number of this process, 0 for the one that leads.
         size: of how many.
+        cpu: the CPU seconds of the others, as of the last order.
     """
 
     rank, size = 0, 1
+    cpu = 0.0
 
     def share(self, rows: int) -> tuple[int, int]:
         """Return which of so many rows are this process's: the first, and the one after the last.
@@ -159,7 +162,12 @@ class Joined(Group):
         self.busy = True
         self._send(what, arrays)
         yield
+        self.done()
         self.busy = False  # not after an error, which leaves the others in the midst of it
+
+    def done(self) -> None:
+        """Come to the end of an order with the others, and count their CPU seconds."""
+        (self.cpu,) = self.sums([time.process_time() if self.rank else 0.0])
 
     def release(self) -> None:
         """Tell the others that there is nothing more to do, unless they are in the midst of it."""
