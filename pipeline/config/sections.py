@@ -382,7 +382,7 @@ class Config(Section, frozen=True):
 
         data = deciding(self)
         if self.compute.gpus == 1:
-            del data["compute"]["gpus"]  # runs from before there was this key keep their identity
+            del data["compute"]["gpus"]  # the usual number, in no result
         text = msgspec.json.encode(data, order="sorted")
         return hashlib.sha256(text).hexdigest()[:16]
 
