@@ -2,13 +2,15 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 
 from pipeline import loop
 from pipeline.callbacks import CallbackList
-from pipeline.config import Config
+from pipeline.config import MODELS, Config
 from pipeline.engine.engine import Engine
+from pipeline.errors import UsageError
 from pipeline.executors import Executor
 from pipeline.footprint import check_memory
 from pipeline.generators.base import Generator
@@ -19,15 +21,28 @@ from pipeline.state import State
 from pipeline.stopping import AnyOf, Clock, StoppingRule, TimeLimit, make_stop
 
 
+class Companions(Protocol):
+    """Other processes that train and sample with this one."""
+
+    def cpu(self) -> float:
+        """Return the CPU seconds that they have used."""
+        ...
+
+    def close(self) -> None:
+        """Let them end."""
+        ...
+
+
 @dataclass(frozen=True)
 class Parts:
-    """What the loop is handed."""
+    """What the loop is handed, and the other processes of the model, where there are any."""
 
     engine: Engine
     generator: Generator
     stop: AnyOf
     callbacks: CallbackList
     limit: TimeLimit
+    companions: Companions | None = None
 
     @property
     def clock(self) -> Clock:
@@ -37,7 +52,11 @@ class Parts:
     def run(self, store: Store) -> State:
         """Play rounds until the budget is used; return the last state."""
         handed = (self.engine, self.generator, store, self.stop, self.callbacks, self.limit)
-        return loop.run(*handed)
+        try:
+            return loop.run(*handed)
+        finally:
+            if self.companions is not None:
+                self.companions.close()
 
 
 def build(
@@ -62,6 +81,11 @@ def build(
         UsageError: a size, symmetry class, method, weights, mask, kind of tokens, shape or device
             that cannot be had, or more memory than there is.
     """
+    if config.compute.gpus > 1 and (generator is not None or not config.has_model):
+        raise UsageError(
+            f"--gpus {config.compute.gpus} is for the generators {', '.join(MODELS)}, which have "
+            f"a model, not for {config.generator}; leave it out"
+        )
     check_memory(problem, config)
     clock = Clock(config.budget.time, config.budget.cpu, spent)
     generates = config.generator != "none"
@@ -69,7 +93,10 @@ def build(
     limit = TimeLimit(clock, generates, aim)
     callbacks = CallbackList([limit])
     engine = Engine(problem, config, executor, clock, callbacks, arrays)
-    made = generator or make_generator(config, engine.runner.mask)
+    made: Any = generator or make_generator(config, engine.runner.mask)
     made.setup(problem, config, callbacks)
+    companions = made.gather(engine.runner.mask) if config.compute.gpus > 1 else None
+    if companions is not None:
+        clock.watch(lambda: executor.cpu() + companions.cpu())
     rules = AnyOf([*make_stop(config.budget, limit).rules, *stop])
-    return Parts(engine, made, rules, callbacks, limit)
+    return Parts(engine, made, rules, callbacks, limit, companions)

@@ -12,7 +12,7 @@ import numpy as np
 
 from pipeline.assembly import Parts, build
 from pipeline.callbacks import Callbacks
-from pipeline.config import Config, differences
+from pipeline.config import Config, differences, with_gpus
 from pipeline.configuring import settled, spec_of
 from pipeline.engine.weights import make_mask, make_weights
 from pipeline.errors import UsageError
@@ -107,17 +107,18 @@ def _check_files(config: Config, problem: Problem, arrays: Mapping[str, np.ndarr
         make_weights(search.weights, ground, arrays)
 
 
-def go_on(run: Run, problem: Problem, **handed: Any) -> Parts:
+def go_on(run: Run, problem: Problem, gpus: int | None = None, **handed: Any) -> Parts:
     """Return the parts of a run that is there already.
 
     Args:
+        gpus: on how many to train and sample in this session; None for as many as ever.
         handed: what else `build` is given.
 
     Raises:
         RunError: a file that it was given is missing.
     """
     arrays = inputs.arrays(inputs.stored_files(run.config, run.path))
-    return build(problem, run.config, arrays=arrays, **handed)
+    return build(problem, with_gpus(run.config, gpus), arrays=arrays, **handed)
 
 
 def carry_out(

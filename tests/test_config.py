@@ -112,6 +112,7 @@ OTHER: dict[str, Any] = {
     "compute.executor": "ray",
     "compute.address": "auto",
     "compute.threads": 2,
+    "compute.gpus": 2,
     "compute.precision": "fp32",
     "store.keep_models": "all",
 }

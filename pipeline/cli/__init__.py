@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
@@ -18,6 +19,7 @@ _PATIENCE = 10.0
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and leave with its exit code; a signal is one line from the start."""
     with _on_signals(_stop_at_once):
+        silent = _is_silent()
         from pipeline.report.encoding import lenient
 
         for stream in (sys.stdout, sys.stderr):
@@ -37,6 +39,8 @@ def main(arguments: list[str] | None = None) -> None:
     # Python remembers a KeyboardInterrupt inside an exec() of any library, handled or not, and
     # ends by the signal instead of with the exit code, unless another exec() comes after it.
     exec("")
+    if silent and code:
+        time.sleep(_PATIENCE)  # torchrun ends all as soon as one fails: let the first say why
     sys.exit(code)
 
 
@@ -52,6 +56,20 @@ def _on_signals(handler: Callable[[int, Any], None]) -> Iterator[None]:
     finally:
         for number, old in before.items():
             signal.signal(number, old)
+
+
+def _is_silent() -> bool:
+    """Let the first alone speak of several processes that torchrun started with the same words."""
+    from pipeline.ranks import place
+
+    found = place()
+    if found is None or not found.rank:
+        return False
+    if not os.environ.get("PIPELINE_DEBUG"):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for number in (1, 2):
+            os.dup2(nowhere, number)
+    return True
 
 
 def _stop_at_once(*_: Any) -> None:

@@ -3,7 +3,7 @@
 import contextlib
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import click
@@ -14,6 +14,25 @@ from pipeline.cli.common import BEGAN, echo, interrupted, print_json, progress_c
 def words() -> list[str]:
     """Return the words of the command line that is being carried out."""
     return click.get_current_context().obj
+
+
+def follow_if_told(gpus: int, problem: Callable[[], Any]) -> None:
+    """Go on as a process that does not lead, to the end, where torchrun says that this is one.
+
+    Args:
+        gpus: how many processes there are to be.
+        problem: loads that of the run.
+
+    Raises:
+        UsageError: torchrun has started another number.
+    """
+    from pipeline import ranks
+
+    place = ranks.place_among(gpus)
+    if place is not None and place.rank:
+        from pipeline.following import follow
+
+        follow(place, problem)
 
 
 def load() -> None:
@@ -54,11 +73,12 @@ def tell_symmetries(plugin: Any) -> None:
         progress_console().print(HOW_TO_FIND)
 
 
-def go_on(opened: Any, plugin: Any, generator: str | None = None) -> Any:
+def go_on(opened: Any, plugin: Any, generator: str | None = None, gpus: int | None = None) -> Any:
     """Return the parts of a run that is there already.
 
     Args:
         generator: the run's own generator, by a file that the user named.
+        gpus: on how many to train and sample in this session; None for as many as ever.
 
     Raises:
         RunError: a file that it was given is missing.
@@ -72,8 +92,8 @@ def go_on(opened: Any, plugin: Any, generator: str | None = None) -> Any:
     if generator and is_own(opened.config.generator):
         made = make_own(generator_spec(generator))
         check_unchanged(opened.path, generator_spec(generator), "generator")
-    executor = launch.executor_of(opened.config)
-    return launch.go_on(opened, plugin, executor=executor, generator=made, spent=_spent())
+    handed = {"executor": launch.executor_of(opened.config), "generator": made, "spent": _spent()}
+    return launch.go_on(opened, plugin, gpus, **handed)
 
 
 def tell_processor(another: str) -> None:
@@ -113,7 +133,10 @@ def play(
             if opened.config.has_model:
                 from pipeline.model.device import describe, prepare
 
-                progress.print(f"model on {describe(prepare(compute.device, compute.threads))}")
+                where = describe(prepare(compute.device, compute.threads))
+                gpus = parts.generator.config.compute.gpus
+                each = f", in each of {gpus} processes" if gpus > 1 else ""
+                progress.print(f"model on {where}{each}")
             log = EventLog(opened, rounds, processes)
             parts.callbacks.listeners += [log, BestFiles(opened, plugin), live]
             if tensorboard:

@@ -19,7 +19,7 @@ from pipeline.cli.common import (
     size_of,
 )
 from pipeline.cli.help import CLASSES, WEIGHTS, Choice, Words
-from pipeline.cli.play import begin, finish, go_on, play, tell_processor, words
+from pipeline.cli.play import begin, finish, follow_if_told, go_on, play, tell_processor, words
 from pipeline.config import DEVICES, EXECUTORS, FEEDBACKS, GENERATORS, SEEDINGS, TOKENS
 from pipeline.errors import UsageError, check_installed
 
@@ -60,6 +60,7 @@ _KEPT = "Models to keep: all, or of the last two rounds and of each new best."
 @click.option("--top-p", type=float, help="Sample from the likeliest tokens alone.  [default: 1.0]")
 @click.option("--feedback", type=Choice(FEEDBACKS), help="After search.  [default: none]")
 @click.option("--device", type=Choice(DEVICES), help="Of the model.  [default: auto]")
+@click.option("--gpus", type=int, help="Train and sample on so many, a process each.  [default: 1]")
 @click.option("--workers", type=int, help="Search processes.  [default: one for each core]")
 @click.option("--overlap", is_flag=True, help="Search while the model trains and samples.")
 @click.option("--executor", type=Choice(EXECUTORS), help="Of search.  [default: processes]")
@@ -84,6 +85,7 @@ def run(problem: str, file: str | None, settings: tuple[str, ...], **options: An
     if options["print_config"]:
         click.echo(to_toml(config).encode(), nl=False)  # TOML is UTF-8
         return
+    follow_if_told(config.compute.gpus, lambda: plugin)
     if options["tensorboard"]:
         check_installed("tensorboard", "--tensorboard", "tensorboard")
     start = existing_file(options["start"]) if options["start"] else None
@@ -103,6 +105,7 @@ def run(problem: str, file: str | None, settings: tuple[str, ...], **options: An
 @click.option("--rounds", help="Rounds in all, or that many more as +2.")
 @click.option("--time", "time_", help="A new limit, for this session.")
 @click.option("--target", type=int, help="A new target; 0 for none.")
+@click.option("--gpus", type=int, help="Train and sample on so many, in this session.")
 @click.option("--workers", type=int, help="Search processes; the results are the same.")
 @click.option("--executor", type=Choice(EXECUTORS), help="Of search; the results are the same.")
 @click.option("--address", help="A Ray cluster to join: auto or HOST:PORT.")
@@ -120,6 +123,7 @@ def resume(
     rounds: str | None,
     time_: str | None,
     target: int | None,
+    gpus: int | None,
     workers: int | None,
     executor: str | None,
     address: str | None,
@@ -133,11 +137,12 @@ def resume(
     """Go on with a run.
 
     RUN is a path, a unique prefix of its name, or latest. Only the budget may change, and which
-    models are kept. Without options the run goes on to the rounds it was given.
+    models are kept. Without options the run goes on to the rounds it was given. With another number
+    of --gpus sums are rounded otherwise, and `show` says so.
     """
     from msgspec.structs import replace
 
-    from pipeline.config import with_budget
+    from pipeline.config import with_budget, with_gpus
     from pipeline.generators.registry import generator_typed
     from pipeline.plugins import check_symmetries, check_unchanged
 
@@ -145,6 +150,8 @@ def resume(
         check_installed("tensorboard", "--tensorboard", "tensorboard")
     opened = open_run(run_, runs)
     generator_typed(opened.config.generator, generator, opened.name)
+    together = with_gpus(opened.config, gpus).compute.gpus
+    follow_if_told(together, lambda: problem_of(opened, problem))
     with opened.lock():
         config = with_budget(
             opened.config,
@@ -162,7 +169,11 @@ def resume(
         check_symmetries(opened.path, plugin, config.n)
         opened.set_budget(config)
         tell_processor(opened.add_session(words()))
-        parts = go_on(opened, plugin, generator)
+        if together != config.compute.gpus:
+            opened.not_reproducible(
+                f"--gpus {together}, not {config.compute.gpus} as it began with"
+            )
+        parts = go_on(opened, plugin, generator, gpus)
         finish(opened, plugin, play(opened, plugin, parts, as_json, tensorboard), as_json)
 
 
@@ -239,6 +250,7 @@ def _overlay(data: dict[str, Any], options: dict[str, Any]) -> None:
         "temperature": ("sample", "temperature"),
         "top_p": ("sample", "top_p"),
         "device": ("compute", "device"),
+        "gpus": ("compute", "gpus"),
         "feedback": ("feedback", "kind"),
         "workers": ("compute", "workers"),
         "executor": ("compute", "executor"),

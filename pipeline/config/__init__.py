@@ -10,6 +10,7 @@ from pipeline.config.files import (
     resolved,
     to_toml,
     with_budget,
+    with_gpus,
     with_setting,
 )
 from pipeline.config.identity import identity_of
@@ -59,5 +60,6 @@ __all__ = [
     "short",
     "to_toml",
     "with_budget",
+    "with_gpus",
     "with_setting",
 ]

@@ -145,7 +145,8 @@ def resolved(config: Config) -> Config:
 
     Sums in the model's training are split by thread, so the number of threads belongs to a run.
     Half the cores, since a small model gains little from more, and threads that wait for one
-    another lose more than they gain as soon as anything else runs (seen: 50 times slower).
+    another lose more than they gain as soon as anything else runs (seen: 50 times slower). Several
+    processes of one model share them.
     """
     if config.compute.threads:
         return config
@@ -153,13 +154,25 @@ def resolved(config: Config) -> Config:
         cores,  # loads processes, which looking at runs has no need of
     )
 
-    return replace(config, compute=replace(config.compute, threads=min(max(cores() // 2, 1), 4)))
+    threads = min(max(cores() // (2 * config.compute.gpus), 1), 4)
+    return replace(config, compute=replace(config.compute, threads=threads))
 
 
 def with_budget(config: Config, **changes: float | int | None) -> Config:
     """Return the configuration with a new budget; None leaves a value as it is."""
     known = {key: value for key, value in changes.items() if value is not None}
     return replace(config, budget=replace(config.budget, **known))  # type: ignore[arg-type]
+
+
+def with_gpus(config: Config, gpus: int | None) -> Config:
+    """Return the configuration with another number of processes for the model; None leaves it.
+
+    Raises:
+        UsageError: a number out of range.
+    """
+    if gpus is None:
+        return config
+    return replace(config, compute=replace(config.compute, gpus=gpus))
 
 
 def differences(a: Config, b: Config) -> list[str]:

@@ -291,6 +291,9 @@ class ComputeConfig(Section, frozen=True):
     own on this machine."""
     threads: Annotated[int, key("threads", ge=0, le=1024)] = 0
     """The model uses this many threads on a CPU; 0 means half the cores, from 1 to 4."""
+    gpus: Annotated[int, expert("processes", ge=1, le=1024)] = 1
+    """This many processes train and sample together, each on a GPU of its own, or on the CPU with
+    as many threads. Another number rounds differently, so this changes results."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """The model computes in this precision; auto means bf16 where that is faster, decided when the
     run starts."""

@@ -8,8 +8,6 @@ import numpy as np
 
 from pipeline.callbacks import Callbacks
 from pipeline.config import Config
-from pipeline.core.bitset import popcounts
-from pipeline.core.population import Population
 from pipeline.errors import UsageError
 from pipeline.generators.model import ModelGenerator
 from pipeline.generators.token_mask import TokenMask
@@ -74,25 +72,25 @@ class GPTGenerator(ModelGenerator):
             seed=self.seed("train"),
             optimizer_state=self.optimizer,
             precision=self.config.compute.precision,
+            group=self.group,
             progress=self.stepped,
             note=self.callbacks.on_note,
         )
 
-    def sample(self, pools: Mapping[int, Population], batch: int) -> tuple[np.ndarray, np.ndarray]:
+    def sample(self, longest: int, batch: int, rows: range) -> tuple[np.ndarray, np.ndarray]:
         config, n = self.config.sample, self.config.n
         prefix = self.encoder.prefix(n)
-        longest = max(int(popcounts(p.cells).max(initial=0)) for p in pools.values())
         length = self.encoder.max_length
         if self.encoder.name != "dense":
             length = min(length, 2 * longest + 6 + len(prefix))
 
-        def guide(rows: int) -> TokenMask:
-            return TokenMask(self.problem, self.encoder, n, rows, config.maximal)
+        def guide(many: int) -> TokenMask:
+            return TokenMask(self.problem, self.encoder, n, many, config.maximal)
 
         tokens = sample(
             self.model,
             prefix,
-            config.count,
+            len(rows),
             length=length,
             eos=EOS,
             pad=PAD,
@@ -102,6 +100,7 @@ class GPTGenerator(ModelGenerator):
             precision=self.config.compute.precision,
             batch=batch,
             guide_factory=guide if config.masked else None,
+            first=rows.start,
             progress=self.sampled,
         )
         return self.encoder.decode(tokens, n)

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from pipeline.callbacks import Callbacks
-from pipeline.config import Config, resolved
+from pipeline.config import Config, as_dict, resolved
 from pipeline.core import streams
+from pipeline.core.bitset import popcounts
 from pipeline.core.ground_set import GroundSet
 from pipeline.core.population import Population
 from pipeline.core.symmetry import find_whole_class
@@ -20,14 +21,19 @@ from pipeline.core.untrusted import read_json
 from pipeline.errors import PipelineError, RunError, UsageError
 from pipeline.generators.base import Generator
 from pipeline.model import checkpoint
-from pipeline.model.device import prepare
+from pipeline.model.companions import Companions
+from pipeline.model.device import prepare, take_own
 from pipeline.model.device_memory import in_halves
 from pipeline.model.feedback import FeedbackResult
+from pipeline.model.parallel import ALONE, Group, Joined, arrays_of, tensors_of
 from pipeline.model.train import TrainResult
+from pipeline.plugins import problem_names
 from pipeline.problem import Problem
 from pipeline.state import State
 
 _MODEL, _OPTIMIZER, _STATE = "model.safetensors", "optimizer.safetensors", "generator.json"
+#: What begins the names of arrays that are sent to other processes.
+_WEIGHTS, _OPTIMIZERS, _CELLS = "model/", "optimizer/", "cells/"
 #: Share of samples that were seen before above which the temperature rises, and below which it
 #: falls again; by a tenth a round, to twice the one asked for at most.
 _MANY, _FEW, _STEP, _HIGHEST = 0.5, 0.25, 1.1, 2.0
@@ -36,11 +42,18 @@ _MANY, _FEW, _STEP, _HIGHEST = 0.5, 0.25, 1.1, 2.0
 class ModelGenerator(Generator):
     """Trains a model on the best constructions of all sizes, then samples from it.
 
+    With ``compute.gpus`` several processes do both together. One leads: it is asked and told, and
+    has the others do the same work on other rows (`gather`, `follow`). Feedback, a few steps, is
+    the leader's alone: all others are sent its weights before they train or sample.
+
     Attributes:
         usual_temperature: where the configuration asks for none.
+        group: the processes that train and sample together.
     """
 
     usual_temperature = 1.0
+    group: Group = ALONE
+    _companions: Companions | None = None
 
     def setup(self, problem: Problem, config: Config, callbacks: Callbacks) -> None:
         """Prepare the device and find the symmetry class in every size.
@@ -52,6 +65,9 @@ class ModelGenerator(Generator):
         self.grounds: dict[int, GroundSet] = {n: problem.ground(n) for n in config.sizes}
         self._check_symmetry()
         self.device = prepare(config.compute.device, resolved(config).compute.threads)
+        if config.compute.gpus > 1:
+            take_own(self.device, config.compute.device, config.compute.gpus)
+            self._check_shares()
         self.model: Any = None
         self.optimizer: Mapping[str, Any] | None = None
         self.temperature = self._base_temperature
@@ -66,19 +82,45 @@ class ModelGenerator(Generator):
             except UsageError as error:
                 raise UsageError(f"at n={n}: {error}; leave that size out with --sizes") from error
 
+    def _check_shares(self) -> None:
+        gpus = self.config.compute.gpus
+        for key, rows in (
+            ("train.batch", self.config.train.batch),
+            ("sample.count", self.config.sample.count),
+        ):
+            if rows < gpus:
+                raise UsageError(f"{key} is {rows}, too few for --gpus {gpus}: give {gpus} or more")
+
+    def gather(self, mask: np.ndarray | None) -> Companions:
+        """Call the other processes, which load while this one goes on; it leads from now on.
+
+        Args:
+            mask: as for ``make_generator``.
+
+        Raises:
+            UsageError: a problem that no other process can load.
+        """
+        spec = self.problem.plugin or self.problem.name
+        if not self.problem.plugin and spec not in problem_names():
+            raise UsageError(f"--gpus needs a problem from a file, which {spec} is not")
+        told = {"config": as_dict(self.config), "mask": None if mask is None else mask.tolist()}
+        named = (spec, self.problem.convention)
+        self._companions = Companions(self.config.compute.gpus, named, told)
+        return self._companions
+
     def ask(self, state: State) -> Population:
         """Train on the pools, then sample."""
+        if self._companions is not None:
+            self.group = self._companions.joined(self.device)
         self._round = state.round + 1
         self.stats = {}
         if state.sampling is not None:
             self.temperature = self._adapted(state.sampling.repeats)
         self._train(state)
         self.callbacks.on_stage("sample", self.config.sample.count)
-        cells, well_formed = in_halves(
-            lambda batch: self.sample(state.pools, batch),
-            self.config.sample.batch,
-            self.callbacks.on_note,
-        )
+        longest = max(int(popcounts(pool.cells).max(initial=0)) for pool in state.pools.values())
+        with self.group.order(self._what("sample", longest=longest), self._learned()):
+            cells, well_formed = self._sampled(longest)
         self.malformed = int((~well_formed).sum())
         self.stats["temperature"] = self.temperature
         m = self.grounds[state.n].m
@@ -99,7 +141,10 @@ class ModelGenerator(Generator):
         if self.model is None or self.config.train.from_scratch:
             self.model, self.optimizer = self.new(), None
         self.callbacks.on_stage("train", self.config.train.steps)
-        result = self.train({n: pool.cells for n, pool in shown.items()})
+        given = {n: pool.cells for n, pool in shown.items()}
+        cells = {f"{_CELLS}{n}": packed for n, packed in given.items()}
+        with self.group.order(self._what("train"), {**self._learned(), **cells}):
+            result = self.train(given)
         self.optimizer = result.optimizer_state
         self.callbacks.on_metrics(
             tokens_per_second=round(result.tokens_per_second),
@@ -115,6 +160,50 @@ class ModelGenerator(Generator):
                 "shown": {str(n): len(pool) for n, pool in shown.items()},
             }
         }
+
+    def _sampled(self, longest: int) -> tuple[np.ndarray, np.ndarray]:
+        """Sample this process's share, and return that of all; see `sample`."""
+        rows = range(*self.group.share(self.config.sample.count))
+        cells, well_formed = in_halves(
+            lambda batch: self.sample(longest, batch, rows),
+            self.config.sample.batch,
+            self.callbacks.on_note,
+            self.group,
+        )
+        whole = self.config.sample.count
+        return self.group.gathered(cells, whole), self.group.gathered(well_formed, whole)
+
+    def _what(self, what: str, **more: int) -> dict[str, Any]:
+        return {"what": what, "round": self._round, "temperature": self.temperature, **more}
+
+    def _learned(self) -> dict[str, np.ndarray]:
+        """Return the model and the state of its optimiser, for other processes if there are any."""
+        if self.group.size == 1:
+            return {}
+        optimizer = arrays_of(self.optimizer or {}, _OPTIMIZERS)
+        return {**arrays_of(self.model.state_dict(), _WEIGHTS), **optimizer}
+
+    def follow(self, group: Joined) -> None:
+        """Do what the process that leads has all do, until it has no more.
+
+        Raises:
+            Lost: it has ended.
+        """
+        self.group = group
+        while True:
+            what, arrays = group.receive()
+            if what["what"] == "over":
+                return
+            self._round, self.temperature = what["round"], what["temperature"]
+            self.model = self.new() if self.model is None else self.model
+            self.model.load_state_dict(tensors_of(arrays, _WEIGHTS))
+            self.optimizer = tensors_of(arrays, _OPTIMIZERS) or None
+            if what["what"] == "sample":
+                self._sampled(what["longest"])
+            else:
+                cells = {k: array for k, array in arrays.items() if k.startswith(_CELLS)}
+                self.train({int(k.removeprefix(_CELLS)): array for k, array in cells.items()})
+            group.done()
 
     def tell(self, candidates: Population, improved: Population) -> None:
         """Tune the model by the scores that its samples came to."""
@@ -176,8 +265,8 @@ class ModelGenerator(Generator):
         self.callbacks.on_progress(step, loss=loss)
 
     def sampled(self, done: int, total: int) -> None:
-        """Tell the progress of sampling."""
-        self.callbacks.on_progress(done)
+        """Tell the progress of sampling, that of other processes being like this one's."""
+        self.callbacks.on_progress(min(done * self.group.size, self.config.sample.count))
 
     # --------------------------------------------------------- what a kind of model must have
 
@@ -199,15 +288,16 @@ class ModelGenerator(Generator):
         """Train the model in place on packed cells by size, all readable."""
 
     @abstractmethod
-    def sample(self, pools: Mapping[int, Population], batch: int) -> tuple[np.ndarray, np.ndarray]:
-        """Sample ``sample.count`` constructions of size n, ``batch`` at a time.
+    def sample(self, longest: int, batch: int, rows: range) -> tuple[np.ndarray, np.ndarray]:
+        """Sample constructions of size n, ``batch`` at a time.
 
         Args:
-            pools: the best constructions of each size.
+            longest: the most elements of any construction in the pools.
+            rows: which of the round's samples, counted from 0.
 
         Returns:
-            (packed cells ``(count, bytes)``, violations allowed; which are well-formed
-            ``(count,)``).
+            (packed cells ``(len(rows), bytes)``, violations allowed; which are well-formed
+            ``(len(rows),)``).
         """
 
     @abstractmethod

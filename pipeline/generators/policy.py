@@ -7,7 +7,6 @@ import numpy as np
 
 from pipeline.callbacks import Callbacks
 from pipeline.config import Config
-from pipeline.core.population import Population
 from pipeline.errors import UsageError
 from pipeline.generators.orbit_filler import OrbitFiller
 from pipeline.model import checkpoint, policy
@@ -53,20 +52,22 @@ class PolicyGenerator(OrbitFiller):
             self.config.train,
             seed=self.seed("train"),
             optimizer_state=self.optimizer,
+            group=self.group,
             progress=self.stepped,
             note=self.callbacks.on_note,
         )
 
-    def sample(self, pools: Mapping[int, Population], batch: int) -> tuple[np.ndarray, np.ndarray]:
+    def sample(self, longest: int, batch: int, rows: range) -> tuple[np.ndarray, np.ndarray]:
         config, board = self.config.sample, self.boards[self.config.n]
         members = policy.fill(
             self.model,
             board,
-            config.count,
+            len(rows),
             temperature=self.temperature,
             top_p=config.top_p,
             seed=self.seed("sample"),
             batch=batch,
+            first=rows.start,
             progress=self.sampled,
         )
         return board.cells(members), np.ones(len(members), np.bool_)

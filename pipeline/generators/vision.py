@@ -8,7 +8,6 @@ import numpy as np
 
 from pipeline.callbacks import Callbacks
 from pipeline.config import Config
-from pipeline.core.population import Population
 from pipeline.generators.orbit_filler import OrbitFiller
 from pipeline.model import checkpoint, masked_decoding
 from pipeline.model.attention_bias import among
@@ -48,23 +47,25 @@ class VisionGenerator(OrbitFiller):
             seed=self.seed("train"),
             precision=self.config.compute.precision,
             optimizer_state=self.optimizer,
+            group=self.group,
             progress=self.stepped,
             note=self.callbacks.on_note,
         )
 
-    def sample(self, pools: Mapping[int, Population], batch: int) -> tuple[np.ndarray, np.ndarray]:
+    def sample(self, longest: int, batch: int, rows: range) -> tuple[np.ndarray, np.ndarray]:
         config, n = self.config.sample, self.config.n
         members = masked_decoding.fill(
             self.model,
             self.boards[n],
             self.seen,
             list(self.boards).index(n),
-            config.count,
+            len(rows),
             counts=config.masked,
             temperature=self.temperature,
             top_p=config.top_p,
             seed=self.seed("sample"),
             batch=batch,
+            first=rows.start,
             precision=self.config.compute.precision,
             progress=self.sampled,
         )

@@ -9,6 +9,7 @@ from functools import cache
 import torch
 from torch import Tensor, nn
 
+from pipeline import ranks
 from pipeline.config import DEVICES
 from pipeline.errors import UsageError, nearest
 
@@ -134,3 +135,27 @@ def prepare(name: str, threads: int) -> torch.device:
     device = pick_device(name)
     seed_generator(0, threads=threads)
     return device
+
+
+def take_own(device: torch.device, name: str, gpus: int) -> None:
+    """Take this process's own GPU, of several processes with one each; on a CPU take nothing.
+
+    Args:
+        device: what `pick_device` made of the name.
+        gpus: how many processes there are.
+
+    Raises:
+        UsageError: there are not as many.
+    """
+    if device.type == "cpu" and name == "cpu":
+        return
+    place = ranks.place()
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", gpus)) if place else gpus
+    there = torch.cuda.device_count() if device.type == "cuda" else 0
+    if there < here:
+        devices = f"{there} CUDA device{'' if there == 1 else 's'}" if there else "no CUDA device"
+        raise UsageError(
+            f"--gpus {gpus}: this machine has {devices} (torch sees no more); give a smaller "
+            "number, or --device cpu to share its cores"
+        )
+    torch.cuda.set_device(place.local if place else 0)

@@ -71,7 +71,8 @@ def feedback(
     """Tune a model in place by what became of packed constructions ``(B, bytes)`` of size n.
 
     Each step writes its constructions anew, under fresh random symmetries. The same input gives
-    the same bits on one device and thread count.
+    the same bits on one device and thread count. Of several processes that train together the one
+    that leads does this alone: the others are sent its weights before the next training.
 
     Args:
         cells: what the model wrote in one round, no two alike.

@@ -13,6 +13,7 @@ from torch import Tensor
 from pipeline.config import TrainConfig
 from pipeline.core.bitset import pack
 from pipeline.model.device import pick_dtype
+from pipeline.model.parallel import ALONE, Group
 from pipeline.model.partial_sets import Board, Filling, Look, fill_boards, reveal, train_on_parts
 from pipeline.model.train import TrainResult
 from pipeline.model.vision import IN, STOP, UNKNOWN, View, Vision
@@ -34,6 +35,15 @@ class Shown(NamedTuple):
     def lengths(self) -> np.ndarray:
         """The positions of each board that are no padding, int64 ``(B,)``."""
         return (self.choices >= 0).sum(axis=1)
+
+    @property
+    def total(self) -> int:
+        """How many boards there are."""
+        return len(self.sizes)
+
+    def between(self, first: int, last: int) -> "Shown":
+        """Return the boards of these rows, the last one left out."""
+        return self.take(np.arange(first, last))
 
     def take(self, rows: np.ndarray) -> "Shown":
         """Return these boards, without columns that are padding in all of them."""
@@ -123,6 +133,7 @@ def train(
     seed: int,
     precision: str = "auto",
     optimizer_state: Mapping[str, Tensor] | None = None,
+    group: Group = ALONE,
     progress: Callable[[int, int, float], None] | None = None,
     note: Callable[[str], None] = print,
 ) -> TrainResult:
@@ -137,18 +148,18 @@ def train(
     """
     dtype = pick_dtype(precision, seen.waves.device, model.config.width)
 
-    def examples(chosen: Mapping[int, np.ndarray], rng: np.random.Generator) -> list[Shown]:
+    def examples(chosen: Mapping[int, np.ndarray], rng: np.random.Generator) -> Shown:
         made = [
             example(place, board, chosen[n], counts, rng)
             for place, (n, board) in enumerate(boards.items())
             if n in chosen
         ]
-        whole = _stack(made)
-        return [whole.take(rows_) for rows_ in alike(whole.lengths, _most(seen))]
+        return _stack(made)
 
-    def loss(batch: list[Shown]) -> tuple[Tensor, int, int]:
-        losses = torch.cat([next_loss(model, seen, part, dtype) for part in batch])
-        return losses.mean(), len(losses), sum(int(part.lengths.sum()) for part in batch)
+    def loss(batch: Shown) -> tuple[Tensor, int, int]:
+        parts = [batch.take(rows) for rows in alike(batch.lengths, _most(seen))]
+        losses = torch.cat([next_loss(model, seen, part, dtype) for part in parts])
+        return losses.mean(), len(losses), int(batch.lengths.sum())
 
     return train_on_parts(
         model,
@@ -159,6 +170,7 @@ def train(
         seed=seed,
         dtype=dtype,
         optimizer_state=optimizer_state,
+        group=group,
         progress=progress,
         note=note,
     )
@@ -178,6 +190,7 @@ def fill(
     seed: int,
     batch: int = 512,
     precision: str = "auto",
+    first: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> np.ndarray:
     """Fill ``count`` empty boards; return their choices bool ``(count, M)``.
@@ -189,7 +202,7 @@ def fill(
 
     Args:
         size: which of the sizes seen the board has.
-        temperature, top_p, precision, progress: as for ``sample.sample``.
+        temperature, top_p, precision, first, progress: as for ``sample.sample``.
         batch: boards at a time.
 
     Raises:
@@ -203,7 +216,7 @@ def fill(
         shown.open[:, 0] = filling is None
         return Look(shown.choices, shown.open, _logits(model, seen, shown, members, dtype))
 
-    how = {"temperature": temperature, "top_p": top_p, "seed": seed, "batch": batch}
+    how = {"temperature": temperature, "top_p": top_p, "seed": seed, "batch": batch, "first": first}
     return fill_boards(board, count, look, counts=counts, progress=progress, **how)
 
 

@@ -13,7 +13,9 @@ import torch
 from torch import Tensor
 
 from pipeline.config import TrainConfig
-from pipeline.model.sample import choose
+from pipeline.model.device_memory import Parted, part_of
+from pipeline.model.parallel import ALONE, Group
+from pipeline.model.sample import choose, skip
 from pipeline.model.train import HOLDOUT_MOST, TrainResult, descend, locate
 
 
@@ -82,12 +84,13 @@ def train_on_parts(
     model: Any,
     constructions: Mapping[int, np.ndarray],
     config: TrainConfig,
-    examples: Callable[[Mapping[int, np.ndarray], np.random.Generator], Any],
+    examples: Callable[[Mapping[int, np.ndarray], np.random.Generator], Parted],
     loss: Callable[[Any], tuple[Tensor, int, int]],
     *,
     seed: int,
     dtype: torch.dtype,
     optimizer_state: Mapping[str, Tensor] | None = None,
+    group: Group = ALONE,
     progress: Callable[[int, int, float], None] | None = None,
     note: Callable[[str], None] = print,
 ) -> TrainResult:
@@ -96,7 +99,7 @@ def train_on_parts(
     As ``train.train`` does, of which it takes the arguments.
 
     Args:
-        examples: reveals parts of some constructions.
+        examples: reveals parts of some constructions, a row for each.
         loss: returns the mean loss of these, of how many losses, and how many positions they show.
         dtype: of the products.
     """
@@ -107,7 +110,7 @@ def train_on_parts(
     held = min(int(config.holdout * len(rows)), HOLDOUT_MOST)
     shuffled = rng.permutation(len(rows))
 
-    def revealed(chosen: np.ndarray) -> Any:
+    def revealed(chosen: np.ndarray) -> Parted:
         known = np.unique(sizes[chosen]).tolist()
         return examples({n: constructions[n][rows[chosen[sizes[chosen] == n]]] for n in known}, rng)
 
@@ -120,10 +123,14 @@ def train_on_parts(
             queue = queue[config.batch :]
 
     held_out = revealed(shuffled[:held]) if held else None
+    first, last = group.share(held)
 
     @torch.no_grad()
-    def evaluate() -> float:
-        return loss(held_out)[0].item()
+    def evaluate() -> tuple[float, int]:
+        if first == last:
+            return 0.0, 0
+        found, losses, _ = loss(part_of(held_out, first, last))
+        return found.item(), losses
 
     return descend(
         model,
@@ -133,6 +140,7 @@ def train_on_parts(
         evaluate if held else None,
         dtype=dtype,
         optimizer_state=optimizer_state,
+        group=group,
         progress=progress,
         note=note,
     )
@@ -148,6 +156,7 @@ def fill_boards(
     top_p: float,
     seed: int,
     batch: int,
+    first: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> np.ndarray:
     """Fill ``count`` empty boards; return their choices bool ``(count, M)``.
@@ -159,14 +168,14 @@ def fill_boards(
     Args:
         look: asks the model about sets of choices ``(B, M)``, with the problem's counts of them.
         counts: keep these counts, so that what is open violates nothing.
-        temperature, top_p, progress: as for ``sample.sample``.
+        temperature, top_p, first, progress: as for ``sample.sample``.
         batch: boards at a time.
 
     Raises:
         PipelineError: the model's logits are not finite.
     """
     members = np.zeros((count, len(board)), np.bool_)
-    generator = np.random.default_rng(seed)
+    generator = skip(np.random.default_rng(seed), first * (len(board) + 1))
     for start in range(0, count, batch):
         part = members[start : start + batch]
         # One table row per board, drawn in order: what ended before alters no other's numbers.

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from pipeline.config import TrainConfig
 from pipeline.errors import UsageError
+from pipeline.model.parallel import ALONE, Group
 from pipeline.model.partial_sets import Board, Filling, Look, fill_boards, reveal, train_on_parts
 from pipeline.model.train import TrainResult
 
@@ -105,6 +106,17 @@ class Example(NamedTuple):
     due: Tensor  # bool (R,)
     sets: int
 
+    @property
+    def total(self) -> int:
+        """How many sets there are."""
+        return self.sets
+
+    def between(self, first: int, last: int) -> "Example":
+        """Return the sets of these numbers, the last one left out."""
+        begin, end = torch.searchsorted(self.rows, torch.tensor([first, last])).tolist()
+        rows = self.rows[begin:end] - first
+        return Example(self.features[begin:end], rows, self.due[begin:end], last - first)
+
 
 def example(board: FeatureBoard[Any], cells: np.ndarray, rng: np.random.Generator) -> Example:
     """Reveal a random part of each construction, packed ``(B, bytes)``."""
@@ -159,6 +171,7 @@ def train(
     *,
     seed: int,
     optimizer_state: Mapping[str, Tensor] | None = None,
+    group: Group = ALONE,
     progress: Callable[[int, int, float], None] | None = None,
     note: Callable[[str], None] = print,
 ) -> TrainResult:
@@ -183,6 +196,7 @@ def train(
         seed=seed,
         dtype=torch.float32,
         optimizer_state=optimizer_state,
+        group=group,
         progress=progress,
         note=note,
     )
@@ -198,6 +212,7 @@ def fill(
     top_p: float = 1.0,
     seed: int,
     batch: int = 512,
+    first: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> np.ndarray:
     """Fill ``count`` empty boards; return their choices bool ``(count, M)``.
@@ -221,5 +236,5 @@ def fill(
         listed[rows, place], open_[rows, place] = choices, True
         return Look(listed, open_, logits)
 
-    how = {"temperature": temperature, "top_p": top_p, "seed": seed, "batch": batch}
+    how = {"temperature": temperature, "top_p": top_p, "seed": seed, "batch": batch, "first": first}
     return fill_boards(board, count, look, counts=True, progress=progress, **how)

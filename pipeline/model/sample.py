@@ -60,6 +60,7 @@ def sample(
     batch: int = 512,
     precision: str = "auto",
     guide_factory: Callable[[int], TabledGuide] | None = None,
+    first: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> np.ndarray:
     """Draw ``count`` sequences of at most ``length`` tokens that begin with ``prefix (P,)``.
@@ -76,6 +77,7 @@ def sample(
         precision: as for ``device.pick_dtype``.
         guide_factory: makes the guide of a batch from its number of sequences. A sequence to
             which it leaves no token ends with EOS.
+        first: the number of the first sequence: those before it are drawn elsewhere.
         progress: called as (sequences ended, count) after every position. It may raise.
 
     Returns:
@@ -106,7 +108,7 @@ def sample(
         )
     out = np.full((count, length), pad, np.int64)
     out[:, : len(prefix)] = prefix
-    generator = np.random.default_rng(seed)
+    generator = skip(np.random.default_rng(seed), first * length)
 
     def pick(logits: Tensor, u: np.ndarray, legal: np.ndarray | Tensor | None) -> np.ndarray:
         return choose(logits, u, legal, eos, temperature, top_p)
@@ -124,6 +126,13 @@ def sample(
         part = out[start : start + rows]
         _sample_batch(machine, part, prefix, uniforms, (eos, pad), pick, guide, report)
     return out
+
+
+def skip(generator: np.random.Generator, numbers: int) -> np.random.Generator:
+    """Have a generator go past so many numbers of ``random``; return it."""
+    assert isinstance(generator.bit_generator, np.random.PCG64)  # a step for each number
+    generator.bit_generator.advance(numbers)
+    return generator
 
 
 def _sample_batch(

@@ -17,6 +17,7 @@ from pipeline.model.device import compiled, peak_flops, pick_dtype
 from pipeline.model.device_memory import Gradients
 from pipeline.model.gpt import GPT
 from pipeline.model.optimizer import Optimizer
+from pipeline.model.parallel import ALONE, Group
 from pipeline.model.tokens import PAD, Encoder
 
 HOLDOUT_MOST = 1000  # more would only slow the evaluations down
@@ -36,9 +37,10 @@ class TrainResult:
         curve: (step, mean training loss since the last entry, held-out loss or None).
         stopped_early: whether patience ran out.
         optimizer_state: named tensors that a next `train` continues from.
-        tokens_per_second: shown to the model in its steps, padding left out. Like the next it
-            goes by the clock, so it belongs into no file that a resumed run must repeat.
-        utilisation: the share of the machine's speed that went into the model's own products.
+        tokens_per_second: shown to the model in its steps, by all processes, padding left out. It
+            goes by the clock, as the next does, so it belongs into no file that a resumed run must
+            repeat.
+        utilisation: the share of the speed of the devices that went into the model's own products.
     """
 
     steps: int
@@ -61,6 +63,7 @@ def train(
     seed: int,
     precision: str = "auto",
     optimizer_state: Mapping[str, Tensor] | None = None,
+    group: Group = ALONE,
     progress: Callable[[int, int, float], None] | None = None,
     note: Callable[[str], None] = print,
 ) -> TrainResult:
@@ -73,6 +76,8 @@ def train(
     Args:
         precision: as for ``device.pick_dtype``; weights and moments are float32 in any case.
         optimizer_state: a former result's; its moments go on, the schedule starts anew.
+        group: the processes that train together. Each is given the same, takes its own rows of each
+            batch and ends with the same weights: those of one process up to rounding.
         progress: called as (step, steps, loss) after every step. It may raise, KeyboardInterrupt
             say; the model is then left half trained.
         note: is told where a batch was too large for the device's memory.
@@ -100,6 +105,7 @@ def train(
         ignored=len(encoder.prefix(encoder.sizes[0])) - 1,
         precision=precision,
         optimizer_state=optimizer_state,
+        group=group,
         progress=progress,
         note=note,
     )
@@ -115,6 +121,7 @@ def fit(
     decay_embeddings: bool = False,
     precision: str = "auto",
     optimizer_state: Mapping[str, Tensor] | None = None,
+    group: Group = ALONE,
     progress: Callable[[int, int, float], None] | None = None,
     note: Callable[[str], None] = print,
 ) -> TrainResult:
@@ -137,15 +144,19 @@ def fit(
         total, count = token_loss(run, torch.from_numpy(tokens).to(device), ignored, dtype)
         return total / count, int(count), int((tokens[:, :-1] != PAD).sum())
 
+    first, last = group.share(len(held_tokens))
     return descend(
         model,
         config,
         _batches(epoch, config.batch),
         loss,
-        (lambda: _evaluate(model, held_tokens, ignored, dtype)) if len(held_tokens) else None,
+        (lambda: _evaluate(model, held_tokens[first:last], ignored, dtype))
+        if len(held_tokens)
+        else None,
         dtype=dtype,
         decay_embeddings=decay_embeddings,
         optimizer_state=optimizer_state,
+        group=group,
         progress=progress,
         note=note,
     )
@@ -156,11 +167,12 @@ def descend(
     config: TrainConfig,
     batches: Iterator[Any],
     loss_of: Callable[[Any], tuple[Tensor, int, int]],
-    evaluate: Callable[[], float] | None,
+    evaluate: Callable[[], tuple[float, int]] | None,
     *,
     dtype: torch.dtype,
     decay_embeddings: bool = False,
     optimizer_state: Mapping[str, Tensor] | None = None,
+    group: Group = ALONE,
     progress: Callable[[int, int, float], None] | None = None,
     note: Callable[[str], None] = print,
 ) -> TrainResult:
@@ -171,10 +183,11 @@ def descend(
         batches: as many as there are steps, of ``config.batch`` constructions each.
         loss_of: returns a batch's mean loss, of how many losses, and how many positions it shows
             the model.
-        evaluate: returns the loss on what is held out; None where nothing is.
+        evaluate: returns the mean loss on this process's share of what is held out, and of how many
+            losses that is the mean; None where nothing is held out.
         dtype: of the products, for `TrainResult.utilisation`.
         decay_embeddings: let weight decay pull on the embeddings too.
-        optimizer_state, progress, note: as for `train`.
+        optimizer_state, group, progress, note: as for `train`.
 
     Raises:
         RunError: an optimiser state of another model.
@@ -191,7 +204,7 @@ def descend(
     best: tuple[float, int, dict[str, Tensor], dict[str, Tensor]] | None = None
     since, stopped, step = [], False, 0
     seen, seconds = 0, 0.0
-    gradients = Gradients(loss_of, model.parameters(), note)
+    gradients = Gradients(loss_of, model.parameters(), note, group)
     model.train()
     for step, batch in enumerate(batches, 1):
         start = time.perf_counter()
@@ -210,7 +223,7 @@ def descend(
         if progress is not None:
             progress(step, config.steps, since[-1])
         if step % config.evaluate_every == 0 or step == config.steps:
-            holdout = evaluate() if evaluate is not None else None
+            holdout = group.mean(*evaluate()) if evaluate is not None else None
             curve.append((step, float(np.mean(since)), holdout))
             since = []
             if holdout is not None:
@@ -235,7 +248,7 @@ def descend(
         stopped_early=stopped,
         optimizer_state=state or optimizer.state(),
         tokens_per_second=rate,
-        utilisation=flops * rate / peak_flops(next(model.parameters()).device, dtype),
+        utilisation=flops * rate / (group.size * peak_flops(_device(model), dtype)),
     )
 
 
@@ -308,18 +321,20 @@ def _stack(parts: list[np.ndarray]) -> np.ndarray:
 
 
 @torch.no_grad()
-def _evaluate(model: GPT, tokens: np.ndarray, ignored: int, dtype: torch.dtype) -> float:
-    """Return the mean loss per token of ``(B, T)``."""
+def _evaluate(
+    model: GPT, tokens: np.ndarray, ignored: int, dtype: torch.dtype
+) -> tuple[float, int]:
+    """Return the mean loss per token of ``(B, T)``, and of how many losses that is the mean."""
     # Rows of like length together: the padding beyond the longest of a batch is cut off.
     tokens = tokens[np.argsort((tokens != PAD).sum(axis=1), kind="stable")]
-    total = count = 0.0
+    total, count = 0.0, 0
     for start in range(0, len(tokens), _EVALUATION_ROWS):
         part = tokens[start : start + _EVALUATION_ROWS]
         part = torch.from_numpy(part[:, (part != PAD).any(axis=0)])
         loss, targets = token_loss(model, part.to(model.head.weight.device), ignored, dtype)
         total += loss.item()
-        count += targets.item()
-    return total / count
+        count += int(targets.item())
+    return total / max(count, 1), count
 
 
 def _rate(step: int, config: TrainConfig) -> float:
@@ -328,6 +343,10 @@ def _rate(step: int, config: TrainConfig) -> float:
         return step / config.warmup
     through = (step - config.warmup) / max(1, config.steps - config.warmup)
     return _FINAL_RATE + (1 - _FINAL_RATE) * (1 + math.cos(math.pi * min(1.0, through))) / 2
+
+
+def _device(model: nn.Module) -> torch.device:
+    return next(model.parameters()).device
 
 
 def _weights(model: nn.Module) -> dict[str, Tensor]:
