@@ -35,6 +35,8 @@ _PLAYED = 7
 # Seconds of the main process for a task on Ray beside what it does with the result: to hand it
 # over, to wait, and to take the result (see `--simulate`).
 _RAY = 0.001
+# Tasks under way for each core, as the executors have it.
+_ROOM = 6
 # Threads that verify, on paper.
 _THREADS = 16
 
@@ -160,7 +162,7 @@ def busy(
     batch: int,
     driver: float,
     send: float = 0.0,
-    room: int = 3,
+    room: int = _ROOM,
 ) -> float:
     """Return the share of the cores' time that tasks use, on paper.
 
@@ -203,7 +205,7 @@ def paper(results: Results) -> None:
                 f"{rate * np.mean(row['sent']) / 1e6:.2f} | "
                 f"{rate * np.mean(row['returned']) / 1e6:.1f} | "
                 f"{min(cores / mean * driver, 1):.0%} | "
-                f"{3 * cores * np.mean(row['returned']) / 1e6:.0f}"
+                f"{_ROOM * cores * np.mean(row['returned']) / 1e6:.0f}"
             )
         print(
             f"{case}: {mean:.2f} s a task; of the main process {1e3 * one:.1f} ms with one thread, "

@@ -20,6 +20,7 @@ from msgspec import structs
 from pipeline.assembly import Parts, build
 from pipeline.benchmarking.experiment import merged
 from pipeline.config import config_from
+from pipeline.core.bitset import popcounts
 from pipeline.core.population import Population
 from pipeline.executors import Serial
 from pipeline.generators.gpt import GPTGenerator
@@ -88,7 +89,9 @@ def played(n: int, number: int, steps: int, names: list[str]) -> dict[str, tuple
                 generator.config = structs.replace(config, sample=sampling)
                 generator.temperature = sampling.temperature
                 began = time.process_time()
-                cells, well_formed = generator.sample(state.pools, sampling.batch)
+                longest = max(int(popcounts(p.cells).max(initial=0)) for p in state.pools.values())
+                rows = range(sampling.count)
+                cells, well_formed = generator.sample(longest, sampling.batch, rows)
                 took += time.process_time() - began
                 generator.malformed = int((~well_formed).sum())
                 samples = Population.build(n, samples.m, cells[well_formed], 0)

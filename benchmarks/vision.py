@@ -25,6 +25,7 @@ from pipeline.assembly import build
 from pipeline.callbacks import Callbacks
 from pipeline.config import Config, config_from
 from pipeline.core import streams
+from pipeline.core.bitset import popcounts
 from pipeline.core.population import Population
 from pipeline.engine.tasks import Task, run_task
 from pipeline.executors import Serial
@@ -117,9 +118,14 @@ def steps_within(case: Any, model: Any, seed: int, shown: Any, seconds: float) -
     generator.train({n: pool.cells for n, pool in shown.items()})
     each = float(np.median(np.diff(moments.seconds[2:])))  # the first ones compile
     start = time.process_time()
-    generator.sample(shown, generator.config.sample.batch)
+    generator.sample(longest_of(shown), generator.config.sample.batch, range(_TRIED))
     asked = (time.process_time() - start) * SAMPLES / _TRIED
     return max(1, round((seconds - min(asked, seconds / 2)) / each))
+
+
+def longest_of(pools: Any) -> int:
+    """Return the most elements of any construction in some pools."""
+    return max(int(popcounts(pool.cells).max(initial=0)) for pool in pools.values())
 
 
 @torch.no_grad()
@@ -186,7 +192,8 @@ def main() -> None:
                 began = time.process_time()
                 generator.train({n: pool.cells for n, pool in shown.items()})
                 trained = time.process_time()
-                cells, formed = generator.sample(shown, generator.config.sample.batch)
+                few, rows = generator.config.sample.batch, range(config.sample.count)
+                cells, formed = generator.sample(longest_of(shown), few, rows)
                 sampled = time.process_time()
                 cells = cells[formed]
                 score, after = PROBLEM.score(cells, config.n), climbed(config, cells, 1)

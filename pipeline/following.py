@@ -74,7 +74,7 @@ def _follow(found: Place, problem: Callable[[], Problem]) -> None:
         told = companion.told()
         if told is None:
             return
-        config = config_from(told["config"], "what the first process says", complete=True)
+        config = config_from(told["config"], "what the first process says")
         if config.generator not in MODELS:
             raise PipelineError(f"the generator {config.generator} has no model to share")
         mask = told["mask"]

@@ -26,7 +26,7 @@ DOCS = ROOT / "docs"
 PAGES = {path.stem: path.read_text(encoding="utf-8") for path in sorted(DOCS.glob("*.md"))}
 GUIDE = ("first-run", "report", "own-problem", "generators", "python", "loop", "gpu-and-cluster")
 #: Pages without a command to run, or whose commands a test of their own runs.
-NO_COMMANDS = ("README", "architecture", "cli", "errors", "lab", "python", "tables")
+NO_COMMANDS = ("README", "architecture", "cli", "errors", "lab", "python", "scale", "tables")
 
 _spec = importlib.util.spec_from_file_location("reference", DOCS / "reference.py")
 assert _spec is not None

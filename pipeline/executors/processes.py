@@ -26,7 +26,7 @@ from pipeline.executors.base import ENDING, GRACE, Over, R, T, awaited, given_a_
 _RETRIES = 2
 # Tasks handed over at once: so many for each worker, and some to go on with while one is slow.
 # Results wait for those of earlier tasks, so this bounds what is held of them.
-_ROOM, _AHEAD = 3, 64
+_ROOM, _AHEAD = 6, 64
 # Seconds between two reports of a worker's CPU time.
 _REPORT = 0.1
 

@@ -22,7 +22,7 @@ from pipeline.plugins import sources_of
 
 _ANSWER = 10.0  # seconds that a cluster is given to answer
 _LOOK = 0.05  # seconds between two questions whether to stop
-_ROOM = 3  # tasks under way for each core of the cluster
+_ROOM = 6  # tasks under way for each core: the next go on while results wait for a slow one
 _CLEAN = 30.0  # seconds that tasks are given to end once broken into
 _RETRIES = 5  # of a task whose worker or node was lost
 _PORT = 6379
