@@ -117,16 +117,20 @@ class Companions:
         for child in self._children:
             if self._group is None or self._group.busy:
                 child.kill()
-            assert child.stdin is not None
-            child.stdin.close()
-        for child in self._children:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                child.wait(_ENDING)
-                continue
-            child.kill()
-            child.wait()
         if self._group is not None:
-            self._group.close()
+            # In a thread, since NCCL may wait for a process that is gone.
+            leaving = threading.Thread(target=self._group.close, daemon=True)
+            leaving.start()
+            leaving.join(_ENDING)
+        for child in self._children:
+            assert child.stdin is not None
+            with contextlib.suppress(OSError):
+                child.stdin.close()
+            try:
+                child.wait(_ENDING)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
 
     def _dead(self) -> list[int]:
         """Return which of the companions that were started here have ended, by rank."""
