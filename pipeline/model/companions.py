@@ -143,18 +143,19 @@ class Companions:
             with contextlib.suppress(RuntimeError):
                 if self._store.check([_FAILED]):
                     return self._store.get(_FAILED).decode(errors="replace")
-            if self._dead():
+            if any(self._children[rank - 1].returncode for rank in self._dead()):
                 break
             time.sleep(_LOOK)
-        how = "has ended"
-        for rank in self._dead()[:1]:
+        how = "one has ended"
+        for rank in self._dead():
             code = self._children[rank - 1].returncode
-            name = signal.Signals(-code).name if code < 0 else ""
-            how = f"{rank} was killed ({name})" if name else f"{rank} ended with code {code}"
+            if code < 0:
+                how = f"number {rank} was killed ({signal.Signals(-code).name})"
+            elif code:  # with 0 it has followed another
+                how = f"number {rank} ended with code {code}"
         return (
-            f"of the {self._size} processes that train and sample together, "
-            f"{'one ' if how == 'has ended' else 'number '}{how}; finished rounds are kept: "
-            "pipeline resume goes on"
+            f"of the {self._size} processes that train and sample together {how}; finished rounds "
+            "are kept: pipeline resume goes on"
         )
 
     def _watch(self) -> None:
