@@ -55,8 +55,12 @@ class Parts:
         try:
             return loop.run(*handed)
         finally:
-            if self.companions is not None:
-                self.companions.close()
+            self.close()
+
+    def close(self) -> None:
+        """Let the other processes of the model end, where there are any."""
+        if self.companions is not None:
+            self.companions.close()
 
 
 def build(

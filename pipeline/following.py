@@ -86,6 +86,7 @@ def _follow(found: Place, problem: Callable[[], Problem]) -> None:
         for name in ENDING:  # the one that leads decides what a signal means
             signal.signal(getattr(signal, name), signal.SIG_IGN)
         generator.follow(group)
+        group.close()
     except Lost:
         return
     except PipelineError as error:

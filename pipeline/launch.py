@@ -92,7 +92,12 @@ def begin(
     parts = build(problem, config, arrays=inputs.arrays(kept), **handed)
     own = {**kept_files(problem.plugin), **_kept_generator(config.generator)}
     own |= kept_symmetries(problem, config.n)
-    return Run.create(runs, config, problem.name, command, {**(files or {}), **kept, **own}), parts
+    given = {**(files or {}), **kept, **own}
+    try:
+        return Run.create(runs, config, problem.name, command, given), parts
+    except BaseException:
+        parts.close()
+        raise
 
 
 def _check_files(config: Config, problem: Problem, arrays: Mapping[str, np.ndarray]) -> None:

@@ -17,11 +17,12 @@ from conftest import TINY, contents, only_run
 
 from pipeline import loop, ranks
 from pipeline.assembly import build
-from pipeline.config import Config, config_from, differences, resolved
+from pipeline.config import Config, as_dict, config_from, differences, resolved
 from pipeline.configuring import configured
 from pipeline.errors import PipelineError, UsageError
 from pipeline.executors import Serial
 from pipeline.model import masked_decoding, policy
+from pipeline.model.companions import Companions
 from pipeline.model.device_memory import Gradients, in_halves, part_of, rows_of
 from pipeline.model.parallel import ALONE, Group
 from pipeline.model.sample import skip
@@ -228,8 +229,7 @@ def asked(generator, gpus, device="cpu", **compute) -> Iterator:
         state = loop.seed(parts.engine, loop.Memory())
         yield parts.generator, parts.generator.ask(state)
     finally:
-        if parts.companions is not None:
-            parts.companions.close()
+        parts.close()
 
 
 def check_the_same(ours, theirs, tolerance):
@@ -339,6 +339,17 @@ def test_a_run_that_was_killed_goes_on_to_the_same_bytes_and_leaves_no_process(t
     assert cli("resume", cut, "--rounds", "+1", "--gpus", "1").code == 0
     session = Run(cut).info["sessions"][-1]
     assert (session["reproducible"], "--gpus 1, not 2" in session["reason"]) == (False, True)
+
+
+@pytest.mark.end_to_end
+def test_a_process_that_cannot_begin_says_why_in_one_line(tmp_path):
+    told = {"config": as_dict(resolved(Config("isosceles", 6))), "mask": None}
+    others = Companions(2, (f"{tmp_path}/gone.py:Gone", ""), told)
+    try:
+        with pytest.raises(PipelineError, match=r"gone\.py"):
+            others.joined(torch.device("cpu"))
+    finally:
+        others.close()
 
 
 @pytest.mark.end_to_end

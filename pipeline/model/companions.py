@@ -117,16 +117,20 @@ class Companions:
         for child in self._children:
             if self._group is None or self._group.busy:
                 child.kill()
-            assert child.stdin is not None
-            child.stdin.close()
-        for child in self._children:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                child.wait(_ENDING)
-                continue
-            child.kill()
-            child.wait()
         if self._group is not None:
-            self._group.close()
+            # In a thread, since NCCL may wait for a process that is gone.
+            leaving = threading.Thread(target=self._group.close, daemon=True)
+            leaving.start()
+            leaving.join(_ENDING)
+        for child in self._children:
+            assert child.stdin is not None
+            with contextlib.suppress(OSError):
+                child.stdin.close()
+            try:
+                child.wait(_ENDING)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
 
     def _dead(self) -> list[int]:
         """Return which of the companions that were started here have ended, by rank."""
@@ -139,18 +143,19 @@ class Companions:
             with contextlib.suppress(RuntimeError):
                 if self._store.check([_FAILED]):
                     return self._store.get(_FAILED).decode(errors="replace")
-            if self._dead():
+            if any(self._children[rank - 1].returncode for rank in self._dead()):
                 break
             time.sleep(_LOOK)
-        how = "has ended"
-        for rank in self._dead()[:1]:
+        how = "one has ended"
+        for rank in self._dead():
             code = self._children[rank - 1].returncode
-            name = signal.Signals(-code).name if code < 0 else ""
-            how = f"{rank} was killed ({name})" if name else f"{rank} ended with code {code}"
+            if code < 0:
+                how = f"number {rank} was killed ({signal.Signals(-code).name})"
+            elif code:  # with 0 it has followed another
+                how = f"number {rank} ended with code {code}"
         return (
-            f"of the {self._size} processes that train and sample together, "
-            f"{'one ' if how == 'has ended' else 'number '}{how}; finished rounds are kept: "
-            "pipeline resume goes on"
+            f"of the {self._size} processes that train and sample together {how}; finished rounds "
+            "are kept: pipeline resume goes on"
         )
 
     def _watch(self) -> None:
