@@ -90,8 +90,8 @@ def played(n: int, number: int, steps: int, names: list[str]) -> dict[str, tuple
                 generator.temperature = sampling.temperature
                 began = time.process_time()
                 longest = max(int(popcounts(p.cells).max(initial=0)) for p in state.pools.values())
-                rows = range(sampling.count)
-                cells, well_formed = generator.sample(longest, sampling.batch, rows)
+                every = range(sampling.count)
+                cells, well_formed = generator.sample(longest, sampling.batch, every)
                 took += time.process_time() - began
                 generator.malformed = int((~well_formed).sum())
                 samples = Population.build(n, samples.m, cells[well_formed], 0)
