@@ -180,6 +180,7 @@ def test_verify_shows_a_violation_and_refuses_what_is_no_element():
         pipeline.verify("isosceles", [(4, 0)], 4)
 
 
+@pytest.mark.end_to_end
 def test_compare_runs_each_arm_with_each_seed(tmp_path):
     settings = {**SMALL, "seeding": {"batches": 1, "moves": 2000}, "compute": {"threads": 1}}
     arms = {"halves": Halves, "none": "none"}
@@ -192,6 +193,7 @@ def test_compare_runs_each_arm_with_each_seed(tmp_path):
     assert "sign test" in str(found)
 
 
+@pytest.mark.end_to_end
 def test_a_campaign_is_a_table_and_the_same_call_makes_no_run_again(tmp_path):
     settings = {**SMALL, "seeding": {"batches": 1, "moves": 2000}}
     given = {"seeds": 2, "time": 1.0, "config": settings, "runs": tmp_path}

@@ -186,6 +186,7 @@ def test_what_fills_up_outside_does_not_count_as_orbits():
     assert core_worth(bits, ground, whole, np.ones(16, np.int64)) == 5
 
 
+@pytest.mark.end_to_end
 def test_search_takes_a_box_by_name_and_passes_the_centred_class(cli, tmp_path):
     # Both mirrors of the 13 x 14 board hold 24 points, the best known; of the 14 x 14 board fewer.
     result = pipeline.search(

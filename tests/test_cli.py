@@ -662,6 +662,7 @@ def read_until(process: subprocess.Popen[str], text: str) -> str:
 LONG = ["run", "isosceles", "--n", 6, *TINY, "--rounds", 1000]
 
 
+@pytest.mark.end_to_end
 @pytest.mark.skipif(os.name != "posix", reason="sends signals as POSIX does")
 @pytest.mark.parametrize(
     ("workers", "moment"), [(1, "round 1 of 1000: sampling"), (2, "round 0 of 1000: local search")]
@@ -685,6 +686,7 @@ def test_ctrl_c_keeps_what_is_done_and_says_how_to_go_on(played, tmp_path, cli, 
         assert {name: ours[name] for name in names} == {name: theirs[name] for name in names}
 
 
+@pytest.mark.end_to_end
 @pytest.mark.skipif(os.name != "posix", reason="sends signals as POSIX does")
 def test_a_second_ctrl_c_stops_at_once(tmp_path):
     # One annealing of 10**12 proposals takes days: only a stop in its midst ends this.
@@ -747,6 +749,7 @@ def in_a_terminal(*arguments: Any, **environment: str) -> str:
     return data.decode()
 
 
+@pytest.mark.end_to_end
 @pytest.mark.skipif(os.name != "posix", reason="needs a pseudo-terminal")
 def test_colours_and_bars_only_in_a_terminal_and_no_colour_when_asked(played, tmp_path, cli):
     colour = re.compile(r"\x1b\[[0-9;]*3[0-9]m")

@@ -40,6 +40,7 @@ def task_of(spec, label="", **lengths):
     return (find(spec, **lengths).tasks or {})[label]
 
 
+@pytest.mark.end_to_end
 def test_a_tiny_model_learns_a_rule_it_is_never_told():
     seen = {}
     task = task_of("s[2]=s[5]", lengths=(6, 8))
@@ -228,6 +229,7 @@ def root(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.end_to_end
 def test_a_run_leaves_its_folder_and_one_page(cli, root):
     done = cli("lab", "run", "one-2", *FEW, "--checkpoints", "6,9")
     assert done.code == 0, done.err
@@ -247,6 +249,7 @@ def test_a_run_leaves_its_folder_and_one_page(cli, root):
     assert shown["rows"][0]["success"] == run.found["success"]
 
 
+@pytest.mark.end_to_end
 def test_attention_is_drawn_for_a_string_and_on_the_board(cli, root):
     assert cli("lab", "run", "no-distance-4-5", *FEW).code == 0
     string = "0111100001111000111000000100100000000000000000000000000100010010"
@@ -282,6 +285,7 @@ def test_pictures_without_matplotlib_name_the_package(cli, root, monkeypatch):
     assert "pip install 'extremal-pipeline[plot]'" in done.error
 
 
+@pytest.mark.end_to_end
 def test_a_sweep_is_a_table_and_is_not_done_twice(cli, root):
     words = ["lab", "sweep", "s[1]=s[3]", "--lengths", "4:5", "--weight-decay", "0,0.1"]
     words += ["--seeds", "2", "--steps", "4", "--parameters", "1k"]
@@ -387,6 +391,7 @@ def test_a_table_of_all_has_a_figure_of_attention_early_and_late(cli, root, monk
     assert shown.late.map[21].sum() == pytest.approx(1)
 
 
+@pytest.mark.end_to_end
 def test_several_trainings_at_once_give_what_one_after_the_other_gives(cli, root, tmp_path):
     words = ["lab", "sweep", "s[1]=s[3]", "--lengths", "4:5", "--seeds", "2", "--steps", "4"]
     rates = []

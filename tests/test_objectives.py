@@ -123,6 +123,7 @@ def test_an_orbit_is_worth_the_weight_of_its_elements():
         assert worth == weights[held].sum()
 
 
+@pytest.mark.end_to_end
 def test_the_command_line_names_what_a_weight_counts(cli, tmp_path):
     solved = cli("solve", spec("Columns"), "--n", 4)
     assert solved.code == 0
@@ -224,6 +225,7 @@ def test_a_score_in_many_lines_of_python_costs_more_than_one_in_few():
     assert cost[0] > cost[1] + 3
 
 
+@pytest.mark.end_to_end
 def test_a_run_with_scores_below_zero_keeps_them_and_can_be_resumed(cli, tmp_path):
     options = ("--generator", "perturb", "--rounds", 1, "--runs", tmp_path, "--workers", 1)
     small = (

@@ -79,6 +79,7 @@ def _moments_in_all(played: Path, tmp_path: Path) -> int:
     return int(done.stdout)
 
 
+@pytest.mark.end_to_end
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_run_killed_at_any_of_some_moments_ends_with_the_same_bytes(played, tmp_path):
     # In the commit of round 0, right after its rename, in training, as best/ is written.

@@ -196,6 +196,7 @@ def test_a_word_that_is_none_is_told_of_in_a_line(text, code, said, cli, tmp_pat
     assert said in found.err
 
 
+@pytest.mark.end_to_end
 def test_the_interface_of_words_is_that_of_sets():
     small = {"search": {"score_moves": 50}, "seeding": {"batches": 1, "moves": 2000}}
     found = pipeline.search(spec("Queens"), n=6, rounds=1, config=small)
