@@ -87,6 +87,11 @@ CALLS = [
     ("lab", "run", "one-2", *FEW, "--samples", 4, "--strings", 20),
     ("lab", "sweep", "s[1]=s[3]", "--lengths", 4, "--weight-decay", "0,0.1", *FEW),
 ]
+#: Those that train for seconds are no part of the quick tests.
+MARKED = [
+    pytest.param(call, marks=[pytest.mark.end_to_end] * (call[:2] == ("lab", "sweep")))
+    for call in CALLS
+]
 
 
 def named(call):
@@ -105,7 +110,7 @@ def check(name, data):
     jsonschema.validate(data, SCHEMAS[name], cls=jsonschema.Draft202012Validator)
 
 
-@pytest.mark.parametrize("call", CALLS, ids=lambda call: " ".join(map(str, call[:4])))
+@pytest.mark.parametrize("call", MARKED, ids=lambda call: " ".join(map(str, call[:4])))
 def test_what_a_command_prints_is_as_its_schema_says(call, played, cli):
     named_by = {"RUN": played, "FILE": played / "best" / "n6.json", "COPY": played.parent / "copy"}
     if "COPY" in call:

@@ -60,6 +60,7 @@ def test_a_tiny_model_learns_a_rule_it_is_never_told():
     assert line["weight"] > 0.3
 
 
+@pytest.mark.end_to_end
 def test_a_rule_seen_from_the_end_is_judged_by_where_ends_may_come():
     task = task_of("s[-1]=s[-2]", lengths=(4, 6))
     before = learn(task, replace(TINY, steps=1, looks=1), seed=0, callbacks=Callbacks())
@@ -69,6 +70,7 @@ def test_a_rule_seen_from_the_end_is_judged_by_where_ends_may_come():
     assert after["success"] > 0.9
 
 
+@pytest.mark.end_to_end
 def test_given_questions_are_answered_and_not_learnt():
     task = task_of("modular-addition", "decay-1")
     budget = replace(task.budget, steps=400, looks=2)

@@ -955,6 +955,7 @@ def test_neither_a_search_nor_its_resumption_loads_torch(tmp_path):
     assert rounds_in(only_run(tmp_path))
 
 
+@pytest.mark.end_to_end
 @pytest.mark.skipif(os.name != "posix", reason="sends signals as POSIX does")
 @pytest.mark.parametrize("workers", [1, 2])
 def test_ctrl_c_keeps_the_rounds_that_are_finished(tmp_path, cli, workers):
