@@ -238,7 +238,10 @@ _OURS, _LATER = (_SEARCH, "2026-11-24"), (_SEARCH, "2026-11-28")
 # What a smaller grid holds, a larger one does: no value lies below the one before.
 _FROM_33 = [60, 60, 62, 64, 64, 66, 70, 70, 72, 72, 76, 76]
 _FROM_45 = [80, 80, 82, 84, 86, 86, 92, 92, 94, 94, 96, 96, 100, 100]
-_FROM_65 = [112, 112, 116, 116, 116, 120, 122, 122, 128, 128, 128]
+_FROM_65 = [112, 112, 116, 116, 116, 120, 122, 122, 128, 128, 128, 128, 130, 132]
+_FROM_79 = [136, 136, 136, 136, 140, 140, 144]
+_FROM_87 = [148, 148, 148, 148]
+_FROM_91 = [152, 152, 152, 152, 156, 156, 160, 160, 160]
 
 KNOWN = {
     **_values(1, [1, 2, 4, 6, 7, 9, 10, 13], _SOLVE, "2026-11", proved=True),
@@ -255,6 +258,10 @@ KNOWN = {
     **_values(62, [108, 108], *_LATER),
     64: Known(112, _ALPHAEVOLVE, date="2025"),
     **_values(65, _FROM_65, *_LATER),
+    **_values(79, _FROM_79, *_LATER),
+    86: Known(144, "that of n = 85, which the grid holds", date="2026-11-28"),
+    **_values(87, _FROM_87, *_LATER),
+    **_values(91, _FROM_91, *_LATER),
     100: Known(164, _ALPHAEVOLVE, date="2025"),
 }
 
