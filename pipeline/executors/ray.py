@@ -176,7 +176,9 @@ class Ray:
                 reason = " ".join(str(error).split())[:300]
                 raise PipelineError(f"no Ray cluster on {where}: {reason}") from error
         self._ray = ray
-        self._task = ray.remote(num_cpus=1, max_retries=_RETRIES)(_carry_out)
+        # Spread: by default Ray fills one node before it asks another, too late for short batches.
+        how = {"num_cpus": 1, "max_retries": _RETRIES, "scheduling_strategy": "SPREAD"}
+        self._task = ray.remote(**how)(_carry_out)
         self._check_releases()
         return ray
 
