@@ -280,6 +280,7 @@ def campaign(
     on: str = "processes",
     jobs: int = 0,
     address: str = "",
+    gpus: int = 0,
     slurm: Sequence[str] = (),
     runs: str | Path | None = None,
 ) -> "Table":
@@ -304,6 +305,7 @@ def campaign(
         on: where the runs are made: "processes" of this machine, "slurm" or "ray".
         jobs: runs at once; 0 for as many as there is room for.
         address: of a Ray cluster to join: "auto" or "HOST:PORT".
+        gpus: of each run, on Ray.
         slurm: parameters of sbatch, as ``["partition=short"]``.
         runs: the directory of runs; None for $PIPELINE_RUNS or ./runs.
 
@@ -329,7 +331,7 @@ def campaign(
         cores=cores,
         settings=dict(config or {}),
     )
-    place = make_place(on, jobs, cores, address, tuple(slurm))
+    place = make_place(on, jobs, cores, address, tuple(slurm), gpus)
     folder = runs_root(None if runs is None else str(runs)) / plan.folder(made.name)
     return plan.carry_out(made, folder, place)
 

@@ -209,6 +209,8 @@ def test_a_campaign_is_a_table_and_the_same_call_makes_no_run_again(tmp_path):
     assert sorted(tmp_path.rglob("*")) == before
     with pytest.raises(pipeline.PipelineError, match=r"unknown place 'slum'.*slurm"):
         pipeline.campaign("isosceles", 3, on="slum", runs=tmp_path)
+    with pytest.raises(pipeline.PipelineError, match="--gpus 1 is for --on ray"):
+        pipeline.campaign("isosceles", 3, gpus=1, runs=tmp_path)
 
 
 def test_a_run_that_cannot_begin_leaves_no_folder(tmp_path):
