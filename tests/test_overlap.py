@@ -130,5 +130,6 @@ def test_a_run_that_overlaps_is_kept_resumed_and_says_how_busy_it_was(cli, tmp_p
     assert all(0 <= event["model_busy"] <= 1 for event in rounds)
     assert all(event["search_busy"] >= 0 for event in rounds[1:3])
     shown = cli("show", run.path)
-    assert "does not repeat itself" in shown.out
+    assert shown.out.count("not reproducible: with search.overlap") == 2
+    assert [session["reproducible"] for session in Run(run.path).info["sessions"]] == [False, False]
     assert "busy, of the time: the model" in shown.out

@@ -38,12 +38,6 @@ _METHODS |= {"anneal": "anneal"}
 _SEEDS = {"anneal": 3000, "greedy": 20_000}
 
 
-_OVERLAP = (
-    "search.overlap: how much is searched beside the generator depends on the clock, so the run "
-    "does not repeat itself"
-)
-
-
 class Engine:
     """Everything a run searches with, built once from its configuration."""
 
@@ -100,8 +94,6 @@ class Engine:
             )
         for note in self.explorer.notes():
             self.runner.callbacks.on_detail(note)
-        if self._search.overlap:
-            self.runner.callbacks.on_detail(_OVERLAP)
         if idle := self.explorer.idle_note():
             self.runner.callbacks.on_note(idle)
         self.runner.warm_up(tasks, self.selection)

@@ -90,6 +90,8 @@ class RunStore:
         """
         if self._clock is not None and self._clock.cut_short:
             self.run.not_reproducible(f"round {state.round} was cut short by the clock")
+        elif self.run.config.search.overlap and state.round:
+            self.run.not_reproducible("with search.overlap the clock decides how much is searched")
         self.run.commit(state.round, lambda folder: self._write(state, generator, folder))
 
     def _write(self, state: State, generator: "Generator", folder: Path) -> None:
