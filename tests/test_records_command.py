@@ -111,6 +111,37 @@ def test_each_size_stands_beside_our_certificate(cli, tmp_path):
     assert row(cli, 64, "--runs", tmp_path)["gap"] == -4
 
 
+def test_without_a_problem_each_has_one_line_of_how_far_ours_goes(cli, tmp_path):
+    wanted = {}
+    for table in filter(lambda t: t["rows"], tables(cli, "--runs", tmp_path)):
+        gaps = [r["gap"] for r in table["rows"] if r["gap"] is not None]
+        below = ", ".join(str(r["n"]) for r in table["rows"] if (r["gap"] or 0) < 0)
+        counts = [
+            sum(r["best_known"] is not None for r in table["rows"]),
+            sum(r["proved"] for r in table["rows"]),
+            sum(r["ours"] is not None for r in table["rows"]),
+            gaps.count(0),
+            sum(gap > 0 for gap in gaps),
+        ]
+        wanted[table["problem"], table["convention"]] = [*map(str, counts), below]
+    told = cli("records", "--runs", tmp_path)
+    lines = [line for line in told.out.splitlines() if re.search(r" \d+-\d+ ", line)]
+    assert len(lines) == len(wanted) > 15
+    for line in lines:
+        name, rest = re.split(r" +\d+-\d+ +", line)
+        convention = re.search(r"\((.*)\)", name)
+        (key,) = [
+            key
+            for key in wanted
+            if key[0] == name.split()[0] and (not convention or key[1] == convention[1])
+        ]
+        *counts, below = wanted[key]
+        assert rest.split(maxsplit=5)[:5] == counts
+        assert rest.rstrip().endswith(below)
+    assert lines[0] == min(lines)
+    assert "pipeline records isosceles" in told.out
+
+
 def test_a_run_counts_where_it_holds_more_than_the_certificates(played, cli, monkeypatch):
     root = played.parent
     assert row(cli, 6, "--runs", root)["held"] == "record"

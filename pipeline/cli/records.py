@@ -23,7 +23,8 @@ def records(
     Ours are the certificates that come with this program (records/), and anything better in the
     runs on this disk. What was given to a run with --start, or found from it, is not ours: if it is
     better than ours, it has its own column. PROBLEM is a name (see `pipeline
-    problems`) or a plugin, as in ./mine.py:MyProblem; without it, all installed problems.
+    problems`) or a plugin, as in ./mine.py:MyProblem; without it, an overview of all installed
+    problems.
     """
     from pipeline.errors import UsageError
     from pipeline.plugins import load_problem, problem_names
@@ -62,17 +63,48 @@ def records(
             }
         )
         return
+    if problem is None:
+        _print_overview(tables, console())
+        return
     for i, (plugin, rows) in enumerate(tables):
         if i:
             click.echo()
         _print(plugin, rows, here, console())
 
 
+_SHORT = 6  # sizes that an overview names; of more it gives their number
+
+
+def _print_overview(tables: Sequence[tuple[Any, Sequence[Any]]], out: Any) -> None:
+    """Print a line for each problem: how many sizes are known, and where ours stands."""
+    from pipeline.report.terminal import table
+
+    names = ("n", "best known>", "proved>", "ours>", "equal>", "above>", "below, at n")
+    made = table("problem", *names, whole=("problem", "n"))
+    for plugin, rows in tables:
+        if not rows:
+            continue
+        gaps = {row.n: row.gap for row in rows if row.gap is not None}
+        below = [n for n, gap in gaps.items() if gap < 0]
+        made.add_row(
+            _name(plugin),
+            f"{rows[0].n}-{rows[-1].n}" if len(rows) > 1 else str(rows[0].n),
+            str(sum(row.best_known is not None for row in rows)),
+            str(sum(row.proved for row in rows)),
+            str(sum(row.ours is not None for row in rows)),
+            str(sum(gap == 0 for gap in gaps.values())),
+            str(sum(gap > 0 for gap in gaps.values())),
+            f"{len(below)} sizes" if len(below) > _SHORT else ", ".join(map(str, below)),
+        )
+    out.print("Numbers of sizes: with a best known value, proved, and with a construction of ours\n")
+    out.print(made)
+    out.say("values, sources and files: name a problem, as in: pipeline records isosceles")
+
+
 def _print(plugin: Any, rows: Sequence[Any], here: Path | None, out: Any) -> None:
     from pipeline.report.terminal import table
 
-    convention = f" ({plugin.convention})" if len(plugin.conventions) > 1 else ""
-    out.print(f"{plugin.name}{convention}: {plugin.title}")
+    out.print(f"{_name(plugin)}: {plugin.title}")
     if not rows:
         out.print("nothing is known for these sizes")
         return
@@ -100,6 +132,10 @@ def _print(plugin: Any, rows: Sequence[Any], here: Path | None, out: Any) -> Non
         out.say(text)
     if here is not None and any(row.held == "record" for row in rows):
         out.say(f"records: certificates in {here}")
+
+
+def _name(plugin: Any) -> str:
+    return plugin.name + (f" ({plugin.convention})" if len(plugin.conventions) > 1 else "")
 
 
 def _source(row: Any) -> str:

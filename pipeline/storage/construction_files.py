@@ -126,6 +126,17 @@ def read_constructions(
         yield _parse(given, problem, spec, n, sizes)
 
 
+def check_all(path: Path) -> None:
+    """Check the constructions of a file, which says of which problem they are.
+
+    Raises:
+        PipelineError: as ``read_constructions``.
+        VerificationError: one is not valid, or not of the score that it claims.
+    """
+    for one in read_constructions(path):
+        one.check()
+
+
 def is_parquet(path: Path) -> bool:
     """Tell whether a file is Parquet, by how it begins or by its name."""
     try:

@@ -8,6 +8,7 @@ with one other byte is checked, and so is any file once that code has changed.
 import contextlib
 import hashlib
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 from pipeline.core import jit
@@ -22,8 +23,8 @@ def once(problem: Problem, paths: Iterable[Path], check: Callable[[], None]) -> 
     """Run a check of files, unless it passed before.
 
     Args:
-        check: raises where the files, of a problem under its convention, are not what they should
-            be. It must depend on nothing else. For a problem that is not shipped it always runs.
+        check: a function, or a partial of one, that raises where the files, of a problem under
+            its convention, are not what they should be. It must depend on nothing else. For a problem that is not shipped it always runs.
     """
     if not is_shipped(problem):
         check()
@@ -42,8 +43,9 @@ def once(problem: Problem, paths: Iterable[Path], check: Callable[[], None]) -> 
 
 def _key(problem: Problem, paths: Iterable[Path], check: Callable[[], None]) -> bytes:
     found = hashlib.sha256()
-    for text in (check.__qualname__, problem.name, problem.convention):
+    function = check.func if isinstance(check, partial) else check
+    for text in (function.__qualname__, problem.name, problem.convention):
         found.update(f"{len(text)} {text}".encode())
-    for path in (Path(check.__code__.co_filename), *paths):
+    for path in (Path(function.__code__.co_filename), *paths):
         found.update(hashlib.sha256(path.read_bytes()).digest())
     return found.hexdigest().encode()
