@@ -96,7 +96,9 @@ def _print_overview(tables: Sequence[tuple[Any, Sequence[Any]]], out: Any) -> No
             str(sum(gap > 0 for gap in gaps.values())),
             f"{len(below)} sizes" if len(below) > _SHORT else ", ".join(map(str, below)),
         )
-    out.print("Numbers of sizes: with a best known value, proved, and with a construction of ours\n")
+    out.print(
+        "Numbers of sizes: with a best known value, proved, and with a construction of ours\n"
+    )
     out.print(made)
     out.say("values, sources and files: name a problem, as in: pipeline records isosceles")
 

@@ -24,7 +24,8 @@ def once(problem: Problem, paths: Iterable[Path], check: Callable[[], None]) -> 
 
     Args:
         check: a function, or a partial of one, that raises where the files, of a problem under
-            its convention, are not what they should be. It must depend on nothing else. For a problem that is not shipped it always runs.
+            its convention, are not what they should be. It must depend on nothing else. For a
+            problem that is not shipped it always runs.
     """
     if not is_shipped(problem):
         check()
