@@ -225,18 +225,24 @@ def check(points, size, coords, witness):
 
 
 def on_a_common_sphere(points, convention):
-    """Tell whether five points lie on a sphere or a plane: a determinant of order 5 vanishes."""
-    rows = [[x, y, z, x * x + y * y + z * z, 1] for x, y, z in points]
-    return determinant(rows) == 0
+    """Tell whether five points lie on a sphere or a plane: a determinant of order 4 vanishes.
+
+    With the first as the origin, some a (x^2 + y^2 + z^2) + b x + c y + d z vanishes at the rest.
+    """
+    u, v, w = points[0]
+    moved = [(x - u, y - v, z - w) for x, y, z in points[1:]]
+    return determinant([(x, y, z, x * x + y * y + z * z) for x, y, z in moved]) == 0
 
 
 def determinant(rows):
-    """Expand along the first row."""
-    if not rows:
-        return 1
-    minors = ([row[:i] + row[i + 1 :] for row in rows[1:]] for i in range(len(rows)))
+    """Expand along the first row; of order 2 at least."""
+    if len(rows) == 2:
+        (a, b), (c, d) = rows
+        return a * d - b * c
     return sum(
-        (-1) ** i * a * determinant(m) for i, (a, m) in enumerate(zip(rows[0], minors, strict=True))
+        (-1) ** i * a * determinant([row[:i] + row[i + 1 :] for row in rows[1:]])
+        for i, a in enumerate(rows[0])
+        if a
     )
 
 

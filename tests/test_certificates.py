@@ -15,9 +15,10 @@ import pytest
 
 from pipeline.core.bitset import from_points
 from pipeline.errors import VerificationError
-from pipeline.plugins import load_problem
+from pipeline.plugins import load_problem, problem_names
 from pipeline.publish import certificates
 from pipeline.storage.construction_files import as_json
+from pipeline.words import WordProblem
 
 PLUGIN = Path(__file__).parent / "plugins" / "four_cycle_free.py"
 GRAPHS = f"{PLUGIN}:FourCycleFree"
@@ -166,6 +167,50 @@ def test_a_key_given_twice_fails(tmp_path):
     (tmp_path / "c.json").write_bytes(twice)
     with pytest.raises(ValueError, match="given twice"):
         program("isosceles").check(tmp_path / "c.json")
+
+
+def by_size(name: str) -> bool:
+    problem = load_problem(name)
+    return problem.objective == "size" and not isinstance(problem, WordProblem)
+
+
+@pytest.mark.parametrize("name", [*filter(by_size, problem_names())])
+def test_the_verifier_of_a_shipped_problem_agrees_with_the_validator_on_tuples(name):
+    problem, found = load_problem(name), program(name)
+    n = next(n for n in range(problem.smallest, 99) if problem.ground_size(n) > 3 * problem.arity)
+    points = [tuple(row) for row in problem.ground(n).coords.tolist()]
+    rng, seen = np.random.default_rng(1), set()
+    for _ in range(400):
+        chosen = np.sort(rng.choice(len(points), problem.arity, replace=False))
+        broken = problem.witness(chosen, n) is not None
+        assert found.forbidden([points[v] for v in chosen], problem.convention, n) == broken
+        seen.add(broken)
+    assert seen == {False, True}
+    assert all(found.inside(point, n) for point in points)
+
+
+def test_a_definition_may_use_what_stands_in_its_file(tmp_path):
+    mine = tmp_path / "mine.py"
+    mine.write_text(
+        "from pipeline.problem import Definition\n"
+        "from problems.isosceles import Isosceles\n"
+        "FEWEST = 0\n"
+        "def squared(p, q):\n    return sum((a - b) ** 2 for a, b in zip(p, q))\n"
+        "def inside(point, n):\n"
+        "    return len(point) == 2 and all(FEWEST <= x < n for x in point)\n"
+        "def legs(points, convention):\n"
+        "    p, q, r = points\n"
+        "    return len({squared(p, q), squared(q, r), squared(p, r)}) < 3\n"
+        "class Mine(Isosceles):\n"
+        "    definition = Definition(inside, legs)\n"
+    )
+    found = program(f"{mine}:Mine")
+    assert found.forbidden([(0, 0), (0, 1), (1, 0)], "flat-forbidden", 3)
+    assert not found.forbidden([(0, 0), (0, 1), (2, 0)], "flat-forbidden", 3)
+    assert found.inside((2, 2), 3)
+    mine.write_text(mine.read_text().replace("< 3\n", "< 2\n"))
+    with pytest.raises(certificates.UsageError, match="says something else"):
+        program(f"{mine}:Mine")
 
 
 @pytest.mark.parametrize("spec", ["isosceles", "no-3-in-line", GRAPHS])

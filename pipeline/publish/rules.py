@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.derived import rows_of
 from pipeline.errors import UsageError
 from pipeline.hypergraph_file import Hypergraph
 from pipeline.predicate import without_self
@@ -70,14 +69,17 @@ def rules_of(problem: Problem) -> str:
     if isinstance(problem, Hypergraph):
         return _LISTED.format(n=problem.only_size, edges=_lines(problem))
     if given is not None:
-        return "\n\n\n".join(
+        text = "\n\n\n".join(
             [
+                *_called(given.inside, given.forbidden),
                 _renamed(given.inside, "inside"),
                 _renamed(given.forbidden, "rule"),
                 "def forbidden(points, convention, n):\n"
                 "    return len(points) == SIZE and rule(points, convention)",
             ]
         )
+        _try(problem, text)
+        return text
     if problem.derived is None:
         raise UsageError(
             f"{problem.name} gives no definition in plain Python, which a certificate needs: "
@@ -95,6 +97,23 @@ def _lines(problem: Hypergraph) -> str:
 def _renamed(function: Any, name: str) -> str:
     source = textwrap.dedent(inspect.getsource(function))
     return re.sub(r"^def \w+\(", f"def {name}(", source, count=1).rstrip()
+
+
+def _called(*functions: Any) -> list[str]:
+    """Return the source of what functions use in the files that they are in, each once."""
+    found: dict[str, None] = {}
+    for function in functions:
+        source = Path(inspect.getfile(function)).read_text(encoding="utf-8")
+        module = ast.parse(source)
+        own = [
+            node
+            for node in module.body
+            if isinstance(node, ast.FunctionDef) and node.name == function.__name__
+        ]
+        for node in _needed(module, own):
+            if node not in own:
+                found[ast.get_source_segment(source, node) or ""] = None
+    return list(found)
 
 
 def _copied(problem: Problem) -> str:
@@ -152,16 +171,15 @@ def _try(problem: Problem, text: str) -> None:
     Raises:
         UsageError: it says something else, or fails.
     """
-    derived, n = problem.derived, problem.smallest
-    assert derived is not None
+    n = problem.smallest
     while problem.ground_size(n) < 2 * problem.arity and n < problem.smallest + 20:
         n += 1
-    coords, rng = rows_of(problem, n), np.random.default_rng(0)
+    coords, rng = problem.ground(n).coords, np.random.default_rng(0)
     points = [tuple(row) for row in coords.tolist()]
-    sets = [row.tolist() for part in derived.some_forbidden(problem, n, _SETS) for row in part]
+    sets = _some_forbidden(problem, n, rng)
     if len(points) >= problem.arity:
         sets += [rng.choice(len(points), problem.arity, replace=False) for _ in range(_SETS)]
-    names: dict[str, Any] = {"itertools": itertools}
+    names: dict[str, Any] = {"itertools": itertools, "SIZE": problem.arity}
     try:
         exec(compile(text, "verify.py", "exec"), names)
         there = all(names["inside"](point, n) for point in points)
@@ -180,3 +198,17 @@ def _try(problem: Problem, text: str) -> None:
             f"{problem.name}: {_PLAIN}, and there its forbidden says something else or needs "
             f"numpy; {_WRITE}, or {_DEFINE}"
         )
+
+
+def _some_forbidden(problem: Problem, n: int, rng: np.random.Generator) -> list[list[int]]:
+    """Return some tuples that are forbidden."""
+    if problem.derived is not None:
+        found = problem.derived.some_forbidden(problem, n, _SETS)
+        return [row.tolist() for part in found for row in part]
+    m, several = problem.ground_size(n), []
+    for _ in range(_SETS if m > problem.arity else 0):
+        chosen = rng.choice(m, min(m, 4 * problem.arity), replace=False)
+        broken = problem.witness(np.sort(chosen), n)
+        if broken is not None and len(broken) == problem.arity:
+            several.append([int(v) for v in broken])
+    return several
