@@ -149,6 +149,16 @@ def test_attention_looked_at_is_as_the_schema_says(cli):
     check("lab attention", json.loads(done.out))
 
 
+def test_a_training_stopped_and_gone_on_with_is_as_the_schema_says(cli):
+    words = ("one-2", *FEW, "--samples", 4, "--strings", 20, "--time", "0.000001")
+    done = cli("lab", "run", *words, "--json")
+    assert done.code == 0, done.err
+    check("lab run", json.loads(done.out))
+    done = cli("lab", "resume", "latest", "--json")
+    assert done.code == 0, done.err
+    check("lab resume", json.loads(done.out))
+
+
 def test_tasks_and_an_experiment_of_the_lab_are_as_the_schemas_say(cli, monkeypatch):
     budget = Budget(steps=2, layers=1, heads=1, width=8, batch=4, samples=4)
     found = registry.entries()
@@ -195,7 +205,7 @@ def test_every_command_takes_json_and_has_a_schema_a_row_and_a_call_here():
     read = {name for name, command in COMMANDS.items() if takes_json(command)}
     assert set(COMMANDS) - read == {"completion"}
     called = {named(call) for call in CALLS}
-    called |= {"campaign", "compare", "lab attention", "lab all"}
+    called |= {"campaign", "compare", "lab attention", "lab all", "lab resume"}
     assert set(SCHEMAS) == set(PRINTED) == read == called
     for name in SCHEMAS:
         assert f"`{name}`" in PAGE

@@ -39,7 +39,13 @@ class Interrupted(Exception):
 
 
 class Live(ProgressDisplay):
-    """Shows in a terminal what goes on, and stops it when asked."""
+    """Shows in a terminal what goes on, and stops it when asked.
+
+    Attributes:
+        left: said where it takes no notice and is ended.
+    """
+
+    left = "finished rounds are kept: pipeline resume goes on"
 
     def __init__(self, console: Console, rounds: int = 0) -> None:
         """See `ProgressDisplay`."""
@@ -94,7 +100,7 @@ class Live(ProgressDisplay):
         for worker in multiprocessing.active_children():
             worker.kill()
         with contextlib.suppress(OSError):
-            os.write(2, b"\npipeline: stopped; finished rounds are kept: pipeline resume goes on\n")
+            os.write(2, f"\npipeline: stopped; {self.left}\n".encode())
         os._exit(130)
 
     def _check(self) -> None:

@@ -10,8 +10,10 @@ import torch
 
 from pipeline.callbacks import Callbacks
 from pipeline.config import TrainConfig
+from pipeline.lab.state import Clock, State, Stream, load_weights
 from pipeline.lab.task import END, Budget, Forced, Task
 from pipeline.model.gpt import GPT, GPTConfig
+from pipeline.model.optimizer import Optimizer
 from pipeline.model.sample import sample
 from pipeline.model.tokens import BOS, EOS, PAD
 from pipeline.model.train import fit
@@ -96,44 +98,88 @@ def learn(
     precision: str = "auto",
     keep: Sequence[int] = (),
     save: Callable[[int, GPT], None] | None = None,
-    look: Callable[[dict[str, Any]], None] | None = None,
+    look: Callable[[list[dict[str, Any]]], None] | None = None,
+    start: State | None = None,
+    hold: Callable[[State], None] | None = None,
+    every: float = 60.0,
 ) -> dict[str, Any]:
-    """Train a fresh model on a task and return what came of it, ready for JSON.
+    """Train a model on a task and return what came of it, ready for JSON.
+
+    A training that goes on from a state ends as one that was never stopped, on one device and
+    thread count.
 
     Args:
-        callbacks: told the progress.
+        callbacks: told the progress; what they raise ends the training, once its state is held.
         keep: steps whose model is handed to ``save``, with the last one.
-        look: is handed each entry of the curve.
+        look: is handed the curve when it has a new entry.
+        start: a state of this training to go on from; None for a fresh model.
+        hold: is handed the state now and then, and when the training ends.
+        every: seconds between two states.
+
+    Raises:
+        RunError: a state of another model.
     """
-    began, cpu = time.perf_counter(), time.process_time()
+    clock = Clock(start)
     config = shape(task, budget)
     rng, fresh = (np.random.default_rng([seed, k]) for k in (0, 1))
     train, test = task.split(budget.strings, rng)
     known = None if train is None else tokens_of(train)
+
+    def draw(rng: np.random.Generator) -> np.ndarray:
+        if known is not None:
+            return known[rng.permutation(len(known))]
+        return tokens_of(task.generate(_EPOCH, rng))
+
     model = GPT(config, seed=seed).to(device)
-    curve: list[dict[str, Any]] = []
-    losses: list[float] = []
+    if start is not None:
+        load_weights(model, start.weights)
+    optimizer = Optimizer(
+        model,
+        budget.learning_rate,
+        budget.weight_decay,
+        # The lecture's weight decay is on all weights of the net; without it on the embeddings,
+        # modular addition is learnt by heart alone.
+        decay_embeddings=True,
+        state=None if start is None else start.moments,
+    )
+    data = Stream(draw, fresh, budget.batch, start)
+    curve: list[dict[str, Any]] = [] if start is None else [*start.curve]
+    losses: list[float] = [] if start is None else [*start.losses]
+    done = 0 if start is None else start.step
+    held = time.monotonic()
     looks = {round(budget.steps * k / budget.looks) for k in range(1, budget.looks + 1)}
     looks |= {k for k in keep if k <= budget.steps} | {budget.steps}
 
-    def epoch() -> np.ndarray:
-        if known is not None:
-            return known[fresh.permutation(len(known))]
-        return tokens_of(task.generate(_EPOCH, fresh))
+    def stand(step: int) -> None:
+        nonlocal held
+        if hold is not None:
+            weights = {name: value.detach().clone() for name, value in model.state_dict().items()}
+            place, noted = (step, data.drawn, data.before), ([*curve], *clock.read(), [*losses])
+            hold(State(*place, *noted, weights, optimizer.state()))
+        held = time.monotonic()
 
     def progress(step: int, steps: int, loss: float) -> None:
         losses.append(loss)
-        if step in looks:
+        looked = step in looks
+        if looked:
             curve.append(_look(task, model, train, test, step, losses, seed, budget, precision))
             losses.clear()
             if look is not None:
-                look(curve[-1])
+                look(curve)
             if save is not None and (step in keep or step == steps):
                 save(step, model)
-            callbacks.on_note(f"step {step:,}: {words(curve[-1])}")
-        callbacks.on_progress(step, loss=loss)
+        fresh_state = step == steps or time.monotonic() - held >= every
+        if fresh_state:
+            stand(step)
+        try:
+            if looked:
+                callbacks.on_note(f"step {step:,}: {words(curve[-1])}")
+            callbacks.on_progress(step - done, loss=loss)
+        except BaseException:
+            if not fresh_state:
+                stand(step)
+            raise
 
-    callbacks.on_stage("train", budget.steps)
     training = TrainConfig(
         steps=budget.steps,
         batch=budget.batch,
@@ -142,18 +188,21 @@ def learn(
         weight_decay=budget.weight_decay,
         evaluate_every=budget.steps,
     )
-    # The lecture's weight decay is on all weights of the net; without it on the embeddings, modular
-    # addition is learnt by heart alone.
-    fit(
-        model,
-        training,
-        epoch=epoch,
-        ignored=task.given,
-        decay_embeddings=True,
-        precision=precision,
-        progress=progress,
-        note=callbacks.on_note,
-    )
+    if done:
+        callbacks.on_note(f"goes on after step {done:,} of {budget.steps:,}")
+    if done < budget.steps:
+        callbacks.on_stage("train", budget.steps - done)
+        fit(
+            model,
+            training,
+            epoch=data.next,
+            ignored=task.given,
+            precision=precision,
+            optimizer=optimizer,
+            after=done,
+            progress=progress,
+            note=callbacks.on_note,
+        )
     found: dict[str, Any] = {"parameters": parameters(config), "curve": curve}
     logits = predict(model, test)
     found["forced"] = forced(task, test, logits)
@@ -186,8 +235,7 @@ def learn(
         good = task.check(answered)
         found["success"] = float(good.mean())
         found["samples"] = [[t, bool(ok)] for t, ok in zip(texts, good[:_SHOWN], strict=True)]
-    found["seconds"] = round(time.perf_counter() - began, 1)
-    found["cpu_seconds"] = round(time.process_time() - cpu, 1)
+    found["seconds"], found["cpu_seconds"] = (round(used, 1) for used in clock.read())
     return found
 
 

@@ -13,15 +13,17 @@ import numpy as np
 
 from pipeline.callbacks import CallbackList, Callbacks
 from pipeline.errors import RunError, UsageError
-from pipeline.lab.folder import LabRun, finished
+from pipeline.lab.folder import LabRun, finished, stopped
 from pipeline.lab.learning import learn
 from pipeline.lab.own import Own
 from pipeline.lab.registry import Entry, find
+from pipeline.lab.state import State
 from pipeline.lab.task import Budget, Task
 from pipeline.model.checkpoint import load_model, save_model
 from pipeline.model.device import prepare
 from pipeline.model.gpt import GPT
 from pipeline.storage.event_log import EventLog
+from pipeline.storage.lock import holding
 
 _AVERAGED = 200  # strings that an attention map is averaged over
 _SEED = 7_000_000  # those strings are drawn apart from all that is trained and tested on
@@ -67,30 +69,57 @@ def perform(
     Args:
         keep: the steps whose models are kept, beside the last.
         begun: is handed the folder before anything is done.
-        again: False gives a finished run of the same back, if there is one.
+        again: False gives a finished run of the same back, if there is one, or goes on with one
+            that was stopped.
     """
     before = None if again else finished(root, what)
     if before is not None:
         return before
-    run = LabRun.create(root, what, command)
-    callbacks = CallbackList([EventLog(run), callbacks])
-    if begun is not None:
-        begun(run)
-    if entry.tasks is None:
-        start, cpu = time.perf_counter(), time.process_time()
-        rows = entry.experiment()(what["scale"], what["seed"], callbacks)
-        seconds = {
-            "seconds": round(time.perf_counter() - start, 1),
-            "cpu_seconds": round(time.process_time() - cpu, 1),
-        }
-        run.finish({"rows": rows, **seconds})
-        return run
-    task = entry.tasks[what["label"]]
-    curve: list[dict[str, Any]] = []
+    left = None if again else stopped(root, what)
+    return go_on(left or LabRun.create(root, what, command, keep), entry, callbacks, begun)
 
-    def look(seen: dict[str, Any]) -> None:
-        curve.append(seen)
-        run.keep_curve(curve)
+
+def go_on(
+    run: LabRun,
+    entry: Entry,
+    callbacks: Callbacks,
+    begun: Callable[[LabRun], None] | None = None,
+) -> LabRun:
+    """Do what a lab run was asked, or what is left of it, and return it.
+
+    A training goes on where it stands; an experiment of its own begins anew.
+
+    Args:
+        begun: is handed the folder before anything is done.
+
+    Raises:
+        RunError: another process is at it, or its state is damaged.
+    """
+    with holding(run.path):
+        state = run.held()
+        if begun is not None:
+            begun(run)
+        callbacks = CallbackList([EventLog(run), callbacks])
+        if entry.tasks is None:
+            _experiment(run, entry, callbacks)
+        else:
+            _train(run, entry.tasks[run.info["asked"]["label"]], callbacks, state)
+    return run
+
+
+def _experiment(run: LabRun, entry: Entry, callbacks: Callbacks) -> None:
+    what = run.info["asked"]
+    start, cpu = time.perf_counter(), time.process_time()
+    rows = entry.experiment()(what["scale"], what["seed"], callbacks)
+    seconds = {
+        "seconds": round(time.perf_counter() - start, 1),
+        "cpu_seconds": round(time.process_time() - cpu, 1),
+    }
+    run.finish({"rows": rows, **seconds})
+
+
+def _train(run: LabRun, task: Task, callbacks: Callbacks, state: State | None) -> None:
+    what = run.info["asked"]
 
     def save(step: int, model: GPT) -> None:
         run.model(step).parent.mkdir(exist_ok=True)
@@ -102,12 +131,13 @@ def perform(
         seed=what["seed"],
         callbacks=callbacks,
         device=what["device"],
-        keep=keep,
+        keep=run.info.get("keep", ()),
         save=save,
-        look=look,
+        look=run.keep_curve,
+        start=state,
+        hold=run.hold,
     )
     run.finish(found | {"title": task.title, "lecture": task.lecture, "chance": task.chance})
-    return run
 
 
 def carry_out(job: tuple[dict[str, Any], Path, list[str]]) -> Path:
@@ -137,18 +167,30 @@ def work_of(what: dict[str, Any]) -> float:
 
 
 def task_of(run: LabRun, file: str | None = None) -> Task:
-    """Return the task a lab run was trained on.
+    """Return the task a lab run was trained on; as for `entry_of`.
+
+    Raises:
+        RunError: also where it is an experiment's.
+    """
+    entry = entry_of(run, file)
+    if entry.tasks is None:
+        raise RunError(f"{run.path.name} is an experiment of its own; it keeps no model")
+    return entry.tasks[run.info["asked"]["label"]]
+
+
+def entry_of(run: LabRun, file: str | None = None) -> Entry:
+    """Return the entry a lab run is of.
 
     Args:
         file: the user's own, as it was typed; one that only the run names is not run.
 
     Raises:
         UsageError: the task is in a file that was not typed.
-        RunError: it is an experiment's, or the user's file has changed since.
+        RunError: the user's file has changed since.
     """
     what = run.info["asked"]
     if "experiment" in what:
-        raise RunError(f"{run.path.name} is an experiment of its own; it keeps no model")
+        return find(what["spec"], what["scale"])
     if str(what["spec"]).endswith(".py") and (
         file is None or Path(file).resolve() != Path(what["spec"]).resolve()
     ):
@@ -159,8 +201,7 @@ def task_of(run: LabRun, file: str | None = None) -> Task:
     entry = find(what["spec"], what["scale"], tuple(what["lengths"]))
     if "file" in what and what["file"] != hashlib.sha256(_bytes(what["spec"])).hexdigest():
         raise RunError(f"{what['spec']} has changed since {run.path.name}; run it anew")
-    assert entry.tasks is not None
-    return entry.tasks[what["label"]]
+    return entry
 
 
 def model_of(run: LabRun, step: int) -> GPT:
@@ -289,6 +330,8 @@ _DOCUMENT = """# The lecture's experiments, measured
 `pipeline {command}` made this table on {day} ({machine}, {device}; {minutes:.1f} CPU minutes of
 training, writing and judging in all). Each line is a fresh model of the kind that `pipeline run`
 trains, and its folder under `lab/` in the folder of runs holds curves, samples and the model.
+One that takes hours can be done in pieces (`--time 30m`): `pipeline lab resume RUN` goes on with
+what was stopped or killed, and ends with the same model, curve and samples.
 
 "Measured" is the share of freely written strings that obey the whole rule, or of questions that
 are answered rightly. "Where the rule decides" is asked of the model with a true string before it:

@@ -1,5 +1,6 @@
 """Weights and optimiser states as safetensors files, and the refusal of anything else."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -114,6 +115,39 @@ def load_optimizer(path: Path | str) -> dict[str, Tensor]:
     """
     _open(path, "optimizer")
     return _load(path)
+
+
+def save_training(
+    path: Path | str, tensors: Mapping[str, Tensor], about: Mapping[str, Any]
+) -> None:
+    """Write where a training stands: tensors by name, and what JSON can say about it.
+
+    A digest of both goes with them, since safetensors has none.
+    """
+    text = json.dumps(about)  # as text, so that the order of keys stays
+    _save(path, tensors, {"kind": "training", "about": text, "digest": _digest(tensors, text)})
+
+
+def load_training(path: Path | str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read what `save_training` wrote: the tensors, and what is said about them.
+
+    Raises:
+        RunError: a file that is missing, no safetensors file of a training, or not as written.
+    """
+    said, _ = _open(path, "training")
+    tensors, text = _load(path), str(said.get("about"))
+    if said.get("digest") != _digest(tensors, text):
+        raise RunError(f"{path}: is damaged, it does not hold what was written")
+    return tensors, parse_json(text, str(path))
+
+
+def _digest(tensors: Mapping[str, Tensor], text: str) -> str:
+    """Return the SHA-256 of tensors, by name in order, and of what is said about them."""
+    found = hashlib.sha256(text.encode())
+    for name in sorted(tensors):
+        found.update(f"\0{name}\0{tensors[name].dtype}\0{tuple(tensors[name].shape)}\0".encode())
+        found.update(tensors[name].detach().cpu().contiguous().numpy().tobytes())
+    return found.hexdigest()
 
 
 def _save(path: Path | str, tensors: Mapping[str, Tensor], about: dict) -> None:

@@ -118,9 +118,10 @@ def fit(
     epoch: Callable[[], np.ndarray],
     held: np.ndarray | None = None,
     ignored: int = 0,
-    decay_embeddings: bool = False,
     precision: str = "auto",
+    optimizer: Optimizer | None = None,
     optimizer_state: Mapping[str, Tensor] | None = None,
+    after: int = 0,
     group: Group = ALONE,
     progress: Callable[[int, int, float], None] | None = None,
     note: Callable[[str], None] = print,
@@ -131,7 +132,9 @@ def fit(
         epoch: returns what is shown next, in its order; asked again when that is used up.
         held: tokens to be held out, none of which `epoch` returns.
         ignored: how many targets of each sequence are given anyway and have no loss.
-        decay_embeddings: let weight decay pull on the embeddings too.
+        optimizer: of the model, in place of one made of ``config`` and ``optimizer_state``.
+        after: so many of ``config.steps`` were taken before, of which the model's weights and the
+            optimizer are; `epoch` then begins with what is shown next. Not with a held-out part.
 
     The rest, and what it raises, is as for `train`; ``config.holdout`` plays no part.
     """
@@ -154,8 +157,9 @@ def fit(
         if len(held_tokens)
         else None,
         dtype=dtype,
-        decay_embeddings=decay_embeddings,
+        optimizer=optimizer,
         optimizer_state=optimizer_state,
+        after=after,
         group=group,
         progress=progress,
         note=note,
@@ -170,8 +174,9 @@ def descend(
     evaluate: Callable[[], tuple[float, int]] | None,
     *,
     dtype: torch.dtype,
-    decay_embeddings: bool = False,
+    optimizer: Optimizer | None = None,
     optimizer_state: Mapping[str, Tensor] | None = None,
+    after: int = 0,
     group: Group = ALONE,
     progress: Callable[[int, int, float], None] | None = None,
     note: Callable[[str], None] = print,
@@ -186,27 +191,23 @@ def descend(
         evaluate: returns the mean loss on this process's share of what is held out, and of how many
             losses that is the mean; None where nothing is held out.
         dtype: of the products, for `TrainResult.utilisation`.
-        decay_embeddings: let weight decay pull on the embeddings too.
+        optimizer, after: as for `fit`.
         optimizer_state, group, progress, note: as for `train`.
 
     Raises:
         RunError: an optimiser state of another model.
         PipelineError: the loss is no longer finite.
     """
-    optimizer = Optimizer(
-        model,
-        config.learning_rate,
-        config.weight_decay,
-        decay_embeddings=decay_embeddings,
-        state=optimizer_state,
-    )
+    if optimizer is None:
+        rate, decay = config.learning_rate, config.weight_decay
+        optimizer = Optimizer(model, rate, decay, state=optimizer_state)
     curve: list[tuple[int, float, float | None]] = []
     best: tuple[float, int, dict[str, Tensor], dict[str, Tensor]] | None = None
-    since, stopped, step = [], False, 0
+    since, stopped, step = [], False, after
     seen, seconds = 0, 0.0
     gradients = Gradients(loss_of, model.parameters(), note, group)
     model.train()
-    for step, batch in enumerate(batches, 1):
+    for step, batch in enumerate(batches, after + 1):
         start = time.perf_counter()
         loss, positions = gradients.of(batch)
         if config.clip:
@@ -238,7 +239,8 @@ def descend(
         holdout, best_step, weights, state = best
         model.load_state_dict(weights)
     rate = seen / seconds
-    flops = 3 * model.config.flops(seen / (step * config.batch))  # backward costs twice forward
+    length = seen / ((step - after) * config.batch)
+    flops = 3 * model.config.flops(length)  # backward costs twice forward
     return TrainResult(
         steps=step,
         best_step=best_step,

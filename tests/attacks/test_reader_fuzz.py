@@ -73,6 +73,23 @@ def optimizer(path: Path) -> None:
     load_optimizer(path)
 
 
+def state(path: Path) -> None:
+    from pipeline.lab.state import load
+
+    load(path, "asked")
+
+
+def a_state(played: Path) -> bytes:
+    from pipeline.lab.state import State, save
+    from pipeline.model.checkpoint import load_optimizer
+
+    stream = np.random.default_rng(0).bit_generator.state
+    moments = load_optimizer(next((played / "rounds" / "0002").rglob("optimizer.safetensors")))
+    path = played.parent / "state.safetensors"
+    save(path, State(3, 9, stream, [{"step": 2}], 1.0, 1.0, [0.5], {}, moments), "asked")
+    return path.read_bytes()
+
+
 def opened(path: Path) -> None:
     run = Run(path.parent)
     for number in run.rounds():
@@ -127,6 +144,7 @@ READERS = {
     "Parquet, constructions": Reader("pool.parquet", judged, last("n6.parquet")),
     "a model": Reader("model.safetensors", model, last("model.safetensors")),
     "an optimiser": Reader("optimizer.safetensors", optimizer, last("optimizer.safetensors")),
+    "where a training stands": Reader("state.safetensors", state, a_state),
     "forbidden sets": Reader(
         "edges.txt",
         lambda path: parse(path.read_bytes(), str(path)),

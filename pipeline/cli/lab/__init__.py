@@ -15,6 +15,8 @@ from pipeline.errors import UsageError
 
 _TASK = "TASK is a name (see `pipeline lab list`), a rule as s[3]=s[-1], or a file as my-rule.py."
 
+_FILE = "Your own task is run only if it is named here."
+
 
 @click.group(cls=Sections)
 def lab() -> None:
@@ -56,6 +58,12 @@ def training_options(function: Any) -> Any:
     device = "Device of the model.  [default: cpu; auto at lecture]"
     function = runs_option(json_option(function))
     return click.option("--device", type=Choice(DEVICES), help=device)(function)
+
+
+def time_option(function: Any) -> Any:
+    """Add ``--time``."""
+    text = "Stop a training after this; `pipeline lab resume` goes on.  [default: none]"
+    return click.option("--time", "time_", help=text)(function)
 
 
 def jobs_option(function: Any) -> Any:
@@ -101,6 +109,7 @@ def list_(scale: str, as_json: bool) -> None:
 @click.option("--weight-decay", type=float, help="Weight decay of the matrices.")
 @click.option("--parameters", help="Size of the model, as 27k or 1.5M parameters.")
 @click.option("--checkpoints", help="Steps at which the model is kept, as 1000,15000.")
+@time_option
 @training_options
 def run(task: str, **options: Any) -> None:
     """Train the GPT on a task, and count how often it obeys the rule.
@@ -119,6 +128,27 @@ def run(task: str, **options: Any) -> None:
 
 
 @lab.command()
+@click.argument("run_", metavar="RUN")
+@time_option
+@click.option("--file", metavar="FILE.py", help=_FILE)
+@runs_option
+@json_option
+def resume(run_: str, **options: Any) -> None:
+    """Go on with a lab run that was stopped or killed.
+
+    RUN is a path, a unique prefix of its name, or latest: the last that is not finished. On the
+    machine that it began on it ends with the same model, curve and samples as without a stop. Where
+    a training stands is kept once a minute, so a kill costs no more; the experiments text and
+    isosceles-16 begin anew.
+    """
+    from pipeline.lab.folder import find_lab_run
+    from pipeline.storage.finding import runs_root
+
+    opened = find_lab_run(run_, runs_root(options["runs"]), unfinished=True)
+    tables.finish([training.go_on(opened, options)], options["as_json"])
+
+
+@lab.command()
 @task_options
 @click.option("--weight-decay", "decays", help="Values, as 0,0.01,0.1.")
 @click.option("--learning-rate", "rates", help="Values, as 0.001,0.003.")
@@ -130,7 +160,7 @@ def run(task: str, **options: Any) -> None:
 def sweep(task: str, decays: str | None, rates: str | None, sizes: str | None, **options: Any):
     """Train over several values and rng seeds, and print a table.
 
-    Finished runs are not repeated.
+    Finished runs are not repeated, and stopped trainings go on.
     """
     from itertools import product
 
@@ -176,7 +206,8 @@ def all_(out: str | None, only: str | None, **options: Any) -> None:
     """Run every task, and print the results beside the lecture's.
 
     Each task is trained with several rng seeds; an experiment has its own. Finished runs are not
-    repeated, so a stopped table continues. It is printed as Markdown, with --json as JSON.
+    repeated and stopped trainings go on, so a stopped table continues. It is printed as Markdown,
+    with --json as JSON.
     """
     from pipeline.errors import nearest
     from pipeline.lab.registry import entries
@@ -219,7 +250,7 @@ def all_(out: str | None, only: str | None, **options: Any) -> None:
 @click.option("--steps", help="Steps of kept models, as 1000,15000.  [default: all]")
 @click.option("--position", type=int, help="The output position to show over the steps.")
 @click.option("--cell", help="Of a board task, as 5,4 (row, column): drawn on the board.")
-@click.option("--file", metavar="FILE.py", help="Your own task is run only if it is named here.")
+@click.option("--file", metavar="FILE.py", help=_FILE)
 @runs_option
 @json_option
 def attention(

@@ -7,22 +7,25 @@ from pipeline.cli.common import print_json
 
 
 def finish(runs: Sequence[Any], as_json: bool) -> None:
-    """Print what came of runs: a line each, errors told apart, some of what was written."""
+    """Print what came of finished runs: a line each, kinds of errors, some of what was written."""
     from pipeline.lab.work import percent, rows_of
 
-    rows = [row for run in runs for row in rows_of(run)]
+    done = [run for run in runs if run.found is not None]
+    rows = [row for run in done for row in rows_of(run)]
     if as_json:
         print_json({"runs": [str(run.path) for run in runs], "rows": rows})
+        return
+    if not done:
         return
     from pipeline.report.terminal import console, table
 
     out = console()
-    for run in runs:
+    for run in done:
         for row in (run.found or {}).get("rows", []):
             out.print(f"{row['name']}: {row['measured']}", style="bold")
             for text in row.get("samples", [])[:2]:
                 out.say(text)
-        for text, good in (run.found or {}).get("samples", [])[: 10 if len(runs) == 1 else 3]:
+        for text, good in (run.found or {}).get("samples", [])[: 10 if len(done) == 1 else 3]:
             out.say(f"{'ok' if good else 'no'}  {text}")
     made = table("task", "measured", "chance", "the lecture")
     for row in rows:
@@ -40,7 +43,7 @@ def finish(runs: Sequence[Any], as_json: bool) -> None:
                 out.print(f"{row['name']}, {what}: {', '.join(shares)}")
     if rows[0]["scale"] == "small":
         out.print("scale small: shorter than the lecture's training; see --scale lecture")
-    for run in runs:
+    for run in done:
         out.say(str(run.path / "page.html"))
 
 

@@ -1,10 +1,14 @@
 """Training from the command line: what a lab run is asked, and doing it, watched."""
 
+import math
+import shlex
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from pipeline.cli.common import echo
+from pipeline.callbacks import Callbacks
+from pipeline.cli.common import echo, parse_time
 from pipeline.cli.lab import values
 from pipeline.cli.play import words
 from pipeline.errors import UsageError
@@ -23,9 +27,10 @@ def asked(spec: str, entry: Any, label: str, options: dict[str, Any]) -> dict[st
 
     budget = None
     if entry.tasks is None:
-        given = [k for k in (*_CHANGED, "parameters") if options.get(k) is not None]
+        given = [k for k in (*_CHANGED, "parameters", "time_") if options.get(k) is not None]
         if given:
-            raise UsageError(f"--{given[0].replace('_', '-')}: {entry.name} has its own budget")
+            option = given[0].strip("_").replace("_", "-")
+            raise UsageError(f"--{option}: {entry.name} has its own budget")
     else:
         task = entry.tasks[label]
         changed = {k: options[k] for k in _CHANGED if options.get(k) is not None}
@@ -60,46 +65,116 @@ def perform(
     pictures: bool = False,
     again: bool = True,
 ) -> list[Any]:
-    """Train on entries as they are `asked`, watched; Ctrl-C leaves what is finished.
+    """Train on entries as they are `asked`, watched; Ctrl-C leaves what can go on.
 
     Args:
         keep: the steps whose models are kept, beside the last.
         pictures: draw what each head attends to.
         again: False gives finished runs of the same back.
     """
-    from pipeline.cli.live import Interrupted, Live
     from pipeline.lab import work
+    from pipeline.storage.finding import runs_root
+
+    root, made = runs_root(options["runs"]), []
+    for entry, what in cells:
+        early = keep or work.early_steps(what)
+
+        def do(listener: Any, begin: Any, entry=entry, what=what, early=early) -> Any:
+            return work.perform(
+                entry, what, root, words(), listener, keep=early, begun=begin, again=again
+            )
+
+        made.append(_watched(entry, what, do, options, pictures))
+    return made
+
+
+def go_on(run: Any, options: dict[str, Any]) -> Any:
+    """Go on with a lab run, watched; a finished one is given back."""
+    from pipeline.lab import work
+
+    if run.found is not None:
+        echo(f"{run.path.name} is complete", err=True)
+        return run
+    entry = work.entry_of(run, options["file"])
+
+    def do(listener: Any, begin: Any) -> Any:
+        return work.go_on(run, entry, listener, begin)
+
+    return _watched(entry, run.info["asked"], do, options, pictures=True)
+
+
+def _watched(
+    entry: Any,
+    what: dict[str, Any],
+    do: Callable[[Any, Any], Any],
+    options: dict[str, Any],
+    pictures: bool,
+) -> Any:
+    """Train, shown in the terminal, until it is finished, ``--time`` is over or Ctrl-C comes.
+
+    Args:
+        do: trains, given what listens and what is handed the folder; returns the lab run.
+    """
+    from pipeline.callbacks import CallbackList
+    from pipeline.cli.live import Interrupted, Live
     from pipeline.lab.looking import draw
     from pipeline.model.device import prepare
     from pipeline.report.terminal import console
-    from pipeline.storage.finding import runs_root
 
-    err, root, made = console(stderr=True), runs_root(options["runs"]), []
-    for entry, what in cells:
-        prepare(what["device"], threads=1)
-        early = keep or work.early_steps(what)
-        name, begun = values.name_of(entry, what.get("label", "")), []
+    err, begun = console(stderr=True), []
+    name = values.name_of(entry, what.get("label", ""))
+    prepare(what["device"], threads=1)
+    limit = TimeLimit(parse_time(options["time_"]) if options.get("time_") else math.inf)
+    try:
+        with Live(err) as live:
+            live.left = "pipeline lab resume goes on"
+            live.begin(name)
 
-        def begin(run: Any, what: Any = what, begun: Any = begun, name: str = name) -> None:
-            begun.append(run)
-            if not options["as_json"]:
-                echo(str(run.path), err=True)
-            err.print(f"{name}, scale {what['scale']}, seed {what['seed']}, {what['device']}")
+            def begin(run: Any) -> None:
+                begun.append(run)
+                if not options["as_json"]:
+                    echo(str(run.path), err=True)
+                err.print(f"{name}, scale {what['scale']}, seed {what['seed']}, {what['device']}")
 
-        try:
-            with Live(err) as live:
-                live.begin(name)
-                run = work.perform(
-                    entry, what, root, words(), live, keep=early, begun=begin, again=again
-                )
-                if pictures and entry.tasks is not None:
-                    draw(run, live)
-        except (Interrupted, KeyboardInterrupt):
-            where = f"; {begun[0].path} holds what there was" if begun else ""
-            err.say(f"stopped{where}. Finished runs are kept.")
-            sys.exit(130)
-        made.append(_with_page(run, anew=pictures))
-    return made
+            run = do(CallbackList([live, limit]), begin)
+            if pictures and entry.tasks is not None:
+                draw(run, live)
+    except TimeUp:
+        err.say(_stopped(begun[0], options))
+        return begun[0]
+    except (Interrupted, KeyboardInterrupt):
+        err.say(_stopped(begun[0], options) if begun else "stopped")
+        sys.exit(130)
+    return _with_page(run, anew=pictures)
+
+
+def _stopped(run: Any, options: dict[str, Any]) -> str:
+    """Say how far a run came that was stopped, and which command goes on with it."""
+    state, what = run.held(), run.info["asked"]
+    far = f" after step {state.step:,} of {what['budget']['steps']:,}" if state else ""
+    more = ["--file", what["spec"]] if what["spec"].endswith(".py") else []
+    more += ["--runs", options["runs"]] if options["runs"] else []
+    again = shlex.join(["pipeline", "lab", "resume", run.path.name, *more])
+    return f"stopped{far}. Go on with: {again}"
+
+
+class TimeUp(Exception):
+    """``--time`` is over."""
+
+
+class TimeLimit(Callbacks):
+    """Ends a training after so many seconds, at least one step on."""
+
+    def __init__(self, seconds: float):
+        self._end = time.monotonic() + seconds
+        self._steps = 0  # 0 where nothing is trained
+
+    def on_stage(self, name: str, total: int, n: int | None = None) -> None:
+        self._steps = total if name == "train" else 0
+
+    def on_progress(self, done: int, best: int | None = None, loss: float | None = None) -> None:
+        if done < self._steps and time.monotonic() > self._end:
+            raise TimeUp
 
 
 def perform_missing(

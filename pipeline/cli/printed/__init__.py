@@ -30,6 +30,7 @@ PRINTED: dict[str, tuple[Any, ...]] = {
     "lab all": (lab.LabAll,),
     "lab attention": (lab.LabAttention,),
     "lab list": (lab.LabList,),
+    "lab resume": (lab.LabRun,),
     "lab run": (lab.LabRun,),
     "lab sweep": (lab.LabSweep,),
     "ls": (runs.Ls,),

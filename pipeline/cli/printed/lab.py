@@ -46,7 +46,7 @@ class Trained(Part):
 
 
 class LabRun(Part):
-    """The folders of what was trained, and what came of it beside the lecture's."""
+    """The folders of what was trained, and what came of those that are finished."""
 
     runs: Annotated[list[str], Meta(min_length=1)]
     rows: list[Trained]
