@@ -440,6 +440,16 @@ def test_an_experiment_brings_its_own_rows(cli, root, monkeypatch):
     assert "keeps no model" in cli("lab", "attention", "latest").error
 
 
+def test_a_model_of_a_given_shape_is_as_large_as_told(cli, root):
+    few = ["--steps", "1", "--samples", "1", "--parameters", "1x8"]
+    done = cli("lab", "sweep", "one-2", "--seeds", "1", "--steps", "1", "--parameters", "1x8,2x4")
+    assert done.code == 0, done.err
+    assert cli("lab", "run", "one-2", *few, "--json").code == 0
+    budgets = [LabRun(path).info["asked"]["budget"] for path in lab_runs(root)]
+    shapes = sorted((budget["layers"], budget["width"]) for budget in budgets)
+    assert shapes == [(1, 8), (1, 8), (2, 4)]
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -449,6 +459,8 @@ def test_an_experiment_brings_its_own_rows(cli, root, monkeypatch):
         (["run", "one-2", "--scale", "smal"], "did you mean 'small'"),
         (["run", "one-2", "--steps", "0"], "--steps 0: too small"),
         (["run", "one-2", "--parameters", "many"], "as 27k or 1.5M"),
+        (["run", "one-2", "--parameters", "2x63"], "use width = 64"),
+        (["run", "one-2", "--parameters", "2x"], "as 2x64"),
         (["run", "one-2", "--checkpoints", "a"], "write steps as 1000,15000"),
         (["run", "one-2", "--device", "cpuu"], "did you mean 'cpu'"),
         (["run", "s[1]=s[99]"], "position 99 lies outside"),

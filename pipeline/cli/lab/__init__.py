@@ -107,7 +107,7 @@ def list_(scale: str, as_json: bool) -> None:
 @click.option("--samples", type=int, help="Strings to sample from the trained model.")
 @click.option("--learning-rate", type=float, help="Peak learning rate.")
 @click.option("--weight-decay", type=float, help="Weight decay of the matrices.")
-@click.option("--parameters", help="Size of the model, as 27k or 1.5M parameters.")
+@click.option("--parameters", help="Model size, as 27k or 1.5M; or layers x width, as 2x64.")
 @click.option("--checkpoints", help="Steps at which the model is kept, as 1000,15000.")
 @time_option
 @training_options
@@ -152,7 +152,7 @@ def resume(run_: str, **options: Any) -> None:
 @task_options
 @click.option("--weight-decay", "decays", help="Values, as 0,0.01,0.1.")
 @click.option("--learning-rate", "rates", help="Values, as 0.001,0.003.")
-@click.option("--parameters", "sizes", help="Values, as 5k,27k.")
+@click.option("--parameters", "sizes", help="Values, as 5k,27k or 2x32,2x64.")
 @click.option("--seeds", default=1, help="How many rng seeds, from 0.  [default: 1]")
 @click.option("--steps", type=int, help="Optimiser steps.")
 @jobs_option

@@ -42,9 +42,7 @@ def asked(spec: str, entry: Any, label: str, options: dict[str, Any]) -> dict[st
             raise UsageError(f"--samples: {entry.name} answers given questions, it writes nothing")
         budget = replace(task.budget, **changed)
         if options.get("parameters"):
-            from pipeline.lab.learning import with_parameters
-
-            budget = with_parameters(task, budget, values.count(options["parameters"]))
+            budget = values.sized(task, budget, options["parameters"])
     return work.asked(
         spec,
         entry,

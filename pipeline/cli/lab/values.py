@@ -52,7 +52,21 @@ def numbers(option: str, text: str | None) -> list[float]:
     return _listed(float, text, f"{option} {text}: write numbers as 0,0.01,0.1")
 
 
-def count(text: str) -> int:
+def sized(task: Any, budget: Any, text: str) -> Any:
+    """Return a budget with a model as large as ``27k`` or ``1.5M``, or of the shape ``2x64``."""
+    from dataclasses import replace
+
+    from pipeline.lab.learning import shape, with_parameters
+
+    layers, x, width = text.partition("x")
+    if not (x and layers.isdecimal() and width.isdecimal()):
+        return with_parameters(task, budget, _count(text))
+    found = replace(budget, layers=int(layers), width=int(width))
+    shape(task, found)  # refuses what no model has
+    return found
+
+
+def _count(text: str) -> int:
     """Read a number of parameters as ``27k`` or ``1.5M``."""
     unit = {"k": 1e3, "K": 1e3, "m": 1e6, "M": 1e6}.get(text[-1:], 0)
     try:
@@ -60,7 +74,9 @@ def count(text: str) -> int:
     except ValueError:
         count = 0
     if not 500 <= count <= 1e8:
-        raise UsageError(f"--parameters {text}: write 500 to 100M, as 27k or 1.5M")
+        raise UsageError(
+            f"--parameters {text}: write 500 to 100M, as 27k or 1.5M, or layers x width, as 2x64"
+        )
     return round(count)
 
 
