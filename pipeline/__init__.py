@@ -7,9 +7,9 @@
     result = pipeline.run("isosceles", n=16, rounds=2)
     print(result.best(), result.histogram())
 
-`run`, `search`, `solve`, `compare`, `campaign` and `verify` do the work; `Problem`, `WordProblem`
-and `Generator` are what a problem and a model of one's own extend. Importing this loads nothing
-heavy and changes nothing.
+`run`, `search`, `solve`, `exchange`, `compare`, `campaign` and `verify` do the work; `Problem`,
+`WordProblem` and `Generator` are what a problem and a model of one's own extend. Importing this
+loads nothing heavy and changes nothing.
 """
 
 import importlib
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pipeline.config import Config
     from pipeline.core.population import Population
     from pipeline.errors import PipelineError
+    from pipeline.exchanging import Exchanged, exchange
     from pipeline.generators.base import Generator
     from pipeline.plugins import load_problem
     from pipeline.problem import Problem
@@ -34,6 +35,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Callbacks",
     "Config",
+    "Exchanged",
     "Found",
     "Generator",
     "Histogram",
@@ -48,6 +50,7 @@ __all__ = [
     "WordProblem",
     "campaign",
     "compare",
+    "exchange",
     "load_problem",
     "open_run",
     "run",
@@ -67,6 +70,7 @@ _HOMES = {
     "Callbacks": "callbacks",
     "Config": "config",
     "Generator": "generators.base",
+    **dict.fromkeys(("Exchanged", "exchange"), "exchanging"),
     "PipelineError": "errors",
     "Population": "core.population",
     "Problem": "problem",

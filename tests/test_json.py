@@ -68,6 +68,8 @@ CALLS = [
     ("certificate", "RUN", "-o", "announced", "--announce"),
     ("encode", "isosceles", "--n", 4, "-o", "a.opb"),
     ("decode", "isosceles", "answer", "--n", 4),
+    ("exchange", "RUN"),
+    ("exchange", "FILE", "--out", 1, "--time", 60),
     ("verify", "RUN", "--all-rounds"),
     ("check", f"{ROOT / 'tests/plugins/four_cycle_free.py'}:FourCycleFree", "--n", 3),
     ("rm", "RUN", "--yes"),

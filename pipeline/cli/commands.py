@@ -45,6 +45,7 @@ _SECTIONS = {
         "merge": "merge",
         "search": "search",
         "solve": "solve",
+        "exchange": "exchange",
         "compare": "compare",
         "campaign": "campaign",
     },

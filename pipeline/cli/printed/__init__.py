@@ -25,6 +25,7 @@ PRINTED: dict[str, tuple[Any, ...]] = {
     "decode": (constructions.Decode,),
     "doctor": (others.Doctor,),
     "encode": (constructions.Encode,),
+    "exchange": (constructions.Exchange,),
     "export": (list[constructions.Exported],),
     "hist": (runs.Hist,),
     "lab all": (lab.LabAll,),

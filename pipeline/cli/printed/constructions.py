@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 Count = Annotated[int, Meta(ge=0)]
 Many = Annotated[int, Meta(ge=1)]
@@ -132,6 +132,35 @@ class Solve(Construction):
     seconds: float
     method: str
     symmetry_broken: bool
+    interrupted: bool
+
+
+class Step(Part):
+    """One exchange: points taken out, and points put in."""
+
+    out: list[list[int]]
+    put_in: list[list[int]] = field(name="in")
+
+
+class ExchangedSet(Construction):
+    """A set after all exchanges; ``before`` is the score it had."""
+
+    imported: bool
+    before: int
+    steps: list[Step]
+    ruled_out: Annotated[int, Meta(ge=-1)]
+    complete: bool
+    ways: Count
+    searched: Count
+    seconds: float
+
+
+class Exchange(Part):
+    """Sets improved by exchanges, or shown to have none."""
+
+    symmetry: str
+    out: Many
+    sets: list[ExchangedSet]
     interrupted: bool
 
 
