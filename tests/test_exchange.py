@@ -347,6 +347,17 @@ def test_of_a_run_the_best_is_taken_or_so_many(played, cli):
     assert len(json.loads(found.out)["sets"]) == 3
 
 
+def test_of_several_sets_those_without_the_symmetry_are_left_out(tmp_path, cli):
+    file = tmp_path / "two.json"
+    sets = [{"problem": "isosceles", "n": n, "points": of_record(n)[1]} for n in (33, 35)]
+    file.write_text(json.dumps(sets))
+    found = cli("exchange", file, "--symmetry", "both-mirrors")
+    assert "0 of 1 sets improved; 1 left out, without the symmetry both-mirrors" in found.out
+    found = cli("exchange", file, "--symmetry", "diagonal")
+    assert (found.code, found.out) == (2, "")
+    assert "none of 2 sets has the symmetry 'diagonal'" in found.error
+
+
 def test_wrong_use_of_the_command_is_one_line(tmp_path, cli):
     path, _ = of_record(16)
     bad = tmp_path / "bad.json"

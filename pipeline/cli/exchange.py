@@ -68,10 +68,11 @@ def exchange(
     exchange of up to K for K + 1 exists, so that the set is locally optimal. Every set is verified
     before and after.
 
-    With --symmetry the orbits of the class are exchanged as wholes, so that a small K reaches far.
-    Where points have weights, or orbits several sizes, any number may come in for the K, if they
-    are worth more. FILE is any file that `verify` reads; RUN is a path, a unique prefix of its
-    name, or latest. Stopped by --time or Ctrl-C (exit code 130) it says how far it came.
+    With --symmetry the orbits of the class are exchanged as wholes, so that a small K reaches far;
+    of several sets those without the symmetry are left out. Where points have weights, or orbits
+    several sizes, any number may come in for the K, if they are worth more. FILE is any file that
+    `verify` reads; RUN is a path, a unique prefix of its name, or latest. Stopped by --time or
+    Ctrl-C (exit code 130) it says how far it came.
     """
     if target.is_picked and top is not None:
         raise UsageError("--top goes with neither --rank nor --id")
@@ -79,6 +80,7 @@ def exchange(
     path = writable("-o", Path(output)) if output else None
     chosen = list(_chosen(target, top))
     from pipeline.engine.exchange import check_exchangeable
+    from pipeline.engine.exchange import exchange as search
     from pipeline.plugin_check import check_first_use
     from pipeline.report.bar import Bar
     from pipeline.report.exporting import to_json
@@ -87,13 +89,18 @@ def exchange(
     for held, _ in chosen:
         check_exchangeable(held.problem)
         check_first_use(held.problem)
+    named = len(chosen)
+    if named > 1 and symmetry != "trivial":
+        chosen = _symmetric(chosen, symmetry)
     progress = progress_console()
     progress.print("loading (the first time also compiling, about a minute)")
     found, rows, lines = [], [], []
     with Bar(progress) as bar:
         for held, i in chosen:
             told = _Told(bar, len(chosen), len(found), sum(bool(o.steps) for o in found))
-            outcome = _exchanged(held, i, most, symmetry, deadline, told)
+            limit = max(deadline - time.monotonic(), 0.0)
+            cells = held.pool.cells[i]
+            outcome = search(held.problem, held.n, cells, most, symmetry, limit, told)
             found.append(outcome)
             rows.append(_row(held, i, outcome))
             name = f"{i + 1}: " if len(chosen) > 1 else ""
@@ -102,19 +109,20 @@ def exchange(
                 break
     if path:
         sets = [{key: row[key] for key in _SET} for row in rows]
-        text = json.dumps(sets[0]) + "\n" if len(chosen) == 1 else to_json(sets)
+        text = json.dumps(sets[0]) + "\n" if named == 1 else to_json(sets)
         write_file(path, text.encode())
-    interrupted = any(outcome.stopped == "interrupt" for outcome in found)
+    interrupted, left = any(one.stopped == "interrupt" for one in found), named - len(found)
     if as_json:
-        about = {"symmetry": symmetry, "out": most, "sets": rows, "interrupted": interrupted}
-        print_json(about)
+        about = {"symmetry": symmetry, "out": most, "sets": rows, "left_out": left}
+        print_json(about | {"interrupted": interrupted})
     else:
         for line in lines:  # not while there is a bar, which would take them for its own
             echo(line)
-        if len(chosen) > 1:
+        if named > 1:
             improved = sum(bool(outcome.steps) for outcome in found)
-            left = len(chosen) - len(found)
-            echo(f"{improved} of {len(found)} sets improved" + f"; {left} left out" * (left > 0))
+            why = "at Ctrl-C" if interrupted else f"without the symmetry {symmetry}"
+            more = f"; {left} left out, {why}" if left else ""
+            echo(f"{improved} of {len(found)} sets improved{more}")
         elif found[0].steps:
             _show(chosen[0][0].problem, rows[0], found[0])
     if interrupted:
@@ -137,22 +145,27 @@ def _chosen(target: Target, top: int | None) -> Iterator[tuple[Any, int]]:
             yield held, i
 
 
-def _exchanged(held: Any, i: int, most: int, symmetry: str, deadline: float, told: "_Told") -> Any:
-    """Return what comes of a set.
+def _symmetric(chosen: list[tuple[Any, int]], symmetry: str) -> list[tuple[Any, int]]:
+    """Return those of several sets that have a symmetry.
 
     Raises:
-        UsageError: with where the set is, if it has not the symmetry.
+        UsageError: none has.
     """
-    from pipeline.engine.exchange import exchange
+    from pipeline.core.symmetry import find_class
+    from pipeline.engine.exchange import fitted
 
-    left = max(deadline - time.monotonic(), 0.0)
-    cells = held.pool.cells[i]
-    try:
-        return exchange(held.problem, held.n, cells, most, symmetry, left, told)
-    except UsageError as error:
-        if len(held.pool) == 1:
-            raise
-        raise UsageError(f"{held.where}, construction {i + 1}: {error}") from error
+    kept, wrong = [], None
+    for held, i in chosen:
+        cls = find_class(held.problem.ground(held.n), symmetry)
+        try:
+            fitted(held.problem, held.n, held.pool.cells[i], cls)
+        except UsageError as error:
+            wrong = wrong or error
+        else:
+            kept.append((held, i))
+    if wrong is not None and not kept:
+        raise UsageError(f"none of {len(chosen)} sets has the symmetry {symmetry!r}") from wrong
+    return kept
 
 
 class _Told:

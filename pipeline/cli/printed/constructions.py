@@ -161,6 +161,7 @@ class Exchange(Part):
     symmetry: str
     out: Many
     sets: list[ExchangedSet]
+    left_out: Count  # sets without the symmetry, or not gone through at Ctrl-C
     interrupted: bool
 
 
