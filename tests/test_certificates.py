@@ -162,6 +162,17 @@ def test_what_is_wrong_with_a_certificate_is_one_line(tmp_path, key, value, comp
     assert complaint in line
 
 
+def test_a_provenance_may_hold_hashes_of_other_files(tmp_path):
+    problem = load_problem("isosceles")
+    found = json.loads(certified("isosceles", 3, [(0, 0), (0, 1), (2, 0)]))
+    told = {"from": {"sha256": "0" * 64}, "sha256": "1" * 64}
+    made = certificates.certificate(problem, found, told)
+    assert certificates.is_untouched(made)
+    assert not certificates.is_untouched(made.replace(b"1" * 64, b"2" * 64))
+    (tmp_path / "c.json").write_bytes(made)
+    program("isosceles").check(tmp_path / "c.json")
+
+
 def test_a_key_given_twice_fails(tmp_path):
     twice = certified("isosceles", 3, [(0, 0), (0, 2)]).replace(b'"n": 3', b'"n": 3, "n": 3')
     (tmp_path / "c.json").write_bytes(twice)

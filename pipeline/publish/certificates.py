@@ -65,15 +65,16 @@ def certificate(problem: Problem, found: Mapping[str, Any], provenance: Mapping[
     text = json.dumps(about, indent=1, ensure_ascii=True) + "\n"
     text = text.replace('"points": "POINTS"', f'"points": [\n  {rows}\n ]')
     digest = hashlib.sha256(text.encode()).hexdigest()
-    return text.replace(f'"sha256": "{_BLANK}"', f'"sha256": "{digest}"').encode()
+    return text.replace(f'\n "sha256": "{_BLANK}"', f'\n "sha256": "{digest}"').encode()
 
 
 def is_untouched(data: bytes) -> bool:
     """Tell whether the SHA-256 in a certificate is that of its bytes."""
-    found = re.search(rb'"sha256": "([0-9a-f]{64})"', data)
+    # Its own is the one at the margin: a provenance may name hashes of other files.
+    found = re.search(rb'\n "sha256": "([0-9a-f]{64})"', data)
     if found is None:
         return False
-    blank = data.replace(found[0], f'"sha256": "{_BLANK}"'.encode())
+    blank = data.replace(found[0], f'\n "sha256": "{_BLANK}"'.encode())
     return hashlib.sha256(blank).hexdigest() == found[1].decode()
 
 
