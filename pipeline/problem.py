@@ -147,6 +147,9 @@ class Problem:
     bytes_per_element: ClassVar[int] = 400
     #: What a score counts, as "edges"; by default "points", or "weight" or "score" of another kind.
     unit: ClassVar[str] = ""
+    #: The checker takes about the size of a set to this power, in steps; None for arity - 1. It
+    #: decides whether numba is loaded to check a few sets.
+    checker_degree: ClassVar[int | None] = None
     #: The problem in plain Python; without it there are no certificates.
     definition: ClassVar[Definition | None] = None
     #: The file and class that the problem was loaded from; empty for an installed one.

@@ -49,7 +49,8 @@ class CheckerValidator:
     @staticmethod
     def _steps(problem: "Problem", sizes: np.ndarray) -> float:
         """Estimate the steps that the checker takes for sets of some sizes."""
-        return float((sizes.astype(np.float64) ** (problem.arity - 1)).sum())
+        degree = problem.checker_degree or problem.arity - 1
+        return float((sizes.astype(np.float64) ** degree).sum())
 
 
 def _violation(problem: "Problem", points: np.ndarray, coords: np.ndarray) -> tuple[int, ...]:

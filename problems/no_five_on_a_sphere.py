@@ -273,6 +273,7 @@ class NoFiveOnASphere(Problem):
     hook = block
     find_blockers = find_blockers
     checker = check
+    checker_degree = 5
     definition = Definition(in_the_cube, on_a_common_sphere, IN_THE_CUBE_IN_C + ON_A_SPHERE_IN_C)
 
     def ground_set(self, n: int) -> GroundSet:

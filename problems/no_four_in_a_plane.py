@@ -93,6 +93,7 @@ class NoFourInAPlane(Problem):
     arity = 4
     hook = block
     checker = check
+    checker_degree = 4
     definition = Definition(in_the_cube, in_a_plane, IN_THE_CUBE_IN_C + IN_A_PLANE_IN_C)
 
     def ground_set(self, n: int) -> GroundSet:

@@ -101,6 +101,7 @@ class NoFourOnACircle(Problem):
     arity = 4
     hook = block
     checker = check
+    checker_degree = 4
     definition = Definition(on_the_grid, on_a_circle, ON_THE_GRID_IN_C + ON_A_CIRCLE_IN_C)
 
     def ground_set(self, n: int) -> GroundSet:

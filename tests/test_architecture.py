@@ -223,6 +223,22 @@ def test_the_lab_lists_its_tasks_without_torch():
     late("torch,numba,matplotlib", "lab", "list")
 
 
+@pytest.mark.parametrize(("n", "loads"), [(4, False), (9, True)])
+def test_a_few_tuples_are_checked_without_numba_and_many_with_it(n, loads):
+    code = (
+        "import sys\n"
+        "import numpy as np\n"
+        "from pipeline.plugins import load_problem\n"
+        "problem, n = load_problem('no-5-on-a-sphere'), int(sys.argv[1])\n"
+        "row = np.zeros((1, -(-(n ** 3) // 8)), np.uint8)\n"
+        "row[0, :n] = 7\n"
+        "problem.validate(row, n)\n"
+        "print('numba' in sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(n)], capture_output=True, text=True)
+    assert done.stdout == f"{loads}\n", done.stderr
+
+
 _READING = {
     "ls": ["--runs", ".."],
     "show": ["."],
@@ -242,4 +258,6 @@ _READING = {
 @pytest.mark.parametrize("command", _READING)
 def test_what_only_reads_loads_neither_torch_nor_numba(command, played, monkeypatch):
     monkeypatch.chdir(played)
+    if command == "records":  # certificates that nobody has checked on this machine are, once
+        late("torch", command, *_READING[command])
     late("torch,numba", command, *_READING[command])
